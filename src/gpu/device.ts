@@ -108,6 +108,7 @@ export class Device {
     this.#injector = new Injector(options.faults);
     this.#patience = options.patience ?? (capabilities.software ? 600_000 : 60_000);
     gpu.addEventListener("uncapturederror", (event) => {
+      event.preventDefault(); // else Dawn prints it as well
       const { error } = event as GPUUncapturedErrorEvent;
       // An encoding that is invalid says so when it is finished, before its submit has a name.
       const encoder = /\[CommandEncoder "([^"]*)"\]/.exec(error.message)?.[1];
@@ -158,7 +159,8 @@ export class Device {
     const buffer = this.gpu.createBuffer({
       label,
       size,
-      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_SRC |
+        GPUBufferUsage.COPY_DST,
     });
     const total = this.bytes;
     this.#scope(() => this.#fail(outOfMemory(label, size, total)));
@@ -254,7 +256,9 @@ export class Device {
       this.gpu.destroy();
       this.check();
     }
-    for (const buffer of this.#owned.keys()) this.#poison(buffer);
+    if (this.#injector.poisoning) {
+      for (const buffer of this.#owned.keys()) this.#poison(buffer);
+    }
     this.gpu.pushErrorScope("validation");
     this.gpu.queue.submit(commands);
     this.#scope((error) => this.#reject(error, label));

@@ -29,6 +29,10 @@ export class Injector {
     this.#faults = faults;
   }
 
+  get poisoning(): boolean {
+    return this.#faults.poison !== undefined;
+  }
+
   /** True when the device must be lost now. */
   submit(): boolean {
     this.submits++;
