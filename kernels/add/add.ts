@@ -1,0 +1,26 @@
+import { Fail } from "../../src/base/fail.ts";
+import type { Op } from "../../src/graph/graph.ts";
+import { count, show } from "../../src/graph/tensor.ts";
+import { grid } from "../common/grid.ts";
+import code from "./add.wgsl" with { type: "text" };
+
+/** y = a + b, element by element; f32, any shape. */
+export const add: Op<null> = {
+  name: "add",
+  infer([a, b]) {
+    if (String(a!.shape) !== String(b!.shape)) {
+      throw new Fail(`add: shapes differ: ${show(a!)} and ${show(b!)}`);
+    }
+    return [{ shape: a!.shape, dtype: "f32" }];
+  },
+  reference: ([a, b]) => [a!.map((v, i) => v + b![i]!)],
+  launch({ inputs, outputs }) {
+    const n = count(outputs[0]!.shape);
+    return [{
+      shader: { kernel: { file: "kernels/add/add.wgsl", code }, constants: { N: n } },
+      workgroups: grid(Math.ceil(n / 64)),
+      bind: [...inputs, outputs[0]!],
+    }];
+  },
+  backward: (_g, _node, [dy]) => [dy, dy],
+};

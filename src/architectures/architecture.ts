@@ -1,0 +1,49 @@
+import type { Tensor } from "../graph/tensor.ts";
+import type { Net } from "../nn/net.ts";
+
+export interface Heads {
+  readonly heads: number;
+  readonly kvHeads: number;
+  /** What scores are multiplied with before the softmax. */
+  readonly scale: number;
+}
+
+/** The tokens a model sees, and how they may look at each other: the caller's side of a recording. */
+export interface Stream {
+  /** u32[T] */
+  readonly ids: Tensor;
+  /** u32[T]: place of each token in its own sequence */
+  readonly positions: Tensor;
+  /** Token indices sorted by id, u32[T], and where each id begins, u32[V+1]: only for a trained embedding. */
+  readonly sorted?: { readonly order: Tensor; readonly bounds: Tensor };
+  /** Mixes values: q f32[T,H·D], k and v f32[T,Hkv·D] -> f32[T,H·D]. Batches and caches differ only here. */
+  attend(q: Tensor, k: Tensor, v: Tensor, heads: Heads): Tensor;
+}
+
+export interface Sizes {
+  readonly vocab: number;
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** Longest sequence the model was made for. */
+  readonly context: number;
+}
+
+/** One model family. Layers record tensors under their checkpoint names, so there is no weight map. */
+export interface Architecture<C = unknown> {
+  /** config.json's model_type */
+  readonly modelType: string;
+  /** Reads config.json in transformers 4 or 5 style. Throws Fail, naming the key, on what it cannot run. */
+  config(json: Record<string, unknown>): C;
+  sizes(config: C): Sizes;
+  /** f32[T, width] after the final norm. */
+  hidden(net: Net, config: C, stream: Stream): Tensor;
+  /** The projection to the vocabulary, [V, width], and its bias. The embedding itself when tied. */
+  head(net: Net, config: C): { readonly weight: Tensor; readonly bias?: Tensor };
+  /** Last names of every linear layer but the head: what `all-linear` means. */
+  readonly linears: readonly string[];
+  /** What PEFT adapts when no target is named. */
+  readonly defaultTargets: readonly string[];
+}

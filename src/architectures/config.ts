@@ -1,0 +1,82 @@
+import { Exit, Fail } from "../base/fail.ts";
+import type { RopeScaling } from "../../kernels/rope/tables.ts";
+
+/** Typed access to a config.json: every complaint names the key, what was expected and what was found. */
+export class ConfigReader {
+  constructor(readonly json: Record<string, unknown>) {}
+
+  #wrong(key: string, expected: string): never {
+    throw new Fail(
+      `config.json: ${key} must be ${expected}, found ${JSON.stringify(this.json[key])}`,
+      {
+        fix: "check that this is the config.json of a Hugging Face model folder",
+        exit: Exit.data,
+      },
+    );
+  }
+  /** A positive whole number; `fallback` is the class default of transformers. */
+  size(key: string, fallback?: number): number {
+    const value = this.json[key] ?? fallback;
+    if (!Number.isSafeInteger(value) || (value as number) <= 0 || (value as number) > 2 ** 31) {
+      this.#wrong(key, "a positive whole number");
+    }
+    return value as number;
+  }
+  number(key: string, fallback: number): number {
+    const value = this.json[key] ?? fallback;
+    if (typeof value !== "number" || !Number.isFinite(value)) this.#wrong(key, "a number");
+    return value;
+  }
+  flag(key: string, fallback: boolean): boolean {
+    const value = this.json[key] ?? fallback;
+    if (typeof value !== "boolean") this.#wrong(key, "true or false");
+    return value;
+  }
+  /** Refuses a value the architecture here cannot compute. */
+  only(key: string, allowed: readonly unknown[], fallback: unknown): void {
+    const value = this.json[key] ?? fallback;
+    if (!allowed.includes(value)) {
+      throw new Fail(`config.json: ${key} is ${JSON.stringify(value)}`, {
+        why: `this architecture is built for ${allowed.map((v) => JSON.stringify(v)).join(" or ")}`,
+        exit: Exit.data,
+      });
+    }
+  }
+
+  /** Rotary settings in transformers 5 style (rope_parameters) or 4 style (rope_theta, rope_scaling). */
+  rope(): { theta: number; scaling: RopeScaling | undefined; partial: number | undefined } {
+    const nested = (this.json.rope_parameters ?? this.json.rope_scaling ?? {}) as Record<
+      string,
+      unknown
+    >;
+    const theta = new ConfigReader({ ...this.json, ...nested }).number("rope_theta", 10000);
+    const type = nested.rope_type ?? nested.type ?? "default";
+    const r = new ConfigReader(nested);
+    const partial = (nested.partial_rotary_factor ?? this.json.partial_rotary_factor) as
+      | number
+      | undefined;
+    switch (type) {
+      case "default":
+        return { theta, partial, scaling: undefined };
+      case "linear":
+        return { theta, partial, scaling: { type: "linear", factor: r.number("factor", 1) } };
+      case "llama3":
+        return {
+          theta,
+          partial,
+          scaling: {
+            type: "llama3",
+            factor: r.number("factor", 8),
+            lowFreqFactor: r.number("low_freq_factor", 1),
+            highFreqFactor: r.number("high_freq_factor", 4),
+            originalContext: r.number("original_max_position_embeddings", 8192),
+          },
+        };
+      default:
+        throw new Fail(`config.json: rope type ${JSON.stringify(type)} is not built yet`, {
+          why: "whet computes default, linear and llama3 rotary embeddings",
+          exit: Exit.data,
+        });
+    }
+  }
+}

@@ -1,0 +1,116 @@
+// Llama 2/3.x, SmolLM 1/2 and everything shaped like them: RMSNorm before each branch, grouped-query
+// attention with full rotary embedding, SwiGLU, no biases unless config.json asks, tied or untied head.
+import type { RopeScaling } from "../../kernels/rope/tables.ts";
+import { ropeTables } from "../../kernels/rope/tables.ts";
+import { add } from "../../kernels/add/add.ts";
+import { embed } from "../../kernels/embedding/embedding.ts";
+import { rmsnorm } from "../../kernels/rmsnorm/rmsnorm.ts";
+import { rope } from "../../kernels/rope/rope.ts";
+import { siluMul } from "../../kernels/silu_mul/silu_mul.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import { linear } from "../nn/linear.ts";
+import type { Net } from "../nn/net.ts";
+import type { Architecture, Sizes, Stream } from "./architecture.ts";
+import { ConfigReader } from "./config.ts";
+
+export interface LlamaConfig extends Sizes {
+  readonly inner: number;
+  readonly eps: number;
+  readonly theta: number;
+  readonly scaling: RopeScaling | undefined;
+  readonly attentionBias: boolean;
+  readonly mlpBias: boolean;
+  readonly tied: boolean;
+}
+
+export const llama: Architecture<LlamaConfig> = {
+  modelType: "llama",
+  linears: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+  defaultTargets: ["q_proj", "v_proj"],
+
+  config(json) {
+    const c = new ConfigReader(json);
+    c.only("hidden_act", ["silu"], "silu");
+    const width = c.size("hidden_size"), heads = c.size("num_attention_heads");
+    const { theta, scaling } = c.rope();
+    return {
+      vocab: c.size("vocab_size"),
+      width,
+      layers: c.size("num_hidden_layers"),
+      heads,
+      kvHeads: c.size("num_key_value_heads", heads),
+      headDim: c.size("head_dim", width / heads),
+      context: c.size("max_position_embeddings", 2048),
+      inner: c.size("intermediate_size"),
+      eps: c.number("rms_norm_eps", 1e-6),
+      theta,
+      scaling,
+      attentionBias: c.flag("attention_bias", false),
+      mlpBias: c.flag("mlp_bias", false),
+      tied: c.flag("tie_word_embeddings", false),
+    };
+  },
+  sizes: (config) => config,
+
+  hidden(net, c, stream) {
+    const { g } = net;
+    const tables = ropeTables({
+      theta: c.theta,
+      rotary: c.headDim,
+      positions: net.positions,
+      scaling: c.scaling,
+    });
+    let x = embed(g, embedding(net, c), stream.ids, stream.sorted);
+    for (let i = 0; i < c.layers; i++) {
+      x = g.block(`model.layers.${i}`, () => {
+        const mixed = attention(net, c, stream, tables, norm(net, "input_layernorm", x, c));
+        const middle = g.add(add, [x, mixed], null)[0]!;
+        return g.add(
+          add,
+          [middle, mlp(net, c, norm(net, "post_attention_layernorm", middle, c))],
+          null,
+        )[0]!;
+      });
+    }
+    return norm(net, "model.norm", x, c);
+  },
+
+  head(net, c) {
+    const weight = c.tied ? embedding(net, c) : net.weight("lm_head.weight", [c.vocab, c.width]);
+    return { weight };
+  },
+};
+
+const embedding = (net: Net, c: LlamaConfig) =>
+  net.weight("model.embed_tokens.weight", [c.vocab, c.width]);
+
+const norm = (net: Net, name: string, x: Tensor, c: LlamaConfig) =>
+  rmsnorm(net.g, x, net.weight(`${name}.weight`, [c.width]), c.eps);
+
+function attention(
+  net: Net,
+  c: LlamaConfig,
+  stream: Stream,
+  tables: ReturnType<typeof ropeTables>,
+  x: Tensor,
+): Tensor {
+  const { g } = net, { heads, kvHeads, headDim, attentionBias } = c;
+  return g.scope("self_attn", () => {
+    const q = linear(net, "q_proj", x, heads * headDim, attentionBias);
+    const k = linear(net, "k_proj", x, kvHeads * headDim, attentionBias);
+    const v = linear(net, "v_proj", x, kvHeads * headDim, attentionBias);
+    const turn = (t: Tensor, heads: number) =>
+      rope(g, t, stream.positions, tables, { heads, rotary: headDim });
+    const scale = 1 / Math.sqrt(headDim);
+    const mixed = stream.attend(turn(q, heads), turn(k, kvHeads), v, { heads, kvHeads, scale });
+    return linear(net, "o_proj", mixed, c.width, attentionBias);
+  });
+}
+
+function mlp(net: Net, c: LlamaConfig, x: Tensor): Tensor {
+  return net.g.scope("mlp", () => {
+    const gate = linear(net, "gate_proj", x, c.inner, c.mlpBias);
+    const up = linear(net, "up_proj", x, c.inner, c.mlpBias);
+    return linear(net, "down_proj", siluMul(net.g, gate, up), c.width, c.mlpBias);
+  });
+}

@@ -1,0 +1,23 @@
+import { Exit, Fail } from "../base/fail.ts";
+import type { Architecture } from "./architecture.ts";
+import { llama } from "./llama.ts";
+import { phi } from "./phi.ts";
+
+/** Every model family. A compiled binary cannot look in folders, so the table is explicit. */
+export const architectures: readonly Architecture[] = [llama, phi] as readonly Architecture<
+  never
+>[] as readonly Architecture[];
+
+/** The family that config.json names. Throws Fail with the known ones when there is none. */
+export function architectureOf(json: Record<string, unknown>): Architecture {
+  const found = architectures.find((a) => a.modelType === json.model_type);
+  if (found) return found;
+  throw new Fail(
+    `unknown architecture: config.json has model_type ${JSON.stringify(json.model_type)}`,
+    {
+      why: `this version trains ${architectures.map((a) => a.modelType).join(", ")}`,
+      fix: "choose a model of one of these families",
+      exit: Exit.data,
+    },
+  );
+}

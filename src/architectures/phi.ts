@@ -1,0 +1,111 @@
+// Phi-1, 1.5 and 2: attention and MLP in parallel on one LayerNorm, biases everywhere, the head
+// included; the first part of each head is rotated; gelu_new.
+import { add } from "../../kernels/add/add.ts";
+import { embed } from "../../kernels/embedding/embedding.ts";
+import { geluNew } from "../../kernels/gelu_new/gelu_new.ts";
+import { layernorm } from "../../kernels/layernorm/layernorm.ts";
+import { rope } from "../../kernels/rope/rope.ts";
+import { type RopeScaling, ropeTables } from "../../kernels/rope/tables.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import { linear } from "../nn/linear.ts";
+import type { Net } from "../nn/net.ts";
+import type { Architecture, Sizes, Stream } from "./architecture.ts";
+import { ConfigReader } from "./config.ts";
+
+export interface PhiConfig extends Sizes {
+  readonly inner: number;
+  readonly eps: number;
+  readonly theta: number;
+  readonly scaling: RopeScaling | undefined;
+  /** How many of a head's dimensions are rotated. */
+  readonly rotary: number;
+}
+
+export const phi: Architecture<PhiConfig> = {
+  modelType: "phi",
+  linears: ["q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2"],
+  defaultTargets: ["q_proj", "v_proj", "fc1", "fc2"],
+
+  config(json) {
+    const c = new ConfigReader(json);
+    c.only("hidden_act", ["gelu_new"], "gelu_new");
+    c.only("qk_layernorm", [false], false);
+    c.only("tie_word_embeddings", [false], false);
+    const width = c.size("hidden_size"), heads = c.size("num_attention_heads");
+    const headDim = width / heads, { theta, scaling, partial } = c.rope();
+    return {
+      vocab: c.size("vocab_size"),
+      width,
+      layers: c.size("num_hidden_layers"),
+      heads,
+      kvHeads: c.size("num_key_value_heads", heads),
+      headDim,
+      context: c.size("max_position_embeddings", 2048),
+      inner: c.size("intermediate_size"),
+      eps: c.number("layer_norm_eps", 1e-5),
+      theta,
+      scaling,
+      rotary: Math.floor(headDim * (partial ?? 0.5)),
+    };
+  },
+  sizes: (config) => config,
+
+  hidden(net, c, stream) {
+    const { g } = net;
+    const tables = ropeTables({
+      theta: c.theta,
+      rotary: c.rotary,
+      positions: net.positions,
+      scaling: c.scaling,
+    });
+    const words = net.weight("model.embed_tokens.weight", [c.vocab, c.width]);
+    let x = embed(g, words, stream.ids, stream.sorted);
+    for (let i = 0; i < c.layers; i++) {
+      x = g.block(`model.layers.${i}`, () => {
+        const h = norm(net, "input_layernorm", x, c);
+        const mixed = attention(net, c, stream, tables, h);
+        const both = g.add(add, [mixed, mlp(net, c, h)], null)[0]!;
+        return g.add(add, [x, both], null)[0]!;
+      });
+    }
+    return norm(net, "model.final_layernorm", x, c);
+  },
+
+  head: (net, c) => ({
+    weight: net.weight("lm_head.weight", [c.vocab, c.width]),
+    bias: net.weight("lm_head.bias", [c.vocab]),
+  }),
+};
+
+function norm(net: Net, name: string, x: Tensor, c: PhiConfig): Tensor {
+  const weight = net.weight(`${name}.weight`, [c.width]),
+    bias = net.weight(`${name}.bias`, [c.width]);
+  return layernorm(net.g, x, weight, bias, c.eps);
+}
+
+function attention(
+  net: Net,
+  c: PhiConfig,
+  stream: Stream,
+  tables: ReturnType<typeof ropeTables>,
+  x: Tensor,
+): Tensor {
+  const { g } = net, { heads, kvHeads, headDim, rotary } = c;
+  return g.scope("self_attn", () => {
+    const q = linear(net, "q_proj", x, heads * headDim, true);
+    const k = linear(net, "k_proj", x, kvHeads * headDim, true);
+    const v = linear(net, "v_proj", x, kvHeads * headDim, true);
+    const turn = (t: Tensor, heads: number) =>
+      rope(g, t, stream.positions, tables, { heads, rotary });
+    const scale = 1 / Math.sqrt(headDim);
+    const mixed = stream.attend(turn(q, heads), turn(k, kvHeads), v, { heads, kvHeads, scale });
+    return linear(net, "dense", mixed, c.width, true);
+  });
+}
+
+function mlp(net: Net, c: PhiConfig, x: Tensor): Tensor {
+  return net.g.scope("mlp", () => {
+    const inner = geluNew(net.g, linear(net, "fc1", x, c.inner, true));
+    return linear(net, "fc2", inner, c.width, true);
+  });
+}

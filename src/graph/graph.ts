@@ -1,0 +1,152 @@
+import type { Capabilities } from "../gpu/device.ts";
+import type { Shader } from "../gpu/link.ts";
+import type { DType, Home, Shape, Spec, Tensor, View } from "./tensor.ts";
+
+/** One dispatch, before memory is known: a shader, its grid, and the tensors in binding order. */
+export interface Launch {
+  readonly shader: Shader;
+  readonly workgroups: readonly [number, number, number];
+  readonly bind: readonly (Tensor | View)[];
+}
+
+/** One operation: its shapes, its meaning, its kernels and its derivative, side by side. */
+export interface Op<A = unknown> {
+  readonly name: string;
+  /** Output specs. Throws `Fail`, naming the tensors, when the inputs do not fit. */
+  infer(inputs: readonly Tensor[], attrs: A): Spec[];
+  /** What the op means, in float64, row-major. Kernels must agree with this, never the reverse. */
+  reference(inputs: readonly Float64Array[], attrs: A, node: Node<A>): Float64Array[];
+  /** The dispatches that compute it on a device with these capabilities. */
+  launch(node: Node<A>, can: Capabilities): Launch[];
+  /**
+   * Records the gradient of each wanted input. `grads[i]` is undefined where no gradient reaches
+   * output i. Absent: the op has no gradient.
+   */
+  backward?(
+    g: Graph,
+    node: Node<A>,
+    grads: readonly (Tensor | undefined)[],
+    wants: readonly boolean[],
+  ): (Tensor | undefined)[];
+  /** `updates[i]` is the input that output i overwrites in place. Such a node is never pruned. */
+  readonly updates?: readonly number[];
+}
+
+export interface Node<A = unknown> {
+  readonly op: Op<A>;
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+  readonly attrs: A;
+}
+
+/** A stretch of nodes whose values may be dropped after the forward pass and computed again. */
+export interface Block {
+  readonly start: number;
+  readonly end: number;
+  readonly result: Tensor;
+}
+
+/** Records a computation once. Nothing runs here, and nothing is allocated here. */
+export class Graph {
+  readonly nodes: Node[] = [];
+  readonly blocks: Block[] = [];
+  #named = new Map<string, Tensor>();
+  #next = 0;
+  #path: string[] = [];
+
+  /** With `recompute`, blocks keep only their result for the backward pass (Chen et al. 2016). */
+  constructor(readonly recompute = false) {}
+
+  /** Runs `body` with `name` pushed on the path, so its tensors are named "name.…". */
+  scope<T>(name: string, body: () => T): T {
+    this.#path.push(name);
+    try {
+      return body();
+    } finally {
+      this.#path.pop();
+    }
+  }
+
+  /** The dotted path of the scopes that are open. */
+  get path(): string {
+    return this.#path.join(".");
+  }
+
+  #tensor(name: string, spec: Spec, home: Home, more: Partial<Tensor> = {}): Tensor {
+    return {
+      id: this.#next++,
+      name: [...this.#path, name].join("."),
+      shape: spec.shape,
+      dtype: spec.dtype,
+      home,
+      needsGrad: home === "trained",
+      ...more,
+    };
+  }
+  /** A tensor that is one thing however often it is asked for: the same name gives the same tensor. */
+  #once(name: string, spec: Spec, home: Home, more?: Partial<Tensor>): Tensor {
+    const made = this.#tensor(name, spec, home, more);
+    const key = `${home} ${made.name}`, known = this.#named.get(key);
+    if (known && String(known.shape) === String(spec.shape) && known.dtype === spec.dtype) {
+      return known;
+    }
+    if (known) throw new Error(`${made.name} is recorded twice with different shapes`);
+    this.#named.set(key, made);
+    return made;
+  }
+  input(name: string, shape: Shape, dtype: DType): Tensor {
+    return this.#once(name, { shape, dtype }, "input");
+  }
+  constant(name: string, shape: Shape, data: Float32Array | Uint32Array): Tensor {
+    const dtype = data instanceof Float32Array ? "f32" : "u32";
+    return this.#once(name, { shape, dtype }, "constant", { data });
+  }
+  frozen(name: string, shape: Shape, dtype: DType = "f32"): Tensor {
+    return this.#once(name, { shape, dtype }, "frozen");
+  }
+  trained(name: string, shape: Shape): Tensor {
+    return this.#once(name, { shape, dtype: "f32" }, "trained");
+  }
+  state(name: string, shape: Shape, dtype: DType = "f32"): Tensor {
+    return this.#once(name, { shape, dtype }, "state");
+  }
+  /** The gradient arena's place for a trained tensor. */
+  gradient(of: Tensor): Tensor {
+    const key = `gradient ${of.name}`;
+    const made = this.#named.get(key) ??
+      this.#tensor("", of, "gradient", { name: of.name, needsGrad: false });
+    this.#named.set(key, made);
+    return made;
+  }
+  arena(name: string, shape: Shape): Tensor {
+    return this.#once(name, { shape, dtype: "f32" }, "arena");
+  }
+  /** Every tensor of a home recorded so far, in order of first mention. */
+  all(home: Home): Tensor[] {
+    return [...this.#named.values()].filter((t) => t.home === home);
+  }
+
+  add<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor[] {
+    const needsGrad = op.backward !== undefined && inputs.some((t) => t.needsGrad);
+    const outputs = op.infer(inputs, attrs).map((spec, i, all) => {
+      const from = op.updates?.[i];
+      const name = all.length > 1 ? `${op.name}.${i}` : op.name;
+      return from === undefined
+        ? this.#tensor(name, spec, "value", { needsGrad })
+        : this.#tensor(name, spec, inputs[from]!.home, {
+          needsGrad: false,
+          storage: inputs[from]!,
+        });
+    });
+    this.nodes.push({ op, inputs, outputs, attrs } as Node<unknown> as Node);
+    return outputs;
+  }
+
+  /** Marks `body` as one block: with recompute on, only its result survives the forward pass. */
+  block(name: string, body: () => Tensor): Tensor {
+    const start = this.nodes.length;
+    const result = this.scope(name, body);
+    if (this.recompute) this.blocks.push({ start, end: this.nodes.length, result });
+    return result;
+  }
+}

@@ -1,0 +1,149 @@
+import { Exit, Fail } from "../base/fail.ts";
+import type { Device } from "../gpu/device.ts";
+import { bytesOf, count, show, storageOf, type Tensor } from "./tensor.ts";
+
+/** Where the trained tensors lie: pages that one binding can hold, each tensor whole in one of them. */
+export interface ArenaLayout {
+  /** f32 elements of each page */
+  readonly pages: readonly number[];
+  /** By tensor name: page and first element, a multiple of 64 (WebGPU binds at multiples of 256 bytes). */
+  readonly at: ReadonlyMap<string, { readonly page: number; readonly offset: number }>;
+}
+
+const PAGE = 16 * 2 ** 20; // elements: 64 MiB, well inside every adapter's binding limit
+
+/** Lays the trained tensors one after another, in the order given. */
+export function layoutArena(trained: readonly Tensor[], page = PAGE): ArenaLayout {
+  const pages: number[] = [], at = new Map<string, { page: number; offset: number }>();
+  for (const t of trained) {
+    const n = Math.ceil(count(t.shape) / 64) * 64;
+    if (pages.length === 0 || pages.at(-1)! + n > page) pages.push(0);
+    at.set(t.name, { page: pages.length - 1, offset: pages.at(-1)! });
+    pages[pages.length - 1]! += n;
+  }
+  return { pages, at };
+}
+
+export interface Place {
+  readonly buffer: GPUBuffer;
+  /** bytes */
+  readonly offset: number;
+  /** bytes */
+  readonly size: number;
+}
+
+/**
+ * What outlives a run, by home and name: several recorded programs over the same weights (a training
+ * step, its update, validation, generation) meet here.
+ */
+export class Memory {
+  readonly device: Device;
+  readonly #buffers = new Map<string, GPUBuffer>();
+  readonly #constants = new Map<Float32Array | Uint32Array, GPUBuffer>();
+  #arena: ArenaLayout | undefined;
+
+  constructor(device: Device) {
+    this.device = device;
+  }
+
+  get arena(): ArenaLayout | undefined {
+    return this.#arena;
+  }
+
+  /** Fixes where the trained tensors lie. Must come before anything that trains is placed. */
+  layOut(trained: readonly Tensor[]): ArenaLayout {
+    return this.#arena = layoutArena(trained);
+  }
+
+  #buffer(key: string, bytes: number): GPUBuffer {
+    const buffer = this.#buffers.get(key) ?? this.device.buffer(key, bytes);
+    this.#buffers.set(key, buffer);
+    return buffer;
+  }
+
+  /** The bytes of any tensor that is neither an input nor a value; made, zeroed, on first demand. */
+  place(tensor: Tensor): Place {
+    const t = storageOf(tensor), size = bytesOf(t);
+    if (size > this.device.capabilities.maxBinding) {
+      throw new Fail(
+        `${
+          show(t)
+        } is ${size} bytes, one binding of this GPU holds ${this.device.capabilities.maxBinding}`,
+        {
+          why: "matrices larger than one binding are not cut into pieces yet",
+          fix: "choose a model with a smaller vocabulary, or another GPU",
+          exit: Exit.memory,
+        },
+      );
+    }
+    switch (t.home) {
+      case "frozen":
+      case "state":
+        return { buffer: this.#buffer(`${t.home} ${t.name}`, size), offset: 0, size };
+      case "constant": {
+        const buffer = this.#constants.get(t.data!) ??
+          this.device.buffer(`constant ${t.name}`, size);
+        if (!this.#constants.has(t.data!)) this.device.write(buffer, 0, t.data!);
+        this.#constants.set(t.data!, buffer);
+        return { buffer, offset: 0, size };
+      }
+      case "trained":
+      case "gradient": {
+        const at = this.#arena?.at.get(t.name);
+        if (!at) throw new Error(`${show(t)} has no place in the arena`);
+        const buffer = this.#page(t.home === "trained" ? "w" : "g", at.page);
+        return { buffer, offset: at.offset * 4, size };
+      }
+      case "arena": {
+        const [which, page] = t.name.split(".");
+        return { buffer: this.#page(which!, Number(page)), offset: 0, size };
+      }
+      default:
+        throw new Error(`${show(t)} is ${t.home}: it has no lasting memory`);
+    }
+  }
+
+  #page(which: string, page: number): GPUBuffer {
+    return this.#buffer(`arena ${which}.${page}`, this.#arena!.pages[page]! * 4);
+  }
+
+  /** Writes a whole tensor; `data` holds its bytes as they are on the device. */
+  write(t: Tensor, data: ArrayBufferView): void {
+    const { buffer, offset, size } = this.place(t);
+    const padded = Math.ceil(data.byteLength / 4) * 4;
+    if (padded !== size) {
+      throw new Error(`${show(t)} takes ${size} bytes, was given ${data.byteLength}`);
+    }
+    this.device.write(buffer, offset, data);
+  }
+
+  /** Reads a whole f32 tensor back. */
+  async read(t: Tensor): Promise<Float32Array> {
+    const { buffer, offset, size } = this.place(t);
+    const bytes = await this.device.read(buffer, offset, size);
+    return new Float32Array(bytes.buffer, bytes.byteOffset, count(t.shape));
+  }
+
+  /** The place of a trained tensor in one of the arenas w, g, m, v: for checkpoints. */
+  async readArena(which: "w" | "g" | "m" | "v", t: Tensor): Promise<Float32Array> {
+    const at = this.#arena!.at.get(t.name)!;
+    const bytes = await this.device.read(this.#page(which, at.page), at.offset * 4, bytesOf(t));
+    return new Float32Array(bytes.buffer, bytes.byteOffset, count(t.shape));
+  }
+  writeArena(which: "w" | "g" | "m" | "v", t: Tensor, data: Float32Array): void {
+    const at = this.#arena!.at.get(t.name)!;
+    if (data.length !== count(t.shape)) {
+      throw new Error(`${show(t)} was given ${data.length} numbers`);
+    }
+    this.device.write(this.#page(which, at.page), at.offset * 4, data);
+  }
+
+  /** Gives every buffer back to the device. */
+  free(): void {
+    for (const buffer of [...this.#buffers.values(), ...this.#constants.values()]) {
+      this.device.free(buffer);
+    }
+    this.#buffers.clear();
+    this.#constants.clear();
+  }
+}

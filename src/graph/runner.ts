@@ -1,0 +1,146 @@
+import type { Device, Pipeline } from "../gpu/device.ts";
+import type { Launch, Node } from "./graph.ts";
+import type { Memory, Place } from "./memory.ts";
+import { type Plan, plan, prune } from "./plan.ts";
+import { bytesOf, count, show, storageOf, type Tensor, type View } from "./tensor.ts";
+
+interface Dispatch {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly workgroups: readonly [number, number, number];
+}
+
+/** Dispatches in one command buffer: few enough that a slow GPU's watchdog stays asleep. */
+const PER_SUBMIT = 256;
+
+/**
+ * The device side of a record: pipelines, buffers and bind groups, made once. After `prepare` a run
+ * allocates nothing: it writes inputs and replays the dispatches.
+ */
+export class Runner {
+  readonly plan: Plan;
+  readonly #name: string;
+  readonly #device: Device;
+  readonly #memory: Memory;
+  readonly #inputs: Map<Tensor, GPUBuffer>;
+  readonly #slots: readonly GPUBuffer[];
+  #dispatches: readonly Dispatch[] = [];
+
+  private constructor(name: string, memory: Memory, plan: Plan, inputs: readonly Tensor[]) {
+    this.#name = name;
+    this.#memory = memory;
+    this.#device = memory.device;
+    this.plan = plan;
+    this.#slots = plan.slotBytes.map((bytes, i) => this.#device.buffer(`${name} slot ${i}`, bytes));
+    this.#inputs = new Map(
+      inputs.map((t) => [t, this.#device.buffer(`${name} input ${t.name}`, bytesOf(t))]),
+    );
+  }
+
+  /**
+   * Plans and builds everything `nodes` need.
+   * @param keep values that `read` may ask for after a run
+   */
+  static async prepare(
+    name: string,
+    memory: Memory,
+    nodes: readonly Node[],
+    keep: readonly Tensor[],
+  ): Promise<Runner> {
+    const planned = plan(prune(nodes, keep), keep);
+    const inputs = new Set(
+      planned.nodes.flatMap((n) => n.inputs).filter((t) => t.home === "input"),
+    );
+    const runner = new Runner(name, memory, planned, [...inputs]);
+    await runner.#build();
+    return runner;
+  }
+
+  async #build(): Promise<void> {
+    const device = this.#device;
+    const launches: { node: Node; launch: Launch; pipeline: Promise<Pipeline> }[] = [];
+    for (const node of this.plan.nodes) {
+      for (const launch of node.op.launch(node, device.capabilities)) {
+        launches.push({ node, launch, pipeline: device.pipeline(launch.shader) });
+      }
+    }
+    const dispatches: Dispatch[] = [];
+    for (const { node, launch, pipeline } of launches) {
+      const { gpu, layout } = await pipeline;
+      const entries = launch.bind.map((bound, binding) => {
+        const { buffer, offset, size } = this.place(bound);
+        return { binding, resource: { buffer, offset, size: Math.ceil(size / 4) * 4 } };
+      });
+      const label = `${this.#name} ${node.op.name} -> ${node.outputs[0]?.name}`;
+      const group = device.gpu.createBindGroup({ label, layout, entries });
+      dispatches.push({ pipeline: gpu, group, workgroups: launch.workgroups });
+    }
+    this.#dispatches = dispatches;
+    device.check();
+  }
+
+  /** The bytes behind a tensor or a stretch of one. */
+  place(bound: Tensor | View): Place {
+    if ("tensor" in bound) {
+      const { buffer, offset, size } = this.place(bound.tensor);
+      const word = bound.tensor.dtype === "f32" || bound.tensor.dtype === "u32" ? 4 : 2;
+      const from = bound.offset * word, bytes = count(bound.shape) * word;
+      if (from % 256 !== 0 || from + bytes > size) {
+        throw new Error(`a view of ${show(bound.tensor)} at byte ${from} of ${bytes} bytes`);
+      }
+      return { buffer, offset: offset + from, size: bytes };
+    }
+    const t = storageOf(bound), size = bytesOf(t);
+    const slot = this.plan.slotOf.get(t);
+    if (slot !== undefined) return { buffer: this.#slots[slot]!, offset: 0, size };
+    const input = this.#inputs.get(t);
+    return input ? { buffer: input, offset: 0, size } : this.#memory.place(t);
+  }
+
+  /** Fills an input. An input that nothing reads is passed over. */
+  write(input: Tensor, data: Uint32Array | Float32Array): void {
+    if (data.length !== count(input.shape)) {
+      throw new Error(`${show(input)} was given ${data.length} numbers`);
+    }
+    const buffer = this.#inputs.get(input);
+    if (buffer) this.#device.write(buffer, 0, data);
+  }
+
+  /** Encodes and submits every dispatch; returns before the device is done. */
+  run(): void {
+    const device = this.#device;
+    for (let from = 0; from < this.#dispatches.length; from += PER_SUBMIT) {
+      const encoder = device.gpu.createCommandEncoder({ label: this.#name });
+      const pass = encoder.beginComputePass({ label: this.#name });
+      const to = Math.min(from + PER_SUBMIT, this.#dispatches.length);
+      for (let i = from; i < to; i++) {
+        const { pipeline, group, workgroups } = this.#dispatches[i]!;
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, group);
+        pass.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);
+      }
+      pass.end();
+      device.submit(this.#name, [encoder.finish()]);
+    }
+  }
+
+  /** Reads a kept value, or any lasting f32 tensor, back to the host. */
+  async read(t: Tensor): Promise<Float32Array> {
+    const { buffer, offset, size } = this.place(t);
+    const bytes = await this.#device.read(buffer, offset, Math.ceil(size / 4) * 4);
+    return new Float32Array(bytes.buffer, bytes.byteOffset, count(t.shape));
+  }
+  async readU32(t: Tensor): Promise<Uint32Array> {
+    const values = await this.read(t);
+    return new Uint32Array(values.buffer, values.byteOffset, values.length);
+  }
+
+  get dispatches(): number {
+    return this.#dispatches.length;
+  }
+
+  /** Gives the slots and inputs back to the device. */
+  free(): void {
+    for (const buffer of [...this.#slots, ...this.#inputs.values()]) this.#device.free(buffer);
+  }
+}

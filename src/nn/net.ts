@@ -1,0 +1,52 @@
+import type { Graph } from "../graph/graph.ts";
+import type { DType, Shape, Tensor } from "../graph/tensor.ts";
+
+/** A low-rank adapter (Hu et al. 2021), as it is recorded into every layer it targets. */
+export interface Lora {
+  readonly rank: number;
+  readonly alpha: number;
+  /** Scale by alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023). */
+  readonly rslora: boolean;
+  /** Probability that an element of the adapter's input is dropped; 0 outside training. */
+  readonly dropout: number;
+  /** Whether the module at this path, "model.layers.0.self_attn.q_proj", carries an adapter. */
+  targets(module: string): boolean;
+}
+
+/** What a layer needs to record itself: the graph, and how its weights take part. */
+export class Net {
+  #streams = 0;
+
+  /**
+   * @param dtypeOf storage type of a base weight by its checkpoint name
+   * @param full every base weight is trained (in f32) instead of frozen
+   * @param positions rows of the rotary tables: one more than the largest position
+   */
+  constructor(
+    readonly g: Graph,
+    readonly positions: number,
+    readonly dtypeOf: (name: string) => DType,
+    readonly full = false,
+    readonly lora?: Lora,
+  ) {}
+
+  /** The base weight `name` under the open scopes. Vectors are always f32. */
+  weight(name: string, shape: Shape): Tensor {
+    if (this.full) return this.g.trained(name, shape);
+    const path = this.g.path === "" ? name : `${this.g.path}.${name}`;
+    return this.g.frozen(name, shape, shape.length === 1 ? "f32" : this.dtypeOf(path));
+  }
+
+  /** (seed, micro step): what dropout masks are computed from. */
+  get clock(): Tensor {
+    return this.g.input("clock", [2], "u32");
+  }
+  /** A number for the next random stream, the same in every recording of the same network. */
+  nextStream(): number {
+    return this.#streams++;
+  }
+}
+
+/** alpha / rank, or alpha / sqrt(rank) for rank-stabilised adapters. */
+export const loraScale = (lora: Pick<Lora, "rank" | "alpha" | "rslora">): number =>
+  lora.alpha / (lora.rslora ? Math.sqrt(lora.rank) : lora.rank);
