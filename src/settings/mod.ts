@@ -1,0 +1,61 @@
+import { z } from "zod";
+import { commonSettings } from "./common.ts";
+import { type Field, fieldsOf, objectOf, type SettingsSchema } from "./field.ts";
+import { trainSettings } from "./train.ts";
+import {
+  evalSettings,
+  exportSettings,
+  inferSettings,
+  scoreSettings,
+  tokenizeSettings,
+} from "./use.ts";
+
+/** The sections of a config file; "" holds the settings of every command. */
+export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
+  "": commonSettings,
+  train: trainSettings,
+  infer: inferSettings,
+  eval: evalSettings,
+  score: scoreSettings,
+  tokenize: tokenizeSettings,
+  export: exportSettings,
+};
+
+const ofFile = (f: Field) => !f.info.flagOnly;
+
+/** The settings that each section of a config file may hold. */
+export function sections(): Record<string, readonly Field[]> {
+  return Object.fromEntries(
+    Object.entries(sectionSchemas).map(([name, schema]) => [name, fieldsOf(schema).filter(ofFile)]),
+  );
+}
+
+/** JSON Schema (2020-12) of whet.yaml, for editors that complete and check by it. */
+export function configJsonSchema(): Record<string, unknown> {
+  const properties = (schema: SettingsSchema): Record<string, unknown> => {
+    const whole = z.toJSONSchema(objectOf(schema), { io: "input" });
+    const known = new Set(fieldsOf(schema).filter(ofFile).map((f) => f.key));
+    return Object.fromEntries(
+      Object.entries(whole.properties ?? {}).filter(([key]) => known.has(key)),
+    );
+  };
+  const everywhere = properties(commonSettings);
+  const named = Object.entries(sectionSchemas).filter(([name]) => name !== "");
+  const top: Record<string, unknown> = {};
+  for (const [, schema] of [...named].reverse()) Object.assign(top, properties(schema));
+  for (const [name, schema] of named) {
+    top[name] = {
+      type: "object",
+      description: `settings of whet ${name}`,
+      properties: { ...properties(schema), ...everywhere },
+      additionalProperties: false,
+    };
+  }
+  return {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    title: "whet.yaml",
+    type: "object",
+    properties: { $schema: { type: "string" }, ...everywhere, ...top },
+    additionalProperties: false,
+  };
+}

@@ -1,0 +1,44 @@
+import { z } from "zod";
+import { field, path } from "./field.ts";
+
+/** The settings by which every command names a model and what is put on it. */
+export const modelField = () =>
+  field(path(), {
+    group: "Main",
+    short: "m",
+    aliases: ["model-name-or-path", "base-model"],
+    value: "DIR",
+    help: "the base model: a Hugging Face folder (config.json, *.safetensors, tokenizer.json)",
+  });
+
+export const adapterField = () =>
+  field(path().optional(), {
+    group: "Main",
+    short: "a",
+    aliases: ["adapter-path"],
+    value: "DIR",
+    help: "a LoRA adapter in PEFT format, or the run that made it",
+  });
+
+export const NOT_F32 = "this version computes with f32 weights only";
+
+export const quantField = () =>
+  field(z.enum(["none", "int8", "nf4"]).default("none"), {
+    group: "Model",
+    help: "how frozen weights are kept on the GPU",
+    later: { nf4: NOT_F32, int8: NOT_F32 },
+  });
+
+export const doubleQuantField = () =>
+  field(z.boolean().default(false), {
+    group: "Model",
+    help: "quantise the quantisation constants too",
+    later: { true: "it belongs to --quant nf4, and " + NOT_F32 },
+  });
+
+export const computeField = () =>
+  field(z.enum(["f32", "f16"]).default("f32"), {
+    group: "Model",
+    help: "number format of the arithmetic",
+    later: { f16: NOT_F32 },
+  });

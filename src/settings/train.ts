@@ -1,0 +1,282 @@
+import { z } from "zod";
+import { field, fraction, path, positive, whole } from "./field.ts";
+import { computeField, doubleQuantField, modelField, quantField } from "./model.ts";
+
+const LATER_TRACKER = "metrics go to metrics.jsonl and report.html in the output folder";
+
+/** Settings of supervised fine-tuning, all but where the result goes; `whet plan` takes the same. */
+const trainFields = {
+  model: modelField(),
+  data: field(path(), {
+    group: "Main",
+    short: "d",
+    aliases: ["dataset", "train-file", "train-data", "dataset-path"],
+    value: "FILE",
+    help: "training rows, one JSON object a line; - reads stdin",
+  }),
+  val: field(path().optional(), {
+    group: "Main",
+    aliases: ["val-data", "validation-file", "eval-file"],
+    value: "FILE",
+    help: "rows to measure on, never trained",
+  }),
+  output: field(path().optional(), {
+    group: "Main",
+    short: "o",
+    aliases: ["output-dir", "out"],
+    value: "DIR",
+    help: "the run folder: adapter, checkpoints, metrics, report",
+  }),
+  init_adapter: field(path().optional(), {
+    group: "Main",
+    value: "DIR",
+    help: "continue from this PEFT adapter",
+  }),
+
+  rank: field(whole(1).max(4096).default(16), {
+    group: "Adapter",
+    aliases: ["lora-r", "lora-rank", "lora-dim"],
+    value: "N",
+    help: "rank of the LoRA matrices",
+  }),
+  alpha: field(positive().optional(), {
+    group: "Adapter",
+    aliases: ["lora-alpha"],
+    value: "A",
+    help: "scale of the adapter is alpha / rank",
+    otherwise: "2 x rank",
+  }),
+  target: field(z.union([z.literal("all-linear"), z.array(z.string().min(1)).min(1)]).optional(), {
+    group: "Adapter",
+    aliases: ["lora-target-modules", "target-modules", "lora-target"],
+    value: "NAMES",
+    help: "layers that get an adapter: names joined by commas, or all-linear",
+    otherwise: "the attention projections of the architecture",
+  }),
+  dropout: field(fraction().max(0.999).default(0.05), {
+    group: "Adapter",
+    aliases: ["lora-dropout"],
+    value: "P",
+    help: "dropout before the LoRA matrices",
+  }),
+  use_rslora: field(z.boolean().default(false), {
+    group: "Adapter",
+    aliases: ["rslora"],
+    help: "scale by alpha / sqrt(rank)",
+  }),
+  full: field(z.boolean().default(false), {
+    group: "Adapter",
+    aliases: ["full-finetune"],
+    help: "train all weights instead of an adapter",
+  }),
+
+  lr: field(positive().max(10).optional(), {
+    group: "Optimiser",
+    aliases: ["learning-rate"],
+    value: "R",
+    help: "peak learning rate",
+    otherwise: "2e-4, with --full 2e-5",
+  }),
+  scheduler: field(z.enum(["constant", "linear", "cosine"]).default("cosine"), {
+    group: "Optimiser",
+    aliases: ["lr-scheduler-type", "lr-scheduler"],
+    help: "learning rate after the warm-up",
+  }),
+  warmup: field(z.number().min(0).default(0.1), {
+    group: "Optimiser",
+    aliases: ["warmup-ratio", "warmup-steps"],
+    value: "W",
+    help: "share of all steps where below 1, else a number of steps",
+  }),
+  weight_decay: field(z.number().min(0).default(0.01), {
+    group: "Optimiser",
+    value: "W",
+    help: "decoupled weight decay",
+  }),
+  max_grad_norm: field(z.number().min(0).default(1), {
+    group: "Optimiser",
+    value: "G",
+    help: "clip the global gradient norm to this; 0 never clips",
+  }),
+  betas: field(
+    z.tuple([fraction().max(0.99999999), fraction().max(0.99999999)]).default([0.9, 0.999]),
+    {
+      group: "Optimiser",
+      value: "B1,B2",
+      help: "AdamW's two decay rates",
+    },
+  ),
+  eps: field(positive().default(1e-8), {
+    group: "Optimiser",
+    aliases: ["adam-epsilon"],
+    value: "E",
+    help: "AdamW's epsilon",
+  }),
+
+  epochs: field(positive().default(3), {
+    group: "Length and batch",
+    aliases: ["num-train-epochs", "num-epochs"],
+    value: "N",
+    help: "passes over the rows",
+    excludes: ["iters"],
+  }),
+  iters: field(whole(1).optional(), {
+    group: "Length and batch",
+    aliases: ["max-steps"],
+    value: "N",
+    help: "optimiser steps, instead of --epochs",
+    excludes: ["epochs"],
+  }),
+  batch: field(whole(1).default(8), {
+    group: "Length and batch",
+    aliases: ["batch-size", "micro-batch-size", "per-device-train-batch-size"],
+    value: "N",
+    help: "rows in a batch",
+  }),
+  accum: field(whole(1).default(1), {
+    group: "Length and batch",
+    aliases: ["grad-accumulation-steps", "gradient-accumulation-steps"],
+    value: "N",
+    help: "batches in one optimiser step",
+    excludes: ["effective_batch"],
+  }),
+  effective_batch: field(whole(1).optional(), {
+    group: "Length and batch",
+    value: "N",
+    help: "rows in one optimiser step, instead of --accum",
+    excludes: ["accum"],
+  }),
+  max_seq: field(whole(8).default(2048), {
+    group: "Length and batch",
+    aliases: ["max-seq-length", "cutoff-len", "max-length"],
+    value: "N",
+    help: "longest row in tokens",
+  }),
+  overlong: field(z.enum(["drop", "error", "truncate"]).default("error"), {
+    group: "Length and batch",
+    help: "what to do with longer rows",
+  }),
+  packing: field(z.boolean().default(false), {
+    group: "Length and batch",
+    help: "fill a step by tokens instead of counting rows",
+  }),
+  shuffle: field(z.boolean().default(true), {
+    group: "Length and batch",
+    help: "a new order of rows every epoch",
+  }),
+  seed: field(whole().max(2 ** 32 - 1).default(42), {
+    group: "Length and batch",
+    value: "N",
+    help: "of order, dropout and new adapter weights",
+  }),
+  limit: field(whole(1).optional(), {
+    group: "Length and batch",
+    value: "N",
+    help: "only the first N rows",
+  }),
+  smoke: field(z.boolean().default(false), {
+    group: "Length and batch",
+    help: "three steps on the first rows, to see that all of it works",
+  }),
+  mask_prompt: field(z.boolean().default(true), {
+    group: "Length and batch",
+    help: "train the answer only, never the prompt",
+    later: { false: "prompt and answer are tokenised apart and only the answer is trained" },
+  }),
+
+  quant: quantField(),
+  double_quant: doubleQuantField(),
+  compute: computeField(),
+  grad_checkpoint: field(z.enum(["auto", "on", "off"]).default("auto"), {
+    group: "Model",
+    aliases: ["gradient-checkpointing"],
+    bare: "on",
+    help: "compute each block again in the backward pass to save memory",
+  }),
+
+  eval_every: field(z.union([z.literal("epoch"), whole(1)]).default("epoch"), {
+    group: "Measuring and saving",
+    aliases: ["eval-steps", "steps-per-eval"],
+    value: "N",
+    help: "measure on --val every N steps, or once an epoch",
+  }),
+  samples: field(whole().max(1000).default(0), {
+    group: "Measuring and saving",
+    value: "N",
+    help: "answers generated from --val at each measurement",
+  }),
+  save_every: field(whole(1).optional(), {
+    group: "Measuring and saving",
+    aliases: ["save-steps"],
+    value: "N",
+    help: "a checkpoint every N steps",
+    otherwise: "once an epoch",
+  }),
+  keep: field(whole(1).default(3), {
+    group: "Measuring and saving",
+    aliases: ["save-total-limit"],
+    value: "K",
+    help: "checkpoints kept, the best one besides",
+  }),
+  best: field(z.enum(["val_loss", "val_ppl"]).default("val_loss"), {
+    group: "Measuring and saving",
+    aliases: ["metric-for-best-model"],
+    help: "the measure by which a checkpoint is the best",
+  }),
+  patience: field(whole(1).optional(), {
+    group: "Measuring and saving",
+    aliases: ["early-stopping-patience"],
+    value: "N",
+    help: "stop after N measurements that are no better",
+    otherwise: "never stops early",
+  }),
+  resume: field(path().optional(), {
+    group: "Measuring and saving",
+    aliases: ["resume-from-checkpoint"],
+    value: "DIR",
+    bare: "auto",
+    help: "go on from a checkpoint; auto takes the newest in the output folder",
+  }),
+  allow_change: field(z.boolean().default(false), {
+    group: "Measuring and saving",
+    help: "resume although settings that change the numbers differ",
+  }),
+  log_every: field(whole(1).default(1), {
+    group: "Measuring and saving",
+    aliases: ["logging-steps", "steps-per-report"],
+    value: "N",
+    help: "lines of progress where stderr is not a terminal",
+  }),
+  report_to: field(z.enum(["none", "jsonl", "tensorboard", "wandb", "mlflow"]).default("none"), {
+    group: "Measuring and saving",
+    help: "where metrics go besides the run folder",
+    later: { tensorboard: LATER_TRACKER, wandb: LATER_TRACKER, mlflow: LATER_TRACKER },
+  }),
+};
+
+/** A run's settings with everything filled that follows from others: nothing left to guess. */
+export type TrainSettings = z.output<typeof trainSettings>;
+
+export const trainSettings = z.strictObject(trainFields).superRefine((s, issues) => {
+  const refuse = (key: string, message: string) =>
+    issues.addIssue({ code: "custom", path: [key], message });
+  if (s.effective_batch !== undefined && s.effective_batch % s.batch !== 0) {
+    refuse("effective_batch", `must be a multiple of --batch ${s.batch}`);
+  }
+  if (s.full && s.init_adapter) {
+    refuse("full", "trains all weights and leaves no adapter to continue");
+  }
+  if (s.warmup > 1 && !Number.isInteger(s.warmup)) {
+    refuse("warmup", "must be a share below 1 or a whole number of steps");
+  }
+  if (s.patience !== undefined && !s.val) {
+    refuse("patience", "needs rows to measure on: --val FILE");
+  }
+  if (s.samples > 0 && !s.val) refuse("samples", "needs rows to answer: --val FILE");
+}).transform((s) => ({
+  ...s,
+  alpha: s.alpha ?? 2 * s.rank,
+  lr: s.lr ?? (s.full ? 2e-5 : 2e-4),
+  accum: s.effective_batch === undefined ? s.accum : s.effective_batch / s.batch,
+  iters: s.smoke ? Math.min(s.iters ?? 3, 3) : s.iters,
+}));

@@ -1,0 +1,212 @@
+import { z } from "zod";
+import { field, fraction, path, positive, whole } from "./field.ts";
+import { adapterField, computeField, modelField, quantField } from "./model.ts";
+
+/** Settings of the commands that use a model: score, infer, tokenize, eval, export. */
+
+const input = () =>
+  field(path().default("-"), {
+    group: "Main",
+    aliases: ["input"],
+    value: "FILE",
+    positional: 0,
+    help: "rows, one JSON object a line; - reads stdin",
+  });
+
+export const scoreSettings = z.strictObject({
+  model: modelField(),
+  adapter: adapterField(),
+  rows: input(),
+  quant: quantField(),
+  compute: computeField(),
+});
+
+const generation = {
+  temp: field(z.number().min(0).max(100).default(0), {
+    group: "Generation",
+    aliases: ["temperature"],
+    value: "T",
+    help: "0 takes the likeliest token, higher is more varied",
+  }),
+  top_p: field(positive().max(1).default(1), {
+    group: "Generation",
+    value: "P",
+    help: "draw only from the likeliest tokens that together have this probability",
+  }),
+  max_tokens: field(whole(1).default(256), {
+    group: "Generation",
+    aliases: ["max-new-tokens", "max-gen-toks"],
+    value: "N",
+    help: "longest answer in tokens",
+  }),
+  seed: field(whole().max(2 ** 32 - 1).default(42), {
+    group: "Generation",
+    value: "N",
+    help: "of the draws where --temp is above 0",
+  }),
+};
+
+export const inferSettings = z.strictObject({
+  model: modelField(),
+  adapter: adapterField(),
+  rows: input(),
+  prompt: field(z.string().optional(), {
+    group: "Main",
+    short: "p",
+    value: "TEXT",
+    help: "answer this one prompt instead of rows",
+  }),
+  system: field(z.string().optional(), {
+    group: "Main",
+    value: "TEXT",
+    help: "system message before every prompt; @FILE reads it from a file",
+  }),
+  id_field: field(z.string().min(1).optional(), {
+    group: "Main",
+    value: "KEY",
+    help: "copy this key of each row to its answer",
+  }),
+  ...generation,
+  quant: quantField(),
+  compute: computeField(),
+});
+
+export const tokenizeSettings = z.strictObject({
+  model: modelField(),
+  text: input(),
+  decode: field(z.boolean().default(false), {
+    group: "Main",
+    help: 'ids to text: lines of {"ids":[...]} or [...] in, JSON strings out',
+  }),
+  special: field(z.boolean().default(true), {
+    group: "Main",
+    help: "add the model's begin and end tokens; with --decode, show special tokens",
+  }),
+});
+
+export const evalSettings = z.strictObject({
+  model: modelField(),
+  adapter: adapterField(),
+  data: field(path(), {
+    group: "Main",
+    short: "d",
+    aliases: ["dataset", "test-file"],
+    value: "FILE",
+    help: "rows with the answers expected",
+  }),
+  schema: field(path().optional(), {
+    group: "Main",
+    value: "FILE",
+    help: "CLI schema or JSON Schema that answers must satisfy",
+  }),
+  baseline: field(z.boolean().default(false), {
+    group: "Main",
+    help: "measure the model without the adapter too",
+  }),
+  output: field(path().optional(), {
+    group: "Main",
+    short: "o",
+    value: "FILE",
+    help: "write the result as JSON",
+  }),
+  failures: field(path().optional(), {
+    group: "Main",
+    value: "FILE",
+    help: "write the rows answered wrongly, ready to be corrected and trained",
+  }),
+  fail_under: field(
+    z.array(z.string().regex(/^\w+=\d*\.?\d+$/, "expected metric=number")).default([]),
+    {
+      group: "Main",
+      value: "M=X",
+      help: "exit 9 where a metric is lower, for example exact_match=.9,json_valid=.99",
+    },
+  ),
+  limit: field(whole(1).optional(), { group: "Main", value: "N", help: "only the first N rows" }),
+  max_seq: field(whole(8).default(2048), {
+    group: "Generation",
+    value: "N",
+    help: "longest row in tokens",
+  }),
+  ...generation,
+  quant: quantField(),
+  compute: computeField(),
+});
+
+const GGUF_TYPES = [
+  "f32",
+  "f16",
+  "bf16",
+  "q8_0",
+  "q6_k",
+  "q5_k_m",
+  "q4_k_m",
+  "q4_k_s",
+  "q4_0",
+] as const;
+const LATER_BLOCKS = "this version writes f32, f16, bf16 and q8_0";
+
+export const exportSettings = z.strictObject({
+  source: field(path(), {
+    group: "Main",
+    value: "SRC",
+    positional: 0,
+    help: "a run, a PEFT adapter folder or a base model folder",
+  }),
+  output: field(path(), {
+    group: "Main",
+    short: "o",
+    aliases: ["out"],
+    value: "PATH",
+    help: "the file (--gguf) or folder to write",
+  }),
+  base: field(path().optional(), {
+    group: "Main",
+    value: "DIR",
+    help: "the base model, where it is not at the place the adapter recorded",
+  }),
+  gguf: field(z.boolean().default(false), {
+    group: "Form",
+    help: "one GGUF file for llama.cpp and Ollama, adapter merged",
+  }),
+  merge: field(z.boolean().default(false), {
+    group: "Form",
+    help: "a Hugging Face folder with the adapter merged into the weights",
+  }),
+  quant: field(z.enum(GGUF_TYPES).default("f16"), {
+    group: "Form",
+    help: "number format of the weights written",
+    later: {
+      q6_k: LATER_BLOCKS,
+      q5_k_m: LATER_BLOCKS,
+      q4_k_m: LATER_BLOCKS,
+      q4_k_s: LATER_BLOCKS,
+      q4_0: LATER_BLOCKS,
+    },
+  }),
+  gguf_lora: field(z.boolean().default(false), {
+    group: "Form",
+    help: "the adapter alone as GGUF",
+    later: { true: "export the merged model with --gguf, or the adapter in PEFT format" },
+  }),
+  ollama: field(z.string().optional(), {
+    group: "Form",
+    value: "NAME",
+    help: "write a Modelfile beside the GGUF",
+  }),
+  pretokenizer: field(z.string().optional(), {
+    group: "Form",
+    value: "NAME",
+    help: "GGUF pre-tokenizer name, where it is not recognised",
+  }),
+  verify: field(z.boolean().default(false), {
+    group: "Form",
+    help: "read the result back and compare its answers with the source's",
+  }),
+});
+
+export type ScoreSettings = z.output<typeof scoreSettings>;
+export type InferSettings = z.output<typeof inferSettings>;
+export type TokenizeSettings = z.output<typeof tokenizeSettings>;
+export type EvalSettings = z.output<typeof evalSettings>;
+export type ExportSettings = z.output<typeof exportSettings>;
