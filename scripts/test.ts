@@ -1,0 +1,74 @@
+/**
+ * Runs every check: format, lint, types, tests. The last line counts them; a failed check counts
+ * as a failed test.
+ *
+ *   bun scripts/test.ts          everything that is quick
+ *   bun scripts/test.ts --deep   also tests named *.deep.ts
+ */
+import { Glob } from "bun";
+import { join } from "node:path";
+
+const root = join(import.meta.dir, "..");
+const bin = (name: string) => join(root, "node_modules/.bin", name);
+
+interface Result {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+async function check(name: string, command: string[]): Promise<Result> {
+  const began = performance.now();
+  const child = Bun.spawn(command, { cwd: root, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  const [out, errors, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  console.log(`${code === 0 ? "ok    " : "FAILED"} ${name} (${seconds} s)`);
+  if (code !== 0) console.log(out + errors);
+  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
+}
+
+async function tests(name: string, files: string[]): Promise<Result> {
+  const command = [process.execPath, "test", "--timeout", "120000", ...files];
+  const child = Bun.spawn(command, {
+    cwd: root,
+    stdin: "ignore",
+    stdout: "inherit",
+    stderr: "pipe",
+  });
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const bytes of child.stderr) {
+    process.stderr.write(bytes);
+    text += decoder.decode(bytes, { stream: true });
+  }
+  const code = await child.exited;
+  const count = (word: string) =>
+    Number(text.match(new RegExp(`^ *(\\d+) ${word}s?$`, "m"))?.[1] ?? 0);
+  const failed = count("fail") + count("error");
+  if (code !== 0 && failed === 0) console.log(`${name}: the test process ended with ${code}`);
+  return {
+    passed: count("pass"),
+    failed: code !== 0 ? Math.max(failed, 1) : failed,
+    skipped: count("skip") + count("todo"),
+  };
+}
+
+const checks = await Promise.all([
+  check("deno fmt", [bin("deno"), "fmt", "--check", "--quiet"]),
+  check("deno lint", [bin("deno"), "lint", "--quiet"]),
+  check("types", [bin("tsc"), "-p", "."]),
+]);
+const results = [...checks, await tests("bun test", [])];
+if (process.argv.includes("--deep")) {
+  const deep = [...new Glob("{src,kernels,tests}/**/*.deep.ts").scanSync(root)].sort();
+  if (deep.length > 0) results.push(await tests("deep", deep.map((file) => `./${file}`)));
+}
+
+const sum = (key: keyof Result) => results.reduce((total, result) => total + result[key], 0);
+const skipped = sum("skipped") > 0 ? `, ${sum("skipped")} skipped` : "";
+console.log(`${sum("passed")} passed, ${sum("failed")} failed${skipped}`);
+process.exit(sum("failed") === 0 ? 0 : 1);
