@@ -13,7 +13,7 @@ import { backportsSource } from "./setup_apt.ts";
 const packages = ["libvulkan1", "mesa-vulkan-drivers"];
 
 if (process.platform !== "linux") process.exit(0); // Metal and Direct3D come with the system
-if ((await listAdapters()).length > 0) process.exit(0);
+if ((await listAdapters()).listed.length > 0) process.exit(0);
 if (process.argv.includes("--check")) process.exit(1);
 
 const release = osRelease();

@@ -1,5 +1,7 @@
 import { Exit, Fail } from "../base/fail.ts";
+import { existsSync } from "node:fs";
 import { instance } from "./dawn.ts";
+import { captureStderr } from "./stderr.ts";
 
 export interface Listed {
   readonly name: string;
@@ -10,15 +12,17 @@ export interface Chosen extends Listed {
   readonly adapter: GPUAdapter;
 }
 
-/** The adapters of this machine, in Dawn's order. */
-export async function listAdapters(backend?: string): Promise<Listed[]> {
+/** The adapters of this machine, in Dawn's order, and what its drivers said meanwhile. */
+export async function listAdapters(backend?: string): Promise<{ listed: Listed[]; said: string }> {
   // Dawn lists its adapters in the error for a name that none has.
   const gpu = instance([...flags(backend), "adapter=(list)"]);
-  const text = await gpu.requestAdapter().then(() => "", String);
-  return [...text.matchAll(/backend: '([^']*)', name: '([^\n]*)'/g)].map((match) => ({
+  const { value, text: said } = captureStderr(() => gpu.requestAdapter());
+  const list = await value.then(() => "", String);
+  const listed = [...list.matchAll(/backend: '([^']*)', name: '([^\n]*)'/g)].map((match) => ({
     backend: match[1]!,
     name: match[2]!,
   }));
+  return { listed, said };
 }
 
 /**
@@ -26,7 +30,7 @@ export async function listAdapters(backend?: string): Promise<Listed[]> {
  * @throws Fail (exit 4) when there is none.
  */
 export async function chooseAdapter(device = "auto", backend?: string): Promise<Chosen> {
-  const listed = backend === "null" ? [] : await listAdapters(backend);
+  const { listed, said } = await listAdapters(backend);
   const wanted = listed.filter((entry, index) =>
     device === "auto" || device === "software" ||
     (/^\d+$/.test(device)
@@ -36,8 +40,8 @@ export async function chooseAdapter(device = "auto", backend?: string): Promise<
   let fallback: Chosen | undefined;
   for (const entry of wanted) {
     const gpu = instance([...flags(entry.backend), `adapter=${entry.name}`]);
-    const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" })
-      .catch(() => null);
+    const { value } = captureStderr(() => gpu.requestAdapter());
+    const adapter = await value.catch(() => null);
     if (!adapter) continue;
     const software = adapter.info.isFallbackAdapter;
     if (device === "auto" ? !software : device !== "software" || software) {
@@ -46,18 +50,14 @@ export async function chooseAdapter(device = "auto", backend?: string): Promise<
     if (software) fallback ??= { ...entry, adapter };
   }
   if (fallback && device === "auto") return fallback;
-  if (backend === "null") {
-    const adapter = await instance(flags(backend)).requestAdapter();
-    if (adapter) return { adapter, name: "null", backend };
-  }
-  throw missing(device, listed);
+  throw missing(device, listed, said);
 }
 
 function flags(backend?: string): string[] {
   return backend ? [`backend=${backend}`] : [];
 }
 
-function missing(device: string, listed: Listed[]): Fail {
+function missing(device: string, listed: Listed[], said: string): Fail {
   if (listed.length > 0) {
     const names = listed.map(({ name }, index) => `${index}: ${name}`).join("; ");
     return new Fail(`No GPU adapter matches --device ${device}`, {
@@ -66,24 +66,43 @@ function missing(device: string, listed: Listed[]): Fail {
       exit: Exit.gpu,
     });
   }
-  const { why, fix } = advice();
-  return new Fail("No GPU adapter was found", { why, fix, exit: Exit.gpu });
+  return new Fail("No GPU adapter was found", { ...diagnose(said), exit: Exit.gpu });
 }
 
-function advice(): { why: string; fix: string } {
-  switch (process.platform) {
-    case "darwin":
-      return { why: "Metal offers no device", fix: "check that this Mac has a Metal GPU" };
-    case "win32":
-      return {
-        why: "neither Direct3D 12 nor Vulkan offers a device",
-        fix: "update the graphics driver and install the Visual C++ 2015-2022 redistributable",
-      };
-    default:
-      return {
-        why: "Vulkan offers no device",
-        fix: "install the GPU's Vulkan driver, or a software one: " +
-          "apt-get install libvulkan1 mesa-vulkan-drivers (Debian 12 needs Mesa from backports)",
-      };
+/** Cause and remedy when no adapter exists, from what the drivers said on stderr. */
+export function diagnose(
+  said: string,
+  platform: string = process.platform,
+  nvidia: boolean = existsSync("/dev/nvidiactl"),
+): { why: string; fix: string } {
+  const install = "sudo apt-get install libvulkan1 mesa-vulkan-drivers";
+  if (platform === "darwin") {
+    return { why: "Metal offers no device", fix: "run on a Mac with a Metal GPU, not over a VM" };
   }
+  if (platform === "win32") {
+    return {
+      why: "neither Direct3D 12 nor Vulkan offers a device",
+      fix: "update the graphics driver and install the Visual C++ 2015-2022 redistributable",
+    };
+  }
+  if (nvidia) {
+    return {
+      why: "this machine has an NVIDIA GPU, but Vulkan does not see its driver",
+      fix: "in a container set NVIDIA_DRIVER_CAPABILITIES to include graphics; elsewhere install " +
+        "libvulkan1 and check that nvidia_icd.json is in /usr/share/vulkan/icd.d or /etc/vulkan",
+    };
+  }
+  if (/libvulkan\.so/.test(said)) {
+    return { why: "the Vulkan loader, libvulkan.so.1, is not installed", fix: install };
+  }
+  if (/ArrayDynamicIndexing required/.test(said)) {
+    return {
+      why: "the Vulkan driver is too old (Mesa 22.3 lacks dynamic indexing; 25.0 has it)",
+      fix: "on Debian 12: sudo apt-get install -t bookworm-backports mesa-vulkan-drivers",
+    };
+  }
+  if (/no drivers|INCOMPATIBLE_DRIVER/.test(said)) {
+    return { why: "Vulkan is installed but has no driver", fix: install };
+  }
+  return { why: said.trim().split("\n")[0] || "Vulkan offers no device", fix: install };
 }
