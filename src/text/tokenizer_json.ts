@@ -1,0 +1,173 @@
+import { Exit, Fail } from "../base/fail.ts";
+
+/** A parsed JSON object whose fields have not been looked at yet. */
+export type Json = Readonly<Record<string, unknown>>;
+
+/** A token that is matched in the text before the model sees it. */
+export interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  readonly special: boolean;
+  readonly normalized: boolean;
+}
+
+export interface TokenizerJson extends Json {
+  readonly model: Json & { readonly type: string };
+  readonly added_tokens: readonly (AddedToken & Json)[];
+}
+
+const limits = { tokens: 2_000_000, tokenBytes: 65_536 };
+
+export const isObject = (value: unknown): value is Json =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const bad = (what: string, why: string): Fail =>
+  new Fail(`tokenizer.json: ${what}`, {
+    why,
+    fix: "download the model's tokenizer files again",
+    exit: Exit.data,
+  });
+
+/** "<s>" or {"content": "<s>"} as special tokens are written in tokenizer_config.json. */
+export function tokenContent(value: unknown): string | undefined {
+  if (typeof value === "string") return value;
+  return isObject(value) && typeof value.content === "string" ? value.content : undefined;
+}
+
+/**
+ * Rust splits Digits on every \p{N} ("½", "Ⅷ"), the JavaScript library only on decimal digits; the
+ * Split it is replaced by is exact in both.
+ */
+function rewriteDigits(step: unknown): unknown {
+  if (!isObject(step)) return step;
+  if (Array.isArray(step.pretokenizers)) {
+    return { ...step, pretokenizers: step.pretokenizers.map(rewriteDigits) };
+  }
+  if (step.type !== "Digits") return step;
+  const Regex = step.individual_digits === true ? "\\p{N}" : "\\p{N}+";
+  return { type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false };
+}
+
+/** Every step of a (possibly nested) pre-tokenizer, in order. */
+export function preTokenizerSteps(step: unknown): readonly Json[] {
+  if (!isObject(step)) return [];
+  if (Array.isArray(step.pretokenizers)) return step.pretokenizers.flatMap(preTokenizerSteps);
+  return [step];
+}
+
+/** Vocabulary as token -> id from the model's object (BPE, WordPiece) or list (Unigram). */
+function vocabulary(model: Json): Map<string, number> {
+  if (isObject(model.vocab)) return new Map(Object.entries(model.vocab) as [string, number][]);
+  if (Array.isArray(model.vocab)) {
+    return new Map(model.vocab.map((entry: unknown, id) => {
+      if (!Array.isArray(entry) || typeof entry[0] !== "string") {
+        throw bad(`vocabulary entry ${id} is not [text, score]`, "the file is damaged");
+      }
+      return [entry[0], id];
+    }));
+  }
+  throw bad("there is no vocabulary", "model.vocab is missing");
+}
+
+function checkVocabulary(tokens: ReadonlyMap<string, number>, added: readonly AddedToken[]): void {
+  if (tokens.size + added.length > limits.tokens) {
+    throw bad(`${tokens.size} tokens`, `at most ${limits.tokens} are read`);
+  }
+  const owner = new Map<number, string>();
+  const check = (token: string, id: number) => {
+    if (!Number.isInteger(id) || id < 0 || id >= limits.tokens) {
+      throw bad(`token ${JSON.stringify(token)} has id ${String(id)}`, "ids count up from 0");
+    }
+    if (token.length > limits.tokenBytes) throw bad(`token ${id} is too long`, "at most 64 KiB");
+    const other = owner.get(id);
+    if (other !== undefined && other !== token) {
+      throw bad(`id ${id} belongs to two tokens`, `${JSON.stringify([other, token])}`);
+    }
+    owner.set(id, token);
+  };
+  for (const [token, id] of tokens) check(token, id);
+  for (const { content, id } of added) check(content, id);
+}
+
+/** The two parts of a merge, written "a b" in older files and ["a", "b"] in newer ones. */
+export function mergeParts(merge: unknown): readonly [string, string] {
+  const parts = typeof merge === "string" ? merge.split(" ") : merge;
+  if (
+    Array.isArray(parts) && parts.length === 2 && typeof parts[0] === "string" &&
+    typeof parts[1] === "string"
+  ) {
+    return [parts[0], parts[1]];
+  }
+  throw bad(`merge ${JSON.stringify(merge)?.slice(0, 80)}`, "a merge has exactly two parts");
+}
+
+function checkMerges(model: Json, tokens: ReadonlyMap<string, number>): void {
+  if (!Array.isArray(model.merges)) throw bad("there are no merges", "model.merges is missing");
+  if (model.continuing_subword_prefix) return;
+  for (const merge of model.merges) {
+    const [left, right] = mergeParts(merge);
+    if (!tokens.has(left + right)) {
+      throw bad(
+        `merge ${JSON.stringify([left, right])} makes a token that is not in the vocabulary`,
+        "the vocabulary and the merges do not belong together",
+      );
+    }
+  }
+}
+
+function addedTokens(json: Json, config: Json): (AddedToken & Json)[] {
+  const listed = Array.isArray(json.added_tokens) ? json.added_tokens : [];
+  const decoder = isObject(config.added_tokens_decoder) ? config.added_tokens_decoder : {};
+  const more = Object.entries(decoder).map(([id, token]) =>
+    isObject(token) ? { ...token, id: Number(id) } : token
+  );
+  const byContent = new Map<string, AddedToken & Json>();
+  for (const token of [...listed, ...more] as unknown[]) {
+    if (!isObject(token) || typeof token.content !== "string" || typeof token.id !== "number") {
+      throw bad(`added token ${JSON.stringify(token)?.slice(0, 80)}`, "it needs content and id");
+    }
+    if (token.content === "" || byContent.has(token.content)) continue;
+    byContent.set(token.content, {
+      ...token,
+      id: token.id,
+      content: token.content,
+      special: token.special === true,
+      normalized: token.normalized === true,
+    });
+  }
+  return [...byContent.values()];
+}
+
+/**
+ * Checks a parsed tokenizer.json and makes it ready for the tokenizer: added tokens of
+ * tokenizer_config.json join, Digits steps are rewritten.
+ *
+ * @throws Fail on a missing part, ids that clash or are out of range, merges outside the vocabulary
+ */
+export function readTokenizerJson(json: unknown, config: Json): {
+  readonly json: TokenizerJson;
+  readonly tokens: ReadonlyMap<string, number>;
+} {
+  if (!isObject(json) || !isObject(json.model)) throw bad("it has no model", "the file is damaged");
+  const model = json.model;
+  // Files older than the type field are byte-level BPE.
+  const type = typeof model.type === "string" ? model.type : "BPE";
+  const tokens = vocabulary(model);
+  const added_tokens = addedTokens(json, config);
+  checkVocabulary(tokens, added_tokens);
+  if (type === "BPE") checkMerges(model, tokens);
+  const all = new Map(tokens);
+  for (const { content, id } of added_tokens) all.set(content, id);
+  return {
+    json: {
+      normalizer: null,
+      post_processor: null,
+      decoder: null,
+      ...json,
+      model: { ...model, type },
+      added_tokens,
+      pre_tokenizer: rewriteDigits(json.pre_tokenizer ?? null),
+    },
+    tokens: all,
+  };
+}
