@@ -1,0 +1,62 @@
+import { Database } from "bun:sqlite";
+import { readFileSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { diskFail, makeFolder } from "./disk.ts";
+import { Exit, Fail } from "./fail.ts";
+
+function holder(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim() || "another process";
+  } catch {
+    return "another process";
+  }
+}
+
+/**
+ * Holds a folder for this process until disposed of. The lock is SQLite's exclusive transaction on
+ * `.lock` in that folder: the system frees it when the process ends, however it ends, so that no
+ * stale lock can remain. Not for network file systems.
+ * @throws Fail with exit 12 naming the holder, or when the folder cannot be written
+ */
+export async function lockFolder(path: string): Promise<Disposable> {
+  const note = join(path, ".lock-holder");
+  let database: Database | undefined;
+  try {
+    await makeFolder(path);
+    database = new Database(join(path, ".lock"), { create: true });
+    database.run("PRAGMA busy_timeout = 0");
+    database.run("BEGIN EXCLUSIVE");
+    // Only a hint for the message below, so it need not be durable.
+    writeFileSync(
+      note,
+      `process ${process.pid} on ${hostname()}, since ${new Date().toISOString()}\n`,
+    );
+  } catch (error) {
+    database?.close();
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    if (code.startsWith("SQLITE_BUSY")) {
+      throw new Fail(`${path} is in use by ${holder(note)}`, {
+        why: "Two runs in one folder would overwrite each other.",
+        fix: "Wait for that run, stop it, or choose another folder (-o DIR).",
+        exit: Exit.disk,
+        cause: error,
+      });
+    }
+    if (code.startsWith("SQLITE_")) {
+      throw new Fail(`could not lock ${path}`, {
+        why: error instanceof Error ? error.message : undefined,
+        fix: "Choose a local folder you can write to (-o DIR).",
+        exit: Exit.disk,
+        cause: error,
+      });
+    }
+    throw diskFail(error, path);
+  }
+  const held = database;
+  return {
+    [Symbol.dispose]() {
+      held.close();
+    },
+  };
+}
