@@ -1,0 +1,19 @@
+// accumulate: into[i] += x[i]
+//   into   f32[N]   read, write
+//   x      f32[N]   read
+//   launch one Vec a lane, 64 lanes a workgroup, grid in x and y
+
+override N: u32;
+
+@group(0) @binding(0) var<storage, read_write> into: array<Vec>;
+@group(0) @binding(1) var<storage, read> x: array<Vec>;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i < N / WIDTH) { into[i] += x[i]; }
+}

@@ -1,0 +1,48 @@
+import type { Capabilities } from "../../src/gpu/device.ts";
+import type { Shader, Source } from "../../src/gpu/link.ts";
+import subgroup from "./sum_subgroup.wgsl" with { type: "text" };
+import subgroups from "./sum_subgroups.wgsl" with { type: "text" };
+import tree from "./sum_tree.wgsl" with { type: "text" };
+import { wide } from "./wide.ts";
+
+/** What the sums of a kernel are made of. */
+export type Sum = "f32" | "vec2f";
+
+/**
+ * The shader of a kernel that calls workgroup_sum(v: Sum, lane) in workgroups of LANES lanes.
+ * @param lanes a power of two
+ */
+export function summing(
+  { kernel, parts = [], constants, alias }: Shader,
+  can: Capabilities,
+  lanes: number,
+  sum: Sum,
+): Shader {
+  const size = can.subgroupSize;
+  const [part, more]: [Source, Record<string, number>] = size === lanes
+    ? [{ file: "kernels/common/sum_subgroup.wgsl", code: subgroup }, {}]
+    : size !== undefined && size < lanes
+    ? [{ file: "kernels/common/sum_subgroups.wgsl", code: subgroups }, { SUBGROUP: size }]
+    : [{ file: "kernels/common/sum_tree.wgsl", code: tree }, {}];
+  return {
+    kernel,
+    parts: [...parts, part],
+    constants: { ...constants, ...more, LANES: lanes },
+    alias: { ...alias, Sum: sum },
+  };
+}
+
+/**
+ * The shader of a kernel that gives each of T rows of C numbers to one workgroup, reads them as Vec and
+ * calls workgroup_sum. A lane gets about 16 numbers; a row never gets less than one subgroup.
+ */
+export function summingRows(
+  kernel: Source,
+  can: Capabilities,
+  sum: Sum,
+  { T, C, ...more }: { readonly T: number; readonly C: number } & Readonly<Record<string, number>>,
+): Shader {
+  const least = can.subgroupSize ?? 32;
+  const lanes = Math.min(256, Math.max(least, 2 ** Math.ceil(Math.log2(C / 16))));
+  return summing({ kernel, parts: [wide(C)], constants: { T, C, ...more } }, can, lanes, sum);
+}
