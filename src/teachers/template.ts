@@ -1,0 +1,491 @@
+import type { Arg, CliSchema, Command, Subcommand } from "../settings/cli_schema.ts";
+import { editDistance } from "../base/text.ts";
+import { type Dice, dice, hashText } from "./dice.ts";
+import * as lexicon from "./lexicon.ts";
+
+/**
+ * Writes training rows for any CLI schema from templates: phrasings × values × context. No model and
+ * no network. Rows depend only on (schema, options, index).
+ *
+ * A phrasing is a request with its values blanked out. Each phrasing belongs by hash either to the
+ * training part or to the held-out part, so no held-out phrasing occurs in training; some values of
+ * string arguments are kept for the held-out part too.
+ */
+
+export type RowKind =
+  | "plain"
+  | "pointer"
+  | "missing_context"
+  | "ambiguous_command"
+  | "missing_argument"
+  | "unclear_intent"
+  | "off_topic"
+  | "multiple_interpretations"
+  | "ambiguous_typo";
+
+export interface TaughtRow {
+  readonly instruction: string;
+  readonly context: Context | null;
+  /** The answer: compact JSON with keys in a fixed order. */
+  readonly output: string;
+  readonly metadata: {
+    readonly kind: RowKind;
+    /** The request with `{arg}` where a value stands, before any typing slip. */
+    readonly phrasing: string;
+    readonly part: Part;
+  };
+}
+
+export type Part = "train" | "held_out";
+export type Context = { readonly [key: string]: string | Context };
+
+export interface TeacherOptions {
+  readonly rows: number;
+  readonly seed: number;
+  readonly part: Part;
+  /** Share of all phrasings that belong to the held-out part. */
+  readonly heldOut?: number;
+  /** Share of requests with one slip of the keyboard. */
+  readonly slips?: number;
+  readonly lexicon?: Lexicon;
+}
+
+/** The program-independent wording. */
+export type Lexicon = Pick<
+  typeof lexicon,
+  "FRAMES" | "NO_ACTION" | "NO_INTENT" | "OFF_TOPIC" | "SOMETHING"
+>;
+
+/** Confidences, by what the router does with them: execute, confirm, suggest, ask. */
+const SURE = 0.9;
+const INFERRED = 0.8;
+const UNSURE = 0.6;
+const LOST = 0.3;
+
+/** Of ten requests six bring context, two bring none, two cannot be carried out as they stand. */
+const MIX = ["context", "none", "context", "negative", "context"] as const;
+
+const NEGATIVES: readonly RowKind[] = [
+  "ambiguous_command",
+  "missing_argument",
+  "unclear_intent",
+  "off_topic",
+  "multiple_interpretations",
+  "ambiguous_typo",
+];
+
+/** Rows of one part. A part whose phrasings are all taken by the other gives a RangeError. */
+export function teach(schema: CliSchema, options: TeacherOptions): TaughtRow[] {
+  const teacher = new Teacher(schema, options);
+  return Array.from({ length: options.rows }, (_, i) => teacher.row(i));
+}
+
+/** Which part a phrasing belongs to. */
+export function partOf(phrasing: string, heldOut: number): Part {
+  return hashText(phrasing) / 2 ** 32 < heldOut ? "held_out" : "train";
+}
+
+/**
+ * Every reading of a template with alternatives in parentheses: "(a|b) c" gives "a c" and "b c".
+ * Parentheses without a bar are text.
+ */
+export function expand(template: string): string[] {
+  const choice = /\(([^()]*\|[^()]*)\)/.exec(template);
+  if (!choice) return [template];
+  const before = template.slice(0, choice.index);
+  const after = expand(template.slice(choice.index + choice[0].length));
+  return choice[1]!.split("|").flatMap((one) => after.map((rest) => before + one + rest));
+}
+
+/** A request under construction: the same words with values and with their names. */
+interface Draft {
+  readonly text: string;
+  readonly phrasing: string;
+}
+
+interface Candidate {
+  readonly kind: RowKind;
+  readonly draft: Draft;
+  readonly context: Context | null;
+  readonly output: unknown;
+}
+
+interface Place {
+  readonly command: Command;
+  readonly subcommand: Subcommand;
+  readonly phrases: readonly string[];
+}
+
+class Teacher {
+  readonly places: readonly Place[];
+  readonly values = new Map<Arg, readonly (string | number | boolean)[]>();
+  readonly words: Lexicon;
+  readonly heldOut: number;
+
+  constructor(readonly schema: CliSchema, readonly options: TeacherOptions) {
+    this.heldOut = options.heldOut ?? 0.15;
+    this.words = options.lexicon ?? lexicon;
+    this.places = schema.commands.flatMap((command) =>
+      command.subcommands.map((subcommand) => ({
+        command,
+        subcommand,
+        phrases: phrasesOf(command, subcommand).flatMap(expand),
+      }))
+    );
+  }
+
+  row(index: number): TaughtRow {
+    const { part, seed, slips = 0.05 } = this.options;
+    for (let attempt = 0; attempt < 2000; attempt++) {
+      const die = dice(seed, part, index, attempt);
+      const made = this.candidate(index, attempt, die);
+      if (!made || partOf(made.draft.phrasing, this.heldOut) !== part) continue;
+      const { kind, draft, context, output } = made;
+      return {
+        instruction: die.chance(slips) ? slip(draft, die) : draft.text,
+        context,
+        output: JSON.stringify(output),
+        metadata: { kind, phrasing: draft.phrasing, part },
+      };
+    }
+    throw new RangeError(`no ${part} phrasing found for row ${index} of ${this.schema.name}`);
+  }
+
+  private candidate(index: number, attempt: number, die: Dice): Candidate | undefined {
+    const turn = MIX[index % MIX.length]!;
+    if (turn !== "negative") return this.positive(die, turn === "context");
+    // A case that this schema cannot show (no shared argument, no similar names) passes its turn on.
+    const nth = Math.floor(index / MIX.length) + Math.floor(attempt / 20);
+    return this.negative(NEGATIVES[nth % NEGATIVES.length]!, die);
+  }
+
+  private positive(die: Dice, withContext: boolean): Candidate | undefined {
+    const place = die.pick(this.places);
+    const { command, subcommand } = place;
+    const pointable = subcommand.args.filter((arg) => arg.context !== undefined);
+    const pointed = withContext && pointable.length > 0 && die.chance(0.4)
+      ? die.pick(pointable)
+      : undefined;
+    const context = withContext ? this.context(die, pointed?.context) : null;
+    const told = new Map<Arg, string | number | boolean>();
+    for (const arg of subcommand.args) {
+      if (arg === pointed) told.set(arg, read(context!, arg.context!));
+      else if (arg.required || die.chance(0.4)) told.set(arg, this.value(arg, die));
+    }
+    const flags = subcommand.flags.filter(() => die.chance(0.25));
+    const draft = this.request(place, told, flags, die, { pointed });
+    if (!draft) return undefined;
+    return {
+      kind: pointed ? "pointer" : "plain",
+      draft,
+      context,
+      output: {
+        type: "command",
+        command: command.name,
+        subcommand: subcommand.name,
+        args: Object.fromEntries([...told].map(([arg, value]) => [arg.name, value])),
+        flags: flags.map((flag) => flag.name),
+        confidence: pointed ? INFERRED : SURE,
+      },
+    };
+  }
+
+  private negative(kind: RowKind, die: Dice): Candidate | undefined {
+    // A distracting context does not make an unclear request clear.
+    const context = die.chance(0.3) ? this.context(die) : null;
+    const framed = (template: string, filled: (text: string, named: boolean) => string) => {
+      const one = die.pick(expand(template));
+      return this.frame({ text: filled(one, false), phrasing: filled(one, true) }, die);
+    };
+    switch (kind) {
+      case "missing_argument":
+        return die.chance(0.5) ? this.missingContext(die) : this.missingArgument(die);
+      case "unclear_intent": {
+        const draft = framed(
+          die.pick(this.words.NO_INTENT),
+          (t) => t.replace("{}", this.schema.name),
+        );
+        return { kind, draft, context, output: clarify("What would you like to do?", [], LOST) };
+      }
+      case "off_topic": {
+        const draft = framed(die.pick(this.words.OFF_TOPIC), (t) => t);
+        const message = `I can only help with ${this.schema.name}.`;
+        return { kind, draft, context, output: clarify(message, [], LOST) };
+      }
+      case "ambiguous_command": {
+        const names = this.places.flatMap((p) => p.subcommand.args.map((arg) => arg.name));
+        const shared = [...new Set(names.filter((name, i) => names.indexOf(name) < i))];
+        if (shared.length === 0) return undefined;
+        const name = die.pick(shared);
+        const places = this.places.filter((p) =>
+          p.subcommand.args.some((arg) => arg.name === name)
+        );
+        const arg = places[0]!.subcommand.args.find((one) => one.name === name)!;
+        const value = this.value(arg, die);
+        const draft = framed(
+          die.pick(this.words.NO_ACTION),
+          (t, named) => t.replace("{}", named ? `{${name}}` : String(value)),
+        );
+        const output = clarify(`What should I do with the ${name}?`, places.slice(0, 2), UNSURE);
+        return { kind, draft, context, output };
+      }
+      case "multiple_interpretations": {
+        if (this.places.length < 2) return undefined;
+        const two = die.shuffle(this.places).slice(0, 2) as [Place, Place];
+        const [a, b] = two.map((p) => p.subcommand.name);
+        const draft = framed(
+          die.pick([
+            "(|either |maybe ){a} or {b}",
+            "{a} or {b} (it|this|everything)",
+            "{a} and {b}",
+          ]),
+          (t) => t.replace("{a}", a!).replace("{b}", b!),
+        );
+        return { kind, draft, context, output: clarify(`Do you mean ${a} or ${b}?`, two, UNSURE) };
+      }
+      case "ambiguous_typo": {
+        const blends = this.blends();
+        if (blends.length === 0) return undefined;
+        const { word, two } = die.pick(blends);
+        const [a, b] = two.map((p) => p.subcommand.name);
+        const draft = framed("{} (|it|this|all of it)", (t) => t.replace("{}", word).trim());
+        return { kind, draft, context, output: clarify(`Do you mean ${a} or ${b}?`, two, UNSURE) };
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  /** A required value is left out of an otherwise good request. */
+  private missingArgument(die: Dice): Candidate | undefined {
+    const place = die.pick(this.places);
+    const { args } = place.subcommand;
+    const required = args.filter((arg) => arg.required);
+    if (required.length === 0) return undefined;
+    const missing = die.pick(required);
+    const told = new Map<Arg, string | number | boolean>();
+    for (const arg of args) {
+      if (arg !== missing && (arg.required || die.chance(0.2))) told.set(arg, this.value(arg, die));
+    }
+    const draft = this.request(place, told, [], die, { missing });
+    const output = clarify(`Which ${missing.name}?`, [place], UNSURE);
+    return draft && { kind: "missing_argument", draft, context: null, output };
+  }
+
+  /** The request points at something ("this one") and no context says what it is. */
+  private missingContext(die: Dice): Candidate | undefined {
+    const place = die.pick(this.places);
+    const { args } = place.subcommand;
+    const pointable = args.filter((arg) => arg.required && arg.context !== undefined);
+    if (pointable.length === 0) return undefined;
+    const pointed = die.pick(pointable);
+    const told = new Map<Arg, string | number | boolean>([[pointed, ""]]);
+    for (const arg of args) {
+      if (arg !== pointed && arg.required) told.set(arg, this.value(arg, die));
+    }
+    const draft = this.request(place, told, [], die, { pointed });
+    const output = clarify(`Which ${pointed.name}?`, [place], UNSURE);
+    return draft && { kind: "missing_context", draft, context: null, output };
+  }
+
+  /** One sentence: a way to ask, the values it has no place for, the flags, a polite frame. */
+  private request(
+    place: Place,
+    told: ReadonlyMap<Arg, string | number | boolean>,
+    flags: Subcommand["flags"],
+    die: Dice,
+    special: { readonly pointed?: Arg; readonly missing?: Arg },
+  ): Draft | undefined {
+    const { pointed, missing } = special;
+    const byName = new Map(place.subcommand.args.map((arg) => [arg.name, arg]));
+    const fits = (phrase: string) =>
+      slots(phrase).every((name) => told.has(byName.get(name)!) || missing?.name === name);
+    const usable = place.phrases.filter(fits);
+    if (usable.length === 0) return undefined;
+    const phrase = die.pick(usable);
+    const placed = new Set(slots(phrase));
+    const clauses = [...told.keys()].filter((arg) => !placed.has(arg.name)).map((arg) =>
+      arg === pointed
+        ? die.pick(pointersOf(arg))
+        : die.pick(clausesOf(arg).flatMap(expand)).replace("{}", `{${arg.name}}`)
+    );
+    const asides = flags.map((flag) =>
+      die.pick((flag.phrases.length > 0 ? flag.phrases : [`with ${flag.name}`]).flatMap(expand))
+    );
+    let phrasing = [phrase, ...die.shuffle([...clauses, ...asides])].join(" ");
+    if (pointed) phrasing = phrasing.replace(around(pointed), die.pick(bareOf(pointed)));
+    if (missing) phrasing = phrasing.replace(`{${missing.name}}`, die.pick(this.words.SOMETHING));
+    const text = phrasing.replace(
+      /\{([^{}]+)\}/g,
+      (whole, name: string) => String(told.get(byName.get(name)!) ?? whole),
+    );
+    return this.frame({ text, phrasing }, die);
+  }
+
+  private frame(draft: Draft, die: Dice): Draft {
+    const { open, close } = die.pick(this.words.FRAMES);
+    return { text: open + draft.text + close, phrasing: open + draft.phrasing + close };
+  }
+
+  /** All fields, or some of them, with the wanted one always among them. */
+  private context(die: Dice, wanted?: string): Context | null {
+    const fields = this.schema.context.filter((field) => field.name === wanted || die.chance(0.6));
+    if (fields.length === 0) return null;
+    const context: Record<string, Context | string> = {};
+    for (const field of fields) {
+      const samples = field.examples.length > 0 ? field.examples : samplesFor(field.name);
+      const value = die.pick(this.allowed(samples.flatMap(expand)));
+      const path = field.name.split(".");
+      let at = context;
+      for (const key of path.slice(0, -1)) {
+        at = (at[key] ??= {}) as Record<string, Context | string>;
+      }
+      at[path.at(-1)!] = value;
+    }
+    return context;
+  }
+
+  private value(arg: Arg, die: Dice): string | number | boolean {
+    let values = this.values.get(arg);
+    if (!values) this.values.set(arg, values = this.allowed(valuesOf(arg)));
+    return die.pick(values);
+  }
+
+  /** In the training part, long lists of texts lose the values that only the held-out part may use. */
+  private allowed<T extends string | number | boolean>(values: readonly T[]): readonly T[] {
+    if (this.options.part === "held_out" || values.length < 10) return values;
+    const kept = values.filter((v) =>
+      typeof v !== "string" || partOf(`value ${v}`, this.heldOut) === "train"
+    );
+    return kept.length > 0 ? kept : values;
+  }
+
+  /** Misspellings that are as near to one subcommand's name as to another's. */
+  private blends(): { word: string; two: [Place, Place] }[] {
+    const names = this.places.map((p) => p.subcommand.name);
+    const found: { word: string; two: [Place, Place] }[] = [];
+    for (const [i, a] of this.places.entries()) {
+      for (const b of this.places.slice(i + 1)) {
+        const [x, y] = [a.subcommand.name, b.subcommand.name];
+        for (const word of splices(x, y)) {
+          if (names.includes(word)) continue;
+          const distance = editDistance(word, x);
+          const next = Math.min(
+            ...names.filter((n) => n !== x && n !== y).map((n) => editDistance(word, n)),
+          );
+          if (distance <= 2 && distance === editDistance(word, y) && next > distance) {
+            found.push({ word, two: [a, b] });
+          }
+        }
+      }
+    }
+    return found;
+  }
+}
+
+function clarify(message: string, places: readonly Place[], confidence: number): unknown {
+  return {
+    type: "clarification",
+    message,
+    suggestions: places.map(({ command, subcommand }) => ({
+      label: `${command.name} ${subcommand.name}`,
+      command: command.name,
+      subcommand: subcommand.name,
+    })),
+    confidence,
+  };
+}
+
+function phrasesOf(command: Command, subcommand: Subcommand): readonly string[] {
+  if (subcommand.phrases.length > 0) return subcommand.phrases;
+  const named = [subcommand.name, ...subcommand.aliases];
+  const verbs = new Set(
+    named.flatMap((name) => lexicon.SYNONYMS[name] ?? [name.replaceAll("-", " ")]),
+  );
+  const things = [command.name, ...command.aliases];
+  const first = subcommand.args.find((arg) => arg.required);
+  const value = first ? ` {${first.name}}` : "";
+  return [...verbs].flatMap((verb) =>
+    things.flatMap((thing) => [
+      `${verb} ${thing}${value}`,
+      `${verb} the ${thing}${value}`,
+      ...(value ? [`${verb} the${value} ${thing}`] : []),
+    ])
+  );
+}
+
+function clausesOf(arg: Arg): readonly string[] {
+  if (arg.phrases.length > 0) return arg.phrases;
+  return [`with ${arg.name} {}`, `${arg.name} {}`, `and ${arg.name} {}`];
+}
+
+/** What stands for a pointed-at value where the sentence has a place for it, and as a clause. */
+function bareOf(arg: Arg): readonly string[] {
+  return arg.pointers.length > 0 ? arg.pointers : [`this ${arg.name}`, `the current ${arg.name}`];
+}
+
+function pointersOf(arg: Arg): readonly string[] {
+  return clausesOf(arg).flatMap(expand).map((clause) => clause.replace("{}", `{${arg.name}}`));
+}
+
+/** The value's place together with words that a pointer replaces: "the {bed} bed" is "this bed". */
+function around(arg: Arg): RegExp {
+  return new RegExp(`(the )?"?\\{${escape(arg.name)}\\}"?( ${escape(arg.name)}\\b)?`);
+}
+
+function valuesOf(arg: Arg): readonly (string | number | boolean)[] {
+  if (arg.type === "enum") return arg.values;
+  if (arg.type === "boolean") return [true, false];
+  if (arg.examples.length > 0) {
+    const texts = arg.examples.flatMap((e): (string | number)[] =>
+      typeof e === "number" ? [e] : expand(e)
+    );
+    return arg.type === "string" ? texts.map(String) : texts.map(Number);
+  }
+  if (arg.type === "integer") return Array.from({ length: 30 }, (_, i) => i + 1);
+  if (arg.type === "number") return Array.from({ length: 30 }, (_, i) => (i + 1) / 2);
+  return samplesFor(arg.name).flatMap(expand);
+}
+
+function samplesFor(name: string): readonly string[] {
+  return lexicon.SAMPLES.find(({ about }) => about.test(name.toLowerCase()))!.values;
+}
+
+function slots(phrase: string): string[] {
+  return [...phrase.matchAll(/\{([^{}]+)\}/g)].map((match) => match[1]!);
+}
+
+function read(context: Context, path: string): string {
+  let at: Context | string = context;
+  for (const key of path.split(".")) at = (at as Context)[key]!;
+  return at as string;
+}
+
+/** A slip in a word of the template, never in a value: two neighbours swapped, or a letter lost. */
+function slip(draft: Draft, die: Dice): string {
+  const blanked = draft.phrasing.replace(/\{[^{}]+\}/g, (slot) => "\0".repeat(slot.length));
+  const fixed = [...blanked.matchAll(/[a-z]{5,}/g)].map((match) => match[0]);
+  const words = fixed.filter((word) => draft.text.split(word).length === 2);
+  if (words.length === 0) return draft.text;
+  const word = die.pick(words);
+  const at = die.int(1, word.length - 3);
+  const slipped = die.chance(0.5)
+    ? word.slice(0, at) + word[at + 1] + word[at] + word.slice(at + 2)
+    : word.slice(0, at) + word.slice(at + 1);
+  return draft.text.replace(word, slipped);
+}
+
+/** Every beginning of one word with every ending of the other. */
+function splices(a: string, b: string): Set<string> {
+  const out = new Set<string>();
+  for (const [x, y] of [[a, b], [b, a]] as const) {
+    for (let i = 1; i < x.length; i++) {
+      for (let j = 1; j < y.length; j++) out.add(x.slice(0, i) + y.slice(j));
+    }
+  }
+  return out;
+}
+
+function escape(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}
