@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Fail } from "../base/fail.ts";
-import { byteAlphabet } from "./byte_level.ts";
+import { smallTokenizerFiles as files } from "./testing.ts";
 import { createTokenizer, loadTokenizer } from "./tokenizer.ts";
 
 const fixtures = `${import.meta.dir}/../../../shared/fixtures/tokenizers`;
@@ -67,23 +67,6 @@ describe.skipIf(!present)("against Hugging Face and llama.cpp ids", () => {
     expect(phi.encode("    x")).toHaveLength(2);
   });
 });
-
-/** A byte-level BPE of the first `bytes` bytes and three merges. */
-function files(change: Record<string, unknown> = {}, bytes = 256) {
-  const tokens = [...byteAlphabet.slice(0, bytes), "Ġt", "he", "Ġthe"];
-  const vocab = Object.fromEntries(tokens.map((token, id) => [token, id + 2]));
-  const json: Record<string, unknown> = {
-    added_tokens: [
-      { id: 0, content: "<s>", special: true },
-      { id: 1, content: "</s>", special: true },
-    ],
-    pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, use_regex: true },
-    decoder: { type: "ByteLevel" },
-    model: { type: "BPE", vocab, merges: [["Ġ", "t"], ["h", "e"], ["Ġt", "he"]] },
-    ...change,
-  };
-  return { json, config: { bos_token: "<s>", eos_token: { content: "</s>" } } };
-}
 
 describe("a small byte-level tokenizer", () => {
   const tokenizer = createTokenizer(files());
