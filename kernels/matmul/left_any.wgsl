@@ -1,0 +1,12 @@
+// left_any: four neighbours of the left operand as it is stored, f32[LEFT_HEIGHT, LEFT_WIDTH]
+//   a   f32   read   any size; zero outside
+
+@group(0) @binding(0) var<storage, read> a: array<f32>;
+
+fn left(r: u32, c: u32) -> vec4f {
+  var v = vec4f();
+  if (r < LEFT_HEIGHT) {
+    for (var i = 0u; i < min(4u, max(c, LEFT_WIDTH) - c); i++) { v[i] = a[r * LEFT_WIDTH + c + i]; }
+  }
+  return v;
+}

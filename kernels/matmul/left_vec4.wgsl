@@ -1,0 +1,6 @@
+// left_vec4: four neighbours of the left operand as it is stored, f32[LEFT_HEIGHT, LEFT_WIDTH]
+//   a   f32   read   LEFT_WIDTH and c are multiples of 4; the caller stays inside
+
+@group(0) @binding(0) var<storage, read> a: array<vec4f>;
+
+fn left(r: u32, c: u32) -> vec4f { return a[(r * LEFT_WIDTH + c) / 4u]; }

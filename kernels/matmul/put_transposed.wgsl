@@ -1,0 +1,14 @@
+// put_transposed: writes up to four neighbours in a column of y, whose rows are the tile's columns
+//   y   f32[COLS, ROWS]   read_write   read only to accumulate
+
+alias Cell = f32;
+@group(0) @binding(2) var<storage, read_write> y: array<Cell>;
+
+fn put(row: u32, col: u32, sum: vec4f) {
+  if (row < ROWS) {
+    for (var i = 0u; i < min(4u, max(col, COLS) - col); i++) {
+      let at = (col + i) * ROWS + row;
+      y[at] = finish(sum[i], at, row);
+    }
+  }
+}
