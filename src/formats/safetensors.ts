@@ -124,7 +124,7 @@ export function parseHeader(json: Uint8Array, fileSize: number, file: string): H
   return { tensors: new Map(tensors), metadata };
 }
 
-/** What a file is, when its first bytes say that it is certainly not safetensors. */
+/** What a file without a JSON header is, as far as its first bytes tell. */
 function otherKind(head: Uint8Array): readonly [what: string, fix: string] | undefined {
   const text = Buffer.from(head).toString("latin1");
   if (text.startsWith("version https://git-lfs")) {
@@ -195,7 +195,7 @@ function read(path: string, fd: number): Safetensors {
   if (!stat.isFile()) throw bad(path, 0, "not a regular file", "Give a .safetensors file.");
   const head = new Uint8Array(Math.min(64, stat.size));
   readExactly(fd, head, 0, path);
-  const kind = otherKind(head);
+  const kind = head[8] === 0x7b ? undefined : otherKind(head);
   if (kind) throw bad(path, 0, kind[0], kind[1]);
   if (stat.size < 10) throw bad(path, stat.size, "too short for a safetensors file");
   const length = new DataView(head.buffer).getBigUint64(0, true);
