@@ -67,8 +67,8 @@ export class ConfigReader {
           scaling: {
             type: "llama3",
             factor: r.number("factor", 8),
-            lowFreqFactor: r.number("low_freq_factor", 1),
-            highFreqFactor: r.number("high_freq_factor", 4),
+            lowFrequencyFactor: r.number("low_freq_factor", 1),
+            highFrequencyFactor: r.number("high_freq_factor", 4),
             originalContext: r.number("original_max_position_embeddings", 8192),
           },
         };

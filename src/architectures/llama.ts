@@ -1,7 +1,6 @@
 // Llama 2/3.x, SmolLM 1/2 and everything shaped like them: RMSNorm before each branch, grouped-query
 // attention with full rotary embedding, SwiGLU, no biases unless config.json asks, tied or untied head.
-import type { RopeScaling } from "../../kernels/rope/tables.ts";
-import { ropeTables } from "../../kernels/rope/tables.ts";
+import type { RopeScaling, RopeTables } from "../../kernels/rope/tables.ts";
 import { add } from "../../kernels/add/add.ts";
 import { embed } from "../../kernels/embedding/embedding.ts";
 import { rmsnorm } from "../../kernels/rmsnorm/rmsnorm.ts";
@@ -10,6 +9,7 @@ import { siluMul } from "../../kernels/silu_mul/silu_mul.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { linear } from "../nn/linear.ts";
 import type { Net } from "../nn/net.ts";
+import { rotaryTables } from "../nn/rotary.ts";
 import type { Architecture, Sizes, Stream } from "./architecture.ts";
 import { ConfigReader } from "./config.ts";
 
@@ -54,7 +54,7 @@ export const llama: Architecture<LlamaConfig> = {
 
   hidden(net, c, stream) {
     const { g } = net;
-    const tables = ropeTables({
+    const tables = rotaryTables({
       theta: c.theta,
       rotary: c.headDim,
       positions: net.positions,
@@ -91,7 +91,7 @@ function attention(
   net: Net,
   c: LlamaConfig,
   stream: Stream,
-  tables: ReturnType<typeof ropeTables>,
+  tables: RopeTables,
   x: Tensor,
 ): Tensor {
   const { g } = net, { heads, kvHeads, headDim, attentionBias } = c;

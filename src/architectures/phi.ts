@@ -9,6 +9,7 @@ import { type RopeScaling, ropeTables } from "../../kernels/rope/tables.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { linear } from "../nn/linear.ts";
 import type { Net } from "../nn/net.ts";
+import { rotaryTables } from "../nn/rotary.ts";
 import type { Architecture, Sizes, Stream } from "./architecture.ts";
 import { ConfigReader } from "./config.ts";
 
@@ -52,7 +53,7 @@ export const phi: Architecture<PhiConfig> = {
 
   hidden(net, c, stream) {
     const { g } = net;
-    const tables = ropeTables({
+    const tables = rotaryTables({
       theta: c.theta,
       rotary: c.rotary,
       positions: net.positions,
@@ -87,7 +88,7 @@ function attention(
   net: Net,
   c: PhiConfig,
   stream: Stream,
-  tables: ReturnType<typeof ropeTables>,
+  tables: RopeTables,
   x: Tensor,
 ): Tensor {
   const { g } = net, { heads, kvHeads, headDim, rotary } = c;

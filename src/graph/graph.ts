@@ -28,6 +28,8 @@ export interface Op<A = unknown> {
     grads: readonly (Tensor | undefined)[],
     wants: readonly boolean[],
   ): (Tensor | undefined)[];
+  /** Arithmetic of the dispatches, where it is worth counting (a multiply-add is two). */
+  flops?(node: Node<A>): number;
   /** `updates[i]` is the input that output i overwrites in place. Such a node is never pruned. */
   readonly updates?: readonly number[];
 }

@@ -1,0 +1,135 @@
+import { Exit, Fail } from "../base/fail.ts";
+import { type ModelFolder, openModel as openFolder } from "../formats/model_folder.ts";
+import { Graph } from "../graph/graph.ts";
+import type { Memory } from "../graph/memory.ts";
+import { bytesOf, type DType, show, type Tensor } from "../graph/tensor.ts";
+import { type Lora, Net } from "../nn/net.ts";
+import type { Architecture, Sizes } from "./architecture.ts";
+import { architectureOf } from "./mod.ts";
+import { PackedBatch } from "./packed.ts";
+
+/** A base model on disk, and the family that records it. */
+export interface Model {
+  readonly folder: ModelFolder;
+  readonly architecture: Architecture;
+  readonly config: unknown;
+  readonly sizes: Sizes;
+}
+
+/** Checkpoint entries that carry no weight: buffers that old exporters wrote along. */
+const IGNORED = /(rotary_emb\.inv_freq|attention\.bias|attention\.masked_bias)$/;
+
+/**
+ * Opens a Hugging Face model folder and compares it with what its architecture will read: missing,
+ * extra and misshapen weights are found here, before a byte reaches the GPU.
+ * @throws Fail (exit 3) naming up to 20 tensors
+ */
+export async function openModel(dir: string): Promise<Model> {
+  const folder = await openFolder(dir);
+  const architecture = architectureOf(folder.config);
+  const config = architecture.config(folder.config);
+  const model: Model = { folder, architecture, config, sizes: architecture.sizes(config) };
+  compare(model);
+  return model;
+}
+
+/** The layers' view of the model on a new graph. */
+export function netOf(
+  model: Model,
+  g: Graph,
+  o: { positions: number; full?: boolean; lora?: Lora },
+): Net {
+  return new Net(g, o.positions, (name) => storage(model, name), o.full, o.lora);
+}
+
+/** The type a base weight is kept in on the device: what the checkpoint has. */
+function storage(model: Model, name: string): DType {
+  const found = model.folder.tensors.get(name);
+  switch (found?.dtype) {
+    case "F16":
+      return "f16";
+    case "BF16":
+      return "bf16";
+    default:
+      return "f32"; // also what is missing: `compare` names it
+  }
+}
+
+/** Every base weight the architecture reads, by checkpoint name, with its shape. */
+export function manifest(model: Model): Tensor[] {
+  const g = new Graph(), net = netOf(model, g, { positions: 1 });
+  const batch = new PackedBatch(g, model.sizes.vocab, { tokens: 1, targets: 1 });
+  batch.loss(model, net, batch.hidden(model, net), false);
+  return g.all("frozen");
+}
+
+function compare(model: Model): void {
+  const wanted = new Map(manifest(model).map((t) => [t.name, t]));
+  const { tensors, dir } = model.folder;
+  const wrong: string[] = [];
+  for (const [name, t] of wanted) {
+    const found = tensors.get(name);
+    if (!found) wrong.push(`missing: ${show(t)}`);
+    else if (String(found.shape) !== String(t.shape)) {
+      wrong.push(
+        `shape: ${name} is [${found.shape.join(", ")}], config.json makes it [${
+          t.shape.join(", ")
+        }]`,
+      );
+    } else if (!["F32", "F16", "BF16"].includes(found.dtype)) {
+      wrong.push(`type: ${name} is ${found.dtype}; F32, F16 and BF16 can be read`);
+    }
+  }
+  const tied = (name: string) => name === "lm_head.weight" && !wanted.has(name);
+  for (const name of tensors.keys()) {
+    if (!wanted.has(name) && !IGNORED.test(name) && !tied(name)) {
+      wrong.push(`not part of the model: ${name}`);
+    }
+  }
+  if (wrong.length === 0) return;
+  const more = wrong.length > 20 ? `\n  … and ${wrong.length - 20} more` : "";
+  throw new Fail(
+    `${dir}: the weights do not fit config.json\n  ${wrong.slice(0, 20).join("\n  ")}${more}`,
+    {
+      why: `config.json says model_type ${model.architecture.modelType}`,
+      fix:
+        "download the folder again, or check that config.json and the safetensors files belong together",
+      exit: Exit.data,
+    },
+  );
+}
+
+/** Bytes read from disk at once while weights stream to the device. */
+const CHUNK = 16 * 2 ** 20;
+
+/**
+ * Streams base weights to the device: frozen ones as they are stored, vectors and trained ones as f32.
+ * @param tensors what to load; each at most once for a `memory`
+ * @param progress called with bytes done and bytes in total
+ */
+export async function loadWeights(
+  model: Model,
+  memory: Memory,
+  tensors: readonly Tensor[],
+  progress?: (done: number, total: number) => void,
+): Promise<void> {
+  const total = tensors.reduce((sum, t) => sum + bytesOf(t), 0);
+  let done = 0;
+  for (const t of tensors) {
+    const width = t.shape.length > 1 ? t.shape.slice(1).reduce((a, b) => a * b, 1) : 1;
+    const rows = t.shape[0]!, step = Math.max(1, Math.floor(CHUNK / (4 * width)));
+    const { buffer, offset } = memory.place(t);
+    // A chunk of 2-byte elements must end on a whole u32 word.
+    const even = t.dtype === "f32" ? step : Math.max(2, step - step % 2);
+    for (let from = 0; from < rows; from += even) {
+      const to = Math.min(rows, from + even);
+      const data = t.dtype === "f32"
+        ? await model.folder.readF32(t.name, from, to)
+        : await model.folder.readBytes(t.name, from * width * 2, to * width * 2);
+      const element = t.dtype === "f32" ? 4 : 2;
+      memory.device.write(buffer, offset + from * width * element, data);
+      done += data.byteLength;
+      progress?.(done, total);
+    }
+  }
+}

@@ -1,0 +1,139 @@
+import { attention } from "../../kernels/attention/attention.ts";
+import { sortByToken } from "../../kernels/embedding/embedding.ts";
+import { gatherRows } from "../../kernels/gather_rows/gather_rows.ts";
+import { linearCrossEntropy } from "../../kernels/linear_cross_entropy/linear_cross_entropy.ts";
+import type { Graph } from "../graph/graph.ts";
+import type { Runner } from "../graph/runner.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import type { Net } from "../nn/net.ts";
+import type { Model } from "./model.ts";
+
+/** One sequence: `labels[t]` is what position t-1 must predict, -100 where it is not asked. */
+export interface TokenRow {
+  readonly ids: ArrayLike<number>;
+  readonly labels: ArrayLike<number>;
+}
+
+/** Shapes of a packed batch: T token places, S places for predictions. Fixed for a whole run. */
+export interface PackedSize {
+  readonly tokens: number;
+  readonly targets: number;
+}
+
+const NONE = 0xffffffff;
+
+/**
+ * Several sequences in one row of T tokens, each seeing only itself, as one recorded program sees them:
+ * no padding to a common length, and one plan for every batch.
+ */
+export class PackedBatch {
+  readonly size: PackedSize;
+  readonly vocab: number;
+  readonly ids: Tensor;
+  readonly positions: Tensor;
+  readonly spans: Tensor;
+  readonly reach: Tensor;
+  readonly sorted: { readonly order: Tensor; readonly bounds: Tensor };
+  readonly map: Tensor;
+  readonly inverse: Tensor;
+  readonly labels: Tensor;
+  readonly weights: Tensor;
+
+  constructor(g: Graph, vocab: number, size: PackedSize) {
+    const { tokens: T, targets: S } = size;
+    this.size = size;
+    this.vocab = vocab;
+    this.ids = g.input("ids", [T], "u32");
+    this.positions = g.input("positions", [T], "u32");
+    this.spans = g.input("spans", [T, 2], "u32");
+    this.reach = g.input("reach", [T, 2], "u32");
+    this.sorted = {
+      order: g.input("order", [T], "u32"),
+      bounds: g.input("bounds", [vocab + 1], "u32"),
+    };
+    this.map = g.input("targets", [S], "u32");
+    this.inverse = g.input("inverse", [T], "u32");
+    this.labels = g.input("labels", [S], "u32");
+    this.weights = g.input("weights", [S], "f32");
+  }
+
+  /**
+   * Writes rows into a runner's inputs. Together they must fit the size; `weight` is what every
+   * supervised token's loss is multiplied with. With `everywhere`, every position has a place among the
+   * targets, in order, also those that predict nothing: their argmax can be read.
+   * @returns number of supervised tokens, and where each row begins in the packed order
+   */
+  fill(
+    runner: Runner,
+    rows: readonly TokenRow[],
+    weight: number,
+    everywhere = false,
+  ): { targets: number; starts: number[] } {
+    const { tokens: T, targets: S } = this.size;
+    const ids = new Uint32Array(T), positions = new Uint32Array(T);
+    const spans = new Uint32Array(2 * T), reach = new Uint32Array(2 * T);
+    const map = new Uint32Array(S).fill(NONE), inverse = new Uint32Array(T).fill(NONE);
+    const labels = new Uint32Array(S).fill(NONE), weights = new Float32Array(S);
+    const starts: number[] = [];
+    let at = 0, s = 0;
+    for (const row of rows) {
+      const start = at, n = row.ids.length;
+      starts.push(start);
+      if (at + n > T) throw new Error(`rows of more than ${T} tokens were put into one batch`);
+      for (let t = 0; t < n; t++, at++) {
+        ids[at] = row.ids[t]!;
+        positions[at] = t;
+        spans[2 * at] = start;
+        spans[2 * at + 1] = at + 1;
+        reach[2 * at] = at;
+        reach[2 * at + 1] = start + n;
+        const label = t + 1 < n ? row.labels[t + 1]! : -100;
+        if (label === -100 && !everywhere) continue;
+        if (s === S) throw new Error(`more than ${S} supervised tokens were put into one batch`);
+        map[s] = at;
+        inverse[at] = s;
+        if (label !== -100) labels[s] = label;
+        weights[s++] = weight;
+      }
+    }
+    runner.write(this.ids, ids);
+    runner.write(this.positions, positions);
+    runner.write(this.spans, spans);
+    runner.write(this.reach, reach);
+    const { order, bounds } = sortByToken(ids, this.vocab);
+    runner.write(this.sorted.order, order);
+    runner.write(this.sorted.bounds, bounds);
+    runner.write(this.map, map);
+    runner.write(this.inverse, inverse);
+    runner.write(this.labels, labels);
+    runner.write(this.weights, weights);
+    return { targets: s, starts };
+  }
+
+  /** Records the model over this batch: hidden states f32[T, width] after the final norm. */
+  hidden(model: Model, net: Net): Tensor {
+    const { g } = net, { spans, reach } = this;
+    return model.architecture.hidden(net, model.config, {
+      ids: this.ids,
+      positions: this.positions,
+      sorted: net.full ? this.sorted : undefined,
+      attend: (q, k, v, heads) => attention(g, q, k, v, { spans, reach, ...heads }),
+    });
+  }
+
+  /**
+   * Records the loss over the supervised positions only, in chunks, so that all logits never exist at
+   * once. `nll` is f32[S], `argmax` u32[S], `loss` the weighted sum.
+   */
+  loss(
+    model: Model,
+    net: Net,
+    hidden: Tensor,
+    gradient: boolean,
+  ): ReturnType<typeof linearCrossEntropy> {
+    const { g } = net, { weight, bias } = model.architecture.head(net, model.config);
+    const h = gatherRows(g, hidden, this.map, this.inverse);
+    const { labels, weights } = this;
+    return linearCrossEntropy(g, { h, w: weight, bias, labels, weights, gradient });
+  }
+}

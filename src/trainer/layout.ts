@@ -1,0 +1,146 @@
+import { permutation } from "../base/random.ts";
+import type { PackedSize } from "../architectures/packed.ts";
+import { Exit, Fail } from "../base/fail.ts";
+
+/** What the layout needs to know of a row. */
+export interface RowLength {
+  readonly tokens: number;
+  readonly targets: number;
+}
+
+/** One optimiser step: its rows, in micro-batches that each fit the packed size. */
+export interface StepRows {
+  readonly epoch: number;
+  readonly micro: readonly (readonly number[])[];
+}
+
+export interface BatchPlan {
+  readonly size: PackedSize;
+  readonly steps: number;
+  readonly stepsPerEpoch: number;
+  /** The rows of optimiser step `step`, counted from 0. The same for every call: nothing is hidden. */
+  at(step: number): StepRows;
+}
+
+export interface BatchOptions {
+  /** Rows an optimiser step sees, batch × accumulation; with `fill`, packed sequences. */
+  readonly rows: number;
+  /** Pack rows into sequences of `budget` tokens once, and count those instead of rows. */
+  readonly fill: boolean;
+  readonly epochs: number;
+  /** Optimiser steps; overrides `epochs`. */
+  readonly iterations?: number;
+  readonly seed: number;
+  readonly shuffle: boolean;
+  /** Most tokens one micro-batch may have. */
+  readonly budget: number;
+}
+
+const up = (n: number, to: number) => Math.ceil(n / to) * to;
+
+/**
+ * First-fit decreasing: rows into as few bins of `budget` tokens as that rule gives, each bin in
+ * ascending row order. Ties keep the given order, so the result depends on nothing else.
+ */
+export function pack(
+  rows: readonly number[],
+  lengths: readonly RowLength[],
+  budget: number,
+): number[][] {
+  const order = rows.toSorted((a, b) => lengths[b]!.tokens - lengths[a]!.tokens);
+  const bins: { free: number; rows: number[] }[] = [];
+  for (const row of order) {
+    const tokens = lengths[row]!.tokens;
+    let bin = bins.find((b) => b.free >= tokens);
+    if (!bin) bins.push(bin = { free: budget, rows: [] });
+    bin.rows.push(row);
+    bin.free -= tokens;
+  }
+  const place = new Map(rows.map((row, i) => [row, i]));
+  return bins.map((bin) => bin.rows.sort((a, b) => place.get(a)! - place.get(b)!));
+}
+
+/**
+ * Lays a whole run out before it starts: which rows each optimiser step sees, and the one packed size
+ * that serves every micro-batch with the fewest token places computed.
+ * @throws Fail (exit 3) for an empty dataset, or a row longer than the budget
+ */
+export function layOut(lengths: readonly RowLength[], o: BatchOptions): BatchPlan {
+  if (lengths.length === 0) {
+    throw new Fail(
+      "Cannot train with empty dataset. No training examples available after formatting.",
+      {
+        exit: Exit.data,
+      },
+    );
+  }
+  const longest = lengths.reduce((most, row) => Math.max(most, row.tokens), 0);
+  if (longest > o.budget) {
+    throw new Fail(`a row has ${longest} tokens, a micro-batch holds ${o.budget}`, {
+      exit: Exit.data,
+    });
+  }
+  const all = [...lengths.keys()];
+  // What a step counts: single rows, or sequences filled once so that every epoch has as many.
+  const units = o.fill
+    ? pack(o.shuffle ? [...permutation(o.seed, 0, all.length)] : all, lengths, o.budget)
+    : all.map((row) => [row]);
+  const stepsPerEpoch = Math.ceil(units.length / o.rows);
+  const steps = o.iterations ?? Math.ceil(stepsPerEpoch * o.epochs);
+  let known: { epoch: number; order: Uint32Array } | undefined;
+  const unitsAt = (step: number): { epoch: number; units: number[][] } => {
+    const epoch = Math.floor(step / stepsPerEpoch), from = (step % stepsPerEpoch) * o.rows;
+    if (known?.epoch !== epoch) {
+      const order = o.shuffle
+        ? permutation(o.seed, epoch, units.length)
+        : Uint32Array.from(units.keys());
+      known = { epoch, order };
+    }
+    const chosen = known.order.subarray(from, from + o.rows);
+    return { epoch, units: Array.from(chosen, (unit) => units[unit]!) };
+  };
+
+  const tokens = o.fill ? up(o.budget, 64) : bestBudget(
+    lengths,
+    (step) => unitsAt(step).units.flat(),
+    Math.min(steps, stepsPerEpoch),
+    longest,
+    o.budget,
+  );
+  const microAt = (step: number) => {
+    const { epoch, units } = unitsAt(step);
+    return { epoch, micro: o.fill ? units : pack(units.flat(), lengths, tokens) };
+  };
+  let targets = 1;
+  for (let step = 0; step < steps; step++) {
+    for (const bin of microAt(step).micro) {
+      targets = Math.max(targets, bin.reduce((sum, row) => sum + lengths[row]!.targets, 0));
+    }
+  }
+  return {
+    size: { tokens, targets: Math.min(tokens, up(targets, 64)) },
+    steps,
+    stepsPerEpoch,
+    at: microAt,
+  };
+}
+
+/** The multiple of 64 that computes the fewest places over (up to 256 of) an epoch's steps. */
+function bestBudget(
+  lengths: readonly RowLength[],
+  rowsAt: (step: number) => number[],
+  steps: number,
+  longest: number,
+  limit: number,
+): number {
+  const sampled = Array.from({ length: Math.min(steps, 256) }, (_, i) => rowsAt(i));
+  // Every micro-batch costs about 64 places beside its tokens: dispatches, and kernels' ragged edges.
+  const cost = (budget: number) =>
+    sampled.reduce((sum, rows) => sum + pack(rows, lengths, budget).length * (budget + 64), 0);
+  let best = Math.min(limit, up(longest, 64)), least = Infinity;
+  for (let budget = up(longest, 64); budget <= limit; budget += budget < 1024 ? 64 : 256) {
+    const total = cost(budget);
+    if (total < least) [best, least] = [budget, total];
+  }
+  return best;
+}

@@ -1,0 +1,81 @@
+import { hyperSize } from "../../kernels/adamw/hyper.ts";
+import type { Model } from "../architectures/model.ts";
+import type { Node } from "../graph/graph.ts";
+import { layoutArena } from "../graph/memory.ts";
+import { plan, prune } from "../graph/plan.ts";
+import { bytesOf, count, storageOf, type Tensor } from "../graph/tensor.ts";
+import { type Recipe, recordStep, recordUpdate, recordValidation } from "./program.ts";
+
+/** Device bytes of a run by what they hold. What `Trainer` allocates, to the buffer. */
+export interface RunBytes {
+  readonly weights: number;
+  readonly adapter: number;
+  readonly gradients: number;
+  readonly optimizer: number;
+  readonly activations: number;
+  readonly scratch: number;
+  readonly total: number;
+}
+
+export interface RunPlan {
+  readonly bytes: RunBytes;
+  /** Arithmetic of one micro-batch's matrix products and attention, forward and backward. */
+  readonly flops: number;
+  readonly trainable: number;
+  readonly parameters: number;
+  /** Bytes alive at the worst moment of the step: what the best possible planner could reach. */
+  readonly peakLive: number;
+  readonly dispatched: number;
+}
+
+const sum = (numbers: Iterable<number>) => [...numbers].reduce((a, b) => a + b, 0);
+const padded = (bytes: number) => Math.max(16, Math.ceil(bytes / 16) * 16);
+
+/** Plans a run without touching a GPU: records it, and adds up what its buffers will take. */
+export function planRun(model: Model, recipe: Recipe, validation: boolean): RunPlan {
+  const step = recordStep(model, recipe);
+  const trained = step.g.all("trained"), frozen = step.g.all("frozen");
+  const layout = layoutArena(trained), arena = sum(layout.pages) * 4;
+  const update = recordUpdate(layout, hyperSize);
+  const nodes = prune(step.g.nodes, [step.total]);
+  const main = plan(nodes, [step.total]);
+  const others = [{ nodes: update.g.nodes, keep: [update.clip] }];
+  if (validation) {
+    const forward = recordValidation(model, recipe);
+    others.push({ nodes: forward.g.nodes, keep: [forward.total] });
+  }
+  const scratch = sum(others.map(({ nodes, keep }) => {
+    const needed = prune(nodes, keep);
+    return sum(plan(needed, keep).slotBytes.map(padded)) + inputs(needed);
+  }));
+  const bytes = {
+    weights: sum(frozen.map((t) => padded(bytesOf(t)))),
+    adapter: arena,
+    gradients: arena,
+    optimizer: 2 * arena,
+    activations: sum(main.slotBytes.map(padded)) + inputs(nodes),
+    scratch,
+  };
+  const trainable = sum(trained.map((t) => count(t.shape)));
+  return {
+    bytes: { ...bytes, total: sum(Object.values(bytes)) },
+    flops: sum(nodes.map((node) => node.op.flops?.(node) ?? 0)),
+    trainable,
+    parameters: trainable + sum(frozen.map((t) => count(t.shape))),
+    peakLive: main.peakLive,
+    dispatched: nodes.length,
+  };
+}
+
+/** Inputs, constants and states of a record: each one buffer, constants by their content. */
+function inputs(nodes: readonly Node[]): number {
+  const seen = new Set<unknown>();
+  return sum(
+    nodes.flatMap((node) => node.inputs).map(storageOf).map((t: Tensor) => {
+      const key = t.data ?? t;
+      if (!["input", "constant", "state"].includes(t.home) || seen.has(key)) return 0;
+      seen.add(key);
+      return padded(bytesOf(t));
+    }),
+  );
+}

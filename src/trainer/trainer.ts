@@ -1,0 +1,254 @@
+import { hyper, type HyperSettings, hyperSize } from "../../kernels/adamw/hyper.ts";
+import { loadWeights, type Model } from "../architectures/model.ts";
+import type { TokenRow } from "../architectures/packed.ts";
+import { Exit, Fail } from "../base/fail.ts";
+import { kaimingUniform } from "../base/random.ts";
+import type { Device } from "../gpu/device.ts";
+import { Memory } from "../graph/memory.ts";
+import { Runner } from "../graph/runner.ts";
+import { count, type Tensor } from "../graph/tensor.ts";
+import type { BatchPlan } from "./layout.ts";
+import {
+  type Recipe,
+  type Recorded,
+  type RecordedUpdate,
+  recordStep,
+  recordUpdate,
+  recordValidation,
+} from "./program.ts";
+
+export interface TrainerOptions extends HyperSettings {
+  readonly seed: number;
+  /** Learning rate of optimiser step `step`, counted from 0. */
+  rate(step: number): number;
+}
+
+export interface StepResult {
+  /** counted from 1 */
+  readonly step: number;
+  readonly epoch: number;
+  readonly loss: number;
+  /** Global L2 norm before clipping. */
+  readonly gradNorm: number;
+  readonly rate: number;
+  readonly tokens: number;
+  readonly milliseconds: number;
+  /** False when loss or gradient was NaN or infinite: the weights were left as they were. */
+  readonly applied: boolean;
+}
+
+/** What a checkpoint holds of one trained tensor. */
+export interface Moments {
+  readonly w: Float32Array;
+  readonly m: Float32Array;
+  readonly v: Float32Array;
+}
+
+/** Training on a device: the recorded step and update, and the arenas they work on. */
+export class Trainer {
+  readonly memory: Memory;
+  readonly trained: readonly Tensor[];
+  readonly device: Device;
+  /** Optimiser steps done. */
+  step = 0;
+  #recorded!: Recorded;
+  #runner!: Runner;
+  #update!: RecordedUpdate;
+  #updater!: Runner;
+  #validation: { recorded: Recorded; runner: Runner } | undefined;
+
+  private constructor(
+    device: Device,
+    readonly model: Model,
+    readonly recipe: Recipe,
+    readonly rows: readonly TokenRow[],
+    readonly plan: BatchPlan,
+    readonly options: TrainerOptions,
+    recorded: Recorded,
+  ) {
+    this.device = device;
+    this.memory = new Memory(device);
+    this.#recorded = recorded;
+    this.trained = recorded.g.all("trained");
+  }
+
+  /**
+   * Records the step, loads the weights and builds every pipeline.
+   * @throws Fail (exit 2) when nothing is trained, (exit 5) when memory runs out
+   */
+  static async create(
+    device: Device,
+    model: Model,
+    recipe: Recipe,
+    rows: readonly TokenRow[],
+    plan: BatchPlan,
+    options: TrainerOptions,
+    progress?: (done: number, total: number) => void,
+  ): Promise<Trainer> {
+    const recorded = recordStep(model, recipe);
+    const t = new Trainer(device, model, recipe, rows, plan, options, recorded);
+    if (t.trained.length === 0) {
+      throw new Fail("nothing would be trained: no module matches the targets", {
+        fix: `name some of ${model.architecture.linears.join(", ")} with --target`,
+        exit: Exit.usage,
+      });
+    }
+    const layout = t.memory.layOut(t.trained);
+    await loadWeights(model, t.memory, recorded.g.all("frozen"), progress);
+    if (recipe.full) await loadWeights(model, t.memory, t.trained, progress);
+    else t.#initialise();
+    t.#runner = await Runner.prepare("step", t.memory, recorded.g.nodes, [recorded.total]);
+    t.#update = recordUpdate(layout, hyperSize);
+    t.#updater = await Runner.prepare("update", t.memory, t.#update.g.nodes, [t.#update.clip]);
+    await device.done();
+    return t;
+  }
+
+  /** PEFT's start: A uniform in ±1/sqrt(fan in) (Kaiming with a = √5), B zero, so that W is unchanged. */
+  #initialise(): void {
+    this.trained.forEach((t, i) => {
+      if (!t.name.endsWith("lora_A.weight")) return;
+      this.memory.write(t, kaimingUniform(this.options.seed, i, count(t.shape), t.shape[1]!));
+    });
+  }
+
+  /** Numbers trained, and numbers in all (the base model's and the adapter's). */
+  get parameters(): { trainable: number; all: number } {
+    const sum = (tensors: readonly Tensor[]) => tensors.reduce((n, t) => n + count(t.shape), 0);
+    const trainable = sum(this.trained);
+    return { trainable, all: trainable + sum(this.#recorded.g.all("frozen")) };
+  }
+
+  /** One optimiser step: every micro-batch, then the update; resolves when the loss is known. */
+  async next(): Promise<StepResult> {
+    const began = performance.now(), { step, options } = this;
+    const { epoch, micro } = this.plan.at(step);
+    const targets = micro.flat().reduce((sum, row) => sum + supervised(this.rows[row]!), 0);
+    const { g, batch, total } = this.#recorded;
+    let tokens = 0;
+    micro.forEach((indices, m) => {
+      const rows = indices.map((i) => this.rows[i]!);
+      tokens += rows.reduce((sum, row) => sum + row.ids.length, 0);
+      batch.fill(this.#runner, rows, 1 / targets);
+      // A mask belongs to one micro-batch of one step, whatever is resumed or repeated.
+      this.#runner.write(clockOf(g), Uint32Array.of(options.seed, (step << 10) + m));
+      this.#runner.run();
+    });
+    const rate = options.rate(step);
+    this.#updater.write(this.#update.hyper, hyper(options, step + 1, rate));
+    this.#updater.run();
+    const [, gradNorm, finite] = await this.#updater.read(this.#update.clip);
+    const [loss] = await this.#runner.read(total);
+    this.memory.write(total.storage!, new Float32Array(1));
+    this.device.check();
+    const applied = finite === 1 && Number.isFinite(loss);
+    this.step++;
+    return {
+      step: this.step,
+      epoch: epoch + (step % this.plan.stepsPerEpoch + 1) / this.plan.stepsPerEpoch,
+      loss: loss!,
+      gradNorm: gradNorm!,
+      rate,
+      tokens,
+      milliseconds: performance.now() - began,
+      applied,
+    };
+  }
+
+  /** Mean loss over all supervised tokens of `rows`, with dropout off. */
+  async validate(
+    rows: readonly TokenRow[],
+    micro: readonly (readonly number[])[],
+  ): Promise<number> {
+    if (!this.#validation) {
+      const recorded = recordValidation(this.model, this.recipe);
+      const runner = await Runner.prepare("validation", this.memory, recorded.g.nodes, [
+        recorded.total,
+      ]);
+      this.#validation = { recorded, runner };
+    }
+    const { recorded, runner } = this.#validation;
+    const targets = rows.reduce((sum, row) => sum + supervised(row), 0);
+    this.memory.write(recorded.total.storage!, new Float32Array(1));
+    for (const indices of micro) {
+      recorded.batch.fill(runner, indices.map((i) => rows[i]!), 1 / targets);
+      runner.run();
+    }
+    const [loss] = await runner.read(recorded.total);
+    this.device.check();
+    return loss!;
+  }
+
+  /** The trained tensors by name, as they are now. */
+  async weights(): Promise<Map<string, { shape: readonly number[]; data: Float32Array }>> {
+    const all = new Map<string, { shape: readonly number[]; data: Float32Array }>();
+    for (const t of this.trained) {
+      all.set(t.name, { shape: t.shape, data: await this.memory.read(t) });
+    }
+    return all;
+  }
+  async moments(): Promise<Map<string, Moments>> {
+    const all = new Map<string, Moments>();
+    for (const t of this.trained) {
+      const [w, m, v] = [
+        await this.memory.readArena("w", t),
+        await this.memory.readArena("m", t),
+        await this.memory.readArena("v", t),
+      ];
+      all.set(t.name, { w, m, v });
+    }
+    return all;
+  }
+  /** Names of the trained tensors that hold a NaN or an infinity. */
+  async notFinite(): Promise<string[]> {
+    const bad: string[] = [];
+    for (const t of this.trained) {
+      if (!(await this.memory.read(t)).every(Number.isFinite)) bad.push(t.name);
+    }
+    return bad;
+  }
+
+  /** Continues from a checkpoint: weights, moments, and the number of steps done. */
+  restore(step: number, tensors: ReadonlyMap<string, Moments>): void {
+    for (const t of this.trained) {
+      const { w, m, v } = tensors.get(t.name)!;
+      this.memory.writeArena("w", t, w);
+      this.memory.writeArena("m", t, m);
+      this.memory.writeArena("v", t, v);
+    }
+    this.step = step;
+  }
+  /** Starts from given weights with fresh moments: an adapter to go on with. */
+  start(weights: ReadonlyMap<string, Float32Array>): void {
+    for (const t of this.trained) this.memory.writeArena("w", t, weights.get(t.name)!);
+  }
+  /** The first micro-batch's accumulated gradients, by name: for tests and diagnosis. */
+  async gradients(step: number): Promise<Map<string, Float32Array>> {
+    const { micro } = this.plan.at(step);
+    const targets = micro.flat().reduce((sum, row) => sum + supervised(this.rows[row]!), 0);
+    for (const indices of micro) {
+      this.#recorded.batch.fill(this.#runner, indices.map((i) => this.rows[i]!), 1 / targets);
+      this.#runner.run();
+    }
+    const all = new Map<string, Float32Array>();
+    for (const t of this.trained) all.set(t.name, await this.memory.readArena("g", t));
+    return all;
+  }
+
+  /** Gives the device everything back. */
+  free(): void {
+    this.#runner.free();
+    this.#updater.free();
+    this.#validation?.runner.free();
+    this.memory.free();
+  }
+}
+
+const clockOf = (g: Recorded["g"]) => g.input("clock", [2], "u32");
+
+/** Tokens of a row that the model is asked to predict; the first has nothing before it. */
+export function supervised(row: TokenRow): number {
+  let n = 0;
+  for (let t = 1; t < row.labels.length; t++) if (row.labels[t] !== -100) n++;
+  return n;
+}
