@@ -31,11 +31,12 @@ const floors: Record<string, number> = {
   "src/text": 1,
   "src/settings": 0.5,
   "src/base": 0,
+  "package.json": -1, // for the version
 };
 
 function folder(file: string): string | undefined {
   return Object.keys(floors).find((name) =>
-    file === `${name}.ts` || file === `${name}.tsx` || file.startsWith(`${name}/`)
+    file === name || file === `${name}.ts` || file === `${name}.tsx` || file.startsWith(`${name}/`)
   );
 }
 

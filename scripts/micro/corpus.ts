@@ -1,6 +1,6 @@
 import { answerProblems, type Arg, type CliSchema } from "../../src/settings/cli_schema.ts";
 import { type Dice, dice } from "../../src/teachers/dice.ts";
-import { FRAMES } from "../../src/teachers/lexicon.ts";
+import { ASIDES, FRAMES } from "../../src/teachers/lexicon.ts";
 import { teach } from "../../src/teachers/template.ts";
 import * as words from "./words.ts";
 
@@ -28,7 +28,7 @@ export function* corpus(seed: number, exercises = 0.3): Generator<Example> {
       seed: dice(seed, "rows", round).int(0, 2 ** 31),
       part: "train",
       heldOut: 0,
-      lexicon: { FRAMES, ...words.GENERAL },
+      lexicon: { FRAMES, ASIDES, ...words.GENERAL },
     });
     for (const [i, row] of rows.entries()) {
       if (GUESSWORK.has(row.metadata.kind) && !dice(seed, "guess", round, i).chance(0.4)) continue;

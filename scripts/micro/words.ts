@@ -193,7 +193,7 @@ export const SWITCHES = `
 /** General wording of the training text; the template teacher's own sentences stay unseen. */
 export const GENERAL = {
   NO_ACTION: [
-    "{} please do the thing",
+    "you know {}",
     "work on {}",
     "(think about|consider) {}",
     "something is (wrong|odd) with {}",

@@ -1,7 +1,9 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { assetFolder, isBuilt, packed, packedName } from "../base/assets.ts";
+import { cacheRoots, type Packed, unpack } from "../base/cache.ts";
 import { Exit, Fail } from "../base/fail.ts";
+import { renameHost } from "./windows.ts";
 
 /** What dawn.node exports. */
 interface Dawn {
@@ -45,32 +47,56 @@ function load(): Dawn {
   // Vulkan's loader complains on stderr without it, and nothing is ever written there.
   if (process.platform === "linux") process.env.XDG_RUNTIME_DIR ||= tmpdir();
   const module = { exports: {} as Dawn };
-  const path = library();
-  try {
-    process.dlopen(module, path);
-  } catch (error) {
-    throw new Fail("The WebGPU library cannot be loaded", {
-      why: error instanceof Error ? error.message : String(error),
-      fix: "run `whet doctor`",
-      exit: Exit.gpu,
-      cause: error,
-    });
+  const errors: string[] = [];
+  for (const place of places()) {
+    try {
+      process.dlopen(module, join(place(), "dawn.node"));
+      Object.assign(globalThis, module.exports.globals);
+      return pins.dawn = module.exports;
+    } catch (error) {
+      errors.push(error instanceof Error ? error.message : String(error));
+    }
   }
-  pins.dawn = module.exports;
-  Object.assign(globalThis, pins.dawn.globals);
-  return pins.dawn;
+  throw new Fail("The WebGPU library cannot be loaded", {
+    why: errors.join("; "),
+    fix: remedy(errors.join()),
+    exit: Exit.gpu,
+  });
 }
 
-function library(): string {
-  const target = process.platform === "darwin"
-    ? "darwin-universal"
-    : `${process.platform}-${process.arch}`;
-  const path = join(import.meta.dirname, "../../node_modules/webgpu/dist", target, "dawn.node");
-  if (!existsSync(path)) {
-    throw new Fail(`There is no WebGPU library for ${target}`, {
-      fix: "run `bun install`",
-      exit: Exit.gpu,
-    });
+/** Folders that hold dawn.node, each made when it is asked for, best first. */
+function places(): (() => string)[] {
+  if (!isBuilt()) {
+    const target = process.platform === "darwin" ? "universal" : process.arch;
+    return [() => assetFolder(`node_modules/webgpu/dist/${process.platform}-${target}`)];
   }
-  return path;
+  const host = basename(process.execPath);
+  const files = packed("dawn").map((file) =>
+    process.platform === "win32" && file.name === "dawn.node" ? hosted(file, host) : file
+  );
+  // The program's own name is inside the file on Windows, so it belongs to the folder's name.
+  const name = packedName("dawn", files) + (process.platform === "win32" ? `-${host}` : "");
+  return cacheRoots().map((root) => () => {
+    try {
+      return unpack(root, name, files);
+    } catch (error) {
+      throw new Error(`${root}: ${error instanceof Error ? error.message : error}`);
+    }
+  });
+}
+
+function hosted(file: Packed, host: string): Packed {
+  let bytes: Uint8Array | undefined;
+  return { name: file.name, bytes: () => bytes ??= renameHost(file.bytes(), host) };
+}
+
+function remedy(errors: string): string {
+  if (!isBuilt()) return "run `bun install`";
+  if (/GLIBC|libstdc\+\+/.test(errors)) {
+    return "use a system with glibc 2.34 and libstdc++ 12 or newer (Debian 12, Ubuntu 22.04)";
+  }
+  if (/ERR_DLOPEN_FAILED|LoadLibrary/.test(errors) && process.platform === "win32") {
+    return "install the Visual C++ 2015-2022 redistributable";
+  }
+  return "set WHET_CACHE to a folder that can be written and from which programs may run";
 }
