@@ -24,7 +24,8 @@ export const commonSettings = z.strictObject({
   }),
   color: field(z.boolean().default(true), {
     group: "Everywhere",
-    help: "paint on a terminal (off also by NO_COLOR and TERM=dumb)",
+    help: "paint on a terminal",
+    off: "no colours, as with NO_COLOR or TERM=dumb",
   }),
   config: field(path().optional(), {
     group: "Everywhere",

@@ -4,6 +4,8 @@ import { z } from "zod";
 export interface FieldInfo {
   /** One sentence, without a full stop. */
   readonly help: string;
+  /** What `--no-…` does, for a setting that is on by default. */
+  readonly off?: string;
   /** Heading under which `--help` lists it. */
   readonly group?: string;
   /** One-letter flag. */

@@ -163,6 +163,7 @@ const trainFields = {
   shuffle: field(z.boolean().default(true), {
     group: "Length and batch",
     help: "a new order of rows every epoch",
+    off: "keep the rows in the order of the file",
   }),
   seed: field(whole().max(2 ** 32 - 1).default(42), {
     group: "Length and batch",
@@ -181,6 +182,7 @@ const trainFields = {
   mask_prompt: field(z.boolean().default(true), {
     group: "Length and batch",
     help: "train the answer only, never the prompt",
+    off: "train the prompt too",
     later: { false: "prompt and answer are tokenised apart and only the answer is trained" },
   }),
 

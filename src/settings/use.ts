@@ -81,6 +81,7 @@ export const tokenizeSettings = z.strictObject({
   special: field(z.boolean().default(true), {
     group: "Main",
     help: "add the model's begin and end tokens; with --decode, show special tokens",
+    off: "without the model's begin and end tokens; with --decode, without special tokens",
   }),
 });
 

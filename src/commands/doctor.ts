@@ -1,0 +1,163 @@
+import { accessSync, constants, existsSync, mkdirSync, rmSync } from "node:fs";
+import { freemem, totalmem } from "node:os";
+import { dirname, resolve } from "node:path";
+import { z } from "zod";
+import { commit } from "../base/assets.ts";
+import { cacheRoots } from "../base/cache.ts";
+import { freeBytes } from "../base/disk.ts";
+import { Exit, Fail } from "../base/fail.ts";
+import { columns, humanBytes } from "../base/text.ts";
+import { version } from "./version.ts";
+import { listAdapters } from "../gpu/adapter.ts";
+import { type Capabilities, Device } from "../gpu/device.ts";
+import { field } from "../settings/field.ts";
+import { command } from "./command.ts";
+import { tell } from "./errors.ts";
+
+/** One thing looked at: what was found, and what to do where it is not well. */
+interface Finding {
+  readonly what: string;
+  readonly found: string;
+  readonly ok: boolean;
+  readonly fix?: string;
+}
+
+export const doctor = command({
+  examples: ["whet doctor", "whet doctor --device software", "whet doctor --json"],
+  details:
+    "Opens the GPU that training would use and says what it can do; looks at memory, disk and " +
+    "the cache. Exit code 4 where there is no usable GPU, 12 where this folder or the cache cannot be " +
+    "written.",
+  settings: z.strictObject({
+    require_gpu: field(z.boolean().default(false), {
+      group: "Main",
+      help: "exit 4 where only a software adapter was found",
+    }),
+  }),
+  async run({ device: wanted, backend, require_gpu, debug }, io) {
+    const { listed } = await listAdapters(backend).catch(() => ({ listed: [] }));
+    let capabilities: Capabilities | undefined;
+    let failure: Fail | undefined;
+    try {
+      const device = await Device.open({ device: wanted, backend });
+      capabilities = device.capabilities;
+      device.close();
+    } catch (error) {
+      if (!(error instanceof Fail)) throw error;
+      failure = error;
+    }
+    const findings = [...surroundings()];
+    const usable = capabilities !== undefined && !(require_gpu && capabilities.software);
+    io.result({
+      ok: usable && findings.every((f) => f.ok),
+      whet: { version, commit: commit() },
+      platform: { os: process.platform, arch: process.arch, bun: Bun.version },
+      adapters: listed,
+      device: capabilities ?? null,
+      memory: { total_bytes: totalmem(), free_bytes: freemem() },
+      findings,
+    });
+
+    io.out(`whet ${version} (${commit()}) on ${process.platform}-${process.arch}\n`);
+    io.out("Adapters");
+    if (listed.length === 0) io.out("  none");
+    for (const [i, { name, backend }] of listed.entries()) io.out(`  ${i}  ${name} (${backend})`);
+    if (capabilities) {
+      io.out("\nThe one training uses");
+      io.out(columns(described(capabilities).map(([name, text]) => [`  ${name}`, text])));
+    }
+    io.out("\nSurroundings");
+    const mark = (ok: boolean) => io.ascii ? (ok ? "ok" : "!!") : ok ? "✓" : "✗";
+    for (const { what, found, ok, fix } of findings) {
+      io.out(`  ${mark(ok)} ${what}: ${found}${!ok && fix ? `\n      fix: ${fix}` : ""}`);
+    }
+    if (failure) return tell(failure, io, debug);
+    if (!usable) {
+      return tell(
+        new Fail("only a software adapter was found", {
+          why: `${capabilities!.adapter} computes on the processor`,
+          fix: "install the graphics driver of this machine's GPU, or leave --require-gpu out",
+          exit: Exit.gpu,
+        }),
+        io,
+        debug,
+      );
+    }
+    if (capabilities!.software) {
+      io.note(
+        "\nNo GPU: whet computes on the processor. That suits models under 100 M parameters; larger " +
+          "ones\nstart only with --device software.",
+      );
+    }
+    const bad = findings.filter((f) => !f.ok);
+    if (bad.length === 0) return io.note("\nReady. Next: whet demo");
+    return Exit.disk;
+  },
+});
+
+function described(c: Capabilities): [string, string][] {
+  const yes = (flag: boolean) => flag ? "yes" : "no";
+  return [
+    ["name", c.adapter],
+    ["driver", c.driver],
+    [
+      "graphics interface",
+      `${c.backend}${c.software ? ", software (computes on the processor)" : ""}`,
+    ],
+    ["largest buffer", humanBytes(c.maxBuffer)],
+    ["largest binding", humanBytes(c.maxBinding)],
+    ["workgroup", `${c.maxWorkgroupSize} invocations, ${humanBytes(c.maxWorkgroupStorage)} shared`],
+    ["f16", yes(c.f16)],
+    ["subgroups", c.subgroups ? `yes${c.subgroupSize ? `, ${c.subgroupSize} lanes` : ""}` : "no"],
+    ["timestamps", yes(c.timestamps)],
+  ];
+}
+
+function* surroundings(): Generator<Finding> {
+  const memory = totalmem();
+  yield {
+    what: "memory",
+    found: `${humanBytes(memory)}, ${humanBytes(freemem())} free`,
+    ok: memory >= 2 ** 31,
+    fix: "a machine with more memory; below 2 GiB only the demo model fits",
+  };
+  const here = resolve(".");
+  const writable = canWrite(here);
+  yield {
+    what: "this folder",
+    found: `${here}, ${writable ? `${humanBytes(freeBytes(here))} free` : "cannot be written"}`,
+    ok: writable && freeBytes(here) > 2 ** 28,
+    fix: writable
+      ? "free some space"
+      : "cd to a folder that you can write, or give -o a path there",
+  };
+  const roots = cacheRoots();
+  const usable = roots.find(canMake);
+  yield {
+    what: "cache",
+    found: usable ?? `${roots.join(", ")} cannot be written`,
+    ok: usable !== undefined,
+    fix: "give another folder: --cache-dir DIR, or WHET_CACHE in the environment",
+  };
+}
+
+function canWrite(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the folder is there and writable, or can be made (it is not left behind). */
+function canMake(folder: string): boolean {
+  if (existsSync(folder)) return canWrite(folder);
+  try {
+    const first = mkdirSync(folder, { recursive: true });
+    if (first) rmSync(first, { recursive: true });
+    return true;
+  } catch {
+    return canWrite(dirname(folder));
+  }
+}

@@ -1,0 +1,149 @@
+import { Exit, type ExitCode } from "../base/fail.ts";
+
+export interface Explanation {
+  readonly title: string;
+  readonly text: string;
+}
+
+/** What each exit code means; WH<code>00 is the explanation of every error without its own. */
+export const exits: Readonly<Record<ExitCode, Explanation>> = {
+  [Exit.ok]: { title: "finished", text: "The command did what it was asked." },
+  [Exit.internal]: {
+    title: "a bug in whet",
+    text:
+      "Something happened that whet did not foresee. Run the command again with --debug and report the stack trace with the command line. Checkpoints already written are whole.",
+  },
+  [Exit.usage]: {
+    title: "usage or configuration",
+    text:
+      "A flag, a key of a config file or a combination of settings is not right. Nothing was written. whet COMMAND --help lists the flags, whet config show the settings in force and where each comes from.",
+  },
+  [Exit.data]: {
+    title: "data invalid or insufficient",
+    text:
+      "A row, a model folder, an adapter or another input does not hold what it must. The message names file and line. Nothing was trained on the input.",
+  },
+  [Exit.gpu]: {
+    title: "no usable GPU or feature",
+    text:
+      "No graphics adapter that WebGPU can use was found, it lacks something needed, or it was lost while running. whet doctor says what is there and what to install. --device software computes on the processor, which suits only small models.",
+  },
+  [Exit.memory]: {
+    title: "out of memory",
+    text:
+      "The plan needs more than the GPU can give. whet plan with the same flags shows what takes how much. Smaller: --max-seq, --batch with a larger --accum, --rank; --grad-checkpoint on.",
+  },
+  [Exit.diverged]: {
+    title: "training diverged",
+    text:
+      "The loss or a gradient became NaN or infinite. The step was not applied and the last checkpoint is good. A lower --lr, a longer --warmup and --max-grad-norm 1 are the usual remedies; a row with very unusual text is the usual cause.",
+  },
+  [Exit.network]: {
+    title: "network needed or failed",
+    text: "Something had to be fetched and could not be. Training itself never needs a network.",
+  },
+  [Exit.authorisation]: {
+    title: "not authorised",
+    text: "A service refused the key, or none was given. Keys are read from the environment only.",
+  },
+  [Exit.gate]: {
+    title: "a gate was not passed",
+    text:
+      "A measurement is below the limit that was set with --fail-under, or an export does not agree with its source. What was measured is in the output.",
+  },
+  [Exit.approval]: {
+    title: "waiting for approval",
+    text: "Rows wait for a person's review before they may be trained.",
+  },
+  [Exit.remote]: { title: "remote job failed", text: "The job on another machine did not finish." },
+  [Exit.disk]: {
+    title: "disk or file failure",
+    text:
+      "A file could not be written: the disk is full, the folder is read-only, another run holds it, or the disk failed. Files that matter are written whole or not at all, so what was there before is still good.",
+  },
+};
+
+/** Errors that have more to say than their exit code. */
+export const explanations: Readonly<Record<string, Explanation>> = {
+  WH0201: {
+    title: "a setting has a value it cannot have",
+    text:
+      "The message names the place: a flag, an environment variable (WHET_LR) or file:line:column of a config file. Places in order of strength: flag, --set, WHET_*, --config file, whet.yaml in this folder, built-in.",
+  },
+  WH0202: {
+    title: "a config file that cannot be read",
+    text:
+      "Config files are YAML or JSON: keys for every command at the top, and sections named like a command (train:, infer:, eval:) for that command alone. whet config schema prints the JSON Schema.",
+  },
+  WH0203: {
+    title: "an unknown key in a config file",
+    text:
+      "Keys are never ignored, because a misspelt setting would silently train with the default. whet config schema lists every key.",
+  },
+  WH0204: { title: "--set without key=value", text: "Example: --set train.lr=2e-4." },
+  WH0205: {
+    title: "two settings that exclude each other",
+    text:
+      "--epochs and --iters both set the length, --accum and --effective-batch both set the rows in a step. Given in different places, the stronger place wins; given in the same place, one must go.",
+  },
+  WH0206: {
+    title: "not built yet",
+    text:
+      "The command line of whet is fixed ahead of what it can do, so that scripts need not change. What is not there yet is refused, never ignored.",
+  },
+  WH0207: {
+    title: "a setting is missing",
+    text: "Give it as a flag, as WHET_NAME in the environment, or in whet.yaml.",
+  },
+  WH0208: { title: "a file named by a setting cannot be read", text: "Check the path and rights." },
+  WH0209: {
+    title: "an unknown command",
+    text: "whet --help lists all commands.",
+  },
+  WH0210: {
+    title: "an argument too many",
+    text:
+      "A value with spaces must be quoted; a flag's value that begins with a dash is written --flag=-value.",
+  },
+  WH0211: {
+    title: "an unknown flag",
+    text:
+      "Flags may be written with dashes or underscores, and common spellings of other tools are understood (--learning-rate, --lora-r, --per-device-train-batch-size).",
+  },
+  WH0212: { title: "a flag without its value", text: "--lr 2e-4 or --lr=2e-4." },
+  WH0213: {
+    title: "an unknown error code",
+    text: "Codes look like WH0203; exit codes are numbers from 0 to 12.",
+  },
+  WH0214: {
+    title: "a dry run of something that has none",
+    text: "--dry-run is understood by whet train; whet plan is the same.",
+  },
+  WH0301: { title: "input that cannot be read", text: "The file is missing or is not a file." },
+  WH0302: {
+    title: "text that is not UTF-8",
+    text: "The message names the line. iconv converts other encodings.",
+  },
+  WH0303: {
+    title: "a line that never ends",
+    text: "Rows are one JSON object a line (JSONL). jq -c '.[]' makes rows of a JSON array.",
+  },
+  WH0304: {
+    title: "rows that do not fit the command",
+    text:
+      "The message lists up to 20 of them with their line numbers. No row was computed, so that no result is half there.",
+  },
+  WH1201: {
+    title: "lines lost from the log file",
+    text: "The disk was full or failing while the command ran. Its result is not affected.",
+  },
+};
+
+/** The explanation of "WH0203", "0203" or an exit code "3". */
+export function explain(code: string): Explanation | undefined {
+  const name = code.toUpperCase().replace(/^WH/, "");
+  if (/^\d{1,2}$/.test(name)) return exits[Number(name) as ExitCode];
+  const own = explanations[`WH${name}`];
+  if (own || !/^\d{4}$/.test(name)) return own;
+  return name.endsWith("00") ? exits[Number(name.slice(0, 2)) as ExitCode] : undefined;
+}

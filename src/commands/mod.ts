@@ -1,0 +1,73 @@
+import type { Entry } from "./command.ts";
+
+/**
+ * Every command. Each file is loaded only when its command is called: a compiled program cannot look in
+ * folders, and must start in an instant.
+ */
+export const table: readonly Entry[] = [
+  {
+    name: "doctor",
+    group: "This machine",
+    about: "Shows what this machine has for whet, and what is missing",
+    load: async () => (await import("./doctor.ts")).doctor,
+  },
+  {
+    name: "tokenize",
+    group: "Use and measure",
+    about: "Turns text into token ids, and back",
+    load: async () => (await import("./tokenize.ts")).tokenize,
+  },
+  {
+    name: "config show",
+    group: "Settings",
+    about: "Shows every setting, its value and where it comes from",
+    load: async () => (await import("./config_show.ts")).configShow,
+  },
+  {
+    name: "config explain",
+    group: "Settings",
+    about: "Explains one setting",
+    load: async () => (await import("./config_explain.ts")).configExplain,
+  },
+  {
+    name: "config schema",
+    group: "Settings",
+    about: "Prints the JSON Schema of whet.yaml",
+    load: async () => (await import("./config_schema.ts")).configSchema,
+  },
+  {
+    name: "explain",
+    group: "Settings",
+    about: "Explains an error code or an exit code",
+    load: async () => (await import("./explain.ts")).explainCode,
+  },
+  {
+    name: "completions",
+    group: "Settings",
+    about: "Prints completions for a shell",
+    load: async () => (await import("./completions.ts")).completions,
+  },
+];
+
+/** Other names: the words that the first word stands for. */
+export const aliases: Readonly<Record<string, readonly string[]>> = {
+  generate: ["infer"],
+  fuse: ["export", "--merge"],
+  merge: ["export", "--merge"],
+  quantize: ["export", "--gguf"],
+};
+
+/** Commands that the contract names and this version refuses, each with what serves instead. */
+export const later: Readonly<Record<string, string>> = {
+  "train dpo": "this version trains by example only: whet train sft",
+  "train embed": "this version trains causal language models only: whet train sft",
+  "train auto": "this version trains by example only: whet train sft",
+  embed: "this version runs causal language models only: whet score, whet infer",
+  pipeline: "its stages are commands of their own: whet train sft, whet eval, whet export",
+  chat: "whet infer -p answers one prompt",
+  serve: "whet infer answers rows from stdin",
+  model: "name a folder with -m; whet does not download",
+  data: "whet train sft checks every row before it trains",
+  sweep: "run whet train sft once for each setting",
+  remote: "this version trains on this machine only",
+};
