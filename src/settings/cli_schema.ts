@@ -229,7 +229,9 @@ function commandProblems(schema: CliSchema, answer: Record<string, unknown>): st
       const arg = subcommand.args.find((a) => a.name === name);
       if (!arg) problems.push(`${subcommand.name} has no argument ${show(name)}`);
       else if (!fits(arg, value)) {
-        const wanted = arg.type === "enum" ? `one of ${arg.values.join(", ")}` : `a ${arg.type}`;
+        const wanted = arg.type === "enum"
+          ? `one of ${arg.values.join(", ")}`
+          : `of type ${arg.type}`;
         problems.push(`argument ${name} must be ${wanted}, got ${show(value)}`);
       }
     }

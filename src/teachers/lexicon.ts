@@ -23,6 +23,18 @@ export const FRAMES: readonly { readonly open: string; readonly close: string }[
   { open: "I would like to ", close: "." },
 ];
 
+/** The same for sentences that are no commands. */
+export const ASIDES: typeof FRAMES = [
+  { open: "", close: "" },
+  { open: "", close: " please" },
+  { open: "", close: ", thanks" },
+  { open: "hey, ", close: "" },
+  { open: "ok, ", close: "" },
+  { open: "so, ", close: "" },
+  { open: "hi, ", close: "" },
+  { open: "sorry, ", close: "" },
+];
+
 /** Synonyms of the verbs that command lines are full of. */
 export const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   add: ["add", "create", "make", "put in"],

@@ -53,8 +53,10 @@ export interface TeacherOptions {
 /** The program-independent wording. */
 export type Lexicon = Pick<
   typeof lexicon,
-  "FRAMES" | "NO_ACTION" | "NO_INTENT" | "OFF_TOPIC" | "SOMETHING"
+  "FRAMES" | "ASIDES" | "NO_ACTION" | "NO_INTENT" | "OFF_TOPIC" | "SOMETHING"
 >;
+
+const PREPOSITION = /^(in|at|on|with|for|to|into|from|using|under|by|of|as|about|and) /;
 
 /** Confidences, by what the router does with them: execute, confirm, suggest, ask. */
 const SURE = 0.9;
@@ -64,6 +66,9 @@ const LOST = 0.3;
 
 /** Of ten requests six bring context, two bring none, two cannot be carried out as they stand. */
 const MIX = ["context", "none", "context", "negative", "context"] as const;
+
+/** Requests that stay clear with a slip of the keyboard in them. */
+const SLIPPERY: ReadonlySet<RowKind> = new Set(["plain", "pointer", "off_topic"]);
 
 const NEGATIVES: readonly RowKind[] = [
   "ambiguous_command",
@@ -142,7 +147,7 @@ class Teacher {
       if (!made || partOf(made.draft.phrasing, this.heldOut) !== part) continue;
       const { kind, draft, context, output } = made;
       return {
-        instruction: die.chance(slips) ? slip(draft, die) : draft.text,
+        instruction: SLIPPERY.has(kind) && die.chance(slips) ? slip(draft, die) : draft.text,
         context,
         output: JSON.stringify(output),
         metadata: { kind, phrasing: draft.phrasing, part },
@@ -195,7 +200,8 @@ class Teacher {
     const context = die.chance(0.3) ? this.context(die) : null;
     const framed = (template: string, filled: (text: string, named: boolean) => string) => {
       const one = die.pick(expand(template));
-      return this.frame({ text: filled(one, false), phrasing: filled(one, true) }, die);
+      const draft = { text: filled(one, false), phrasing: filled(one, true) };
+      return frame(draft, die.pick(this.words.ASIDES));
     };
     switch (kind) {
       case "missing_argument":
@@ -222,9 +228,10 @@ class Teacher {
         );
         const arg = places[0]!.subcommand.args.find((one) => one.name === name)!;
         const value = this.value(arg, die);
+        const thing = die.pick(clausesOf(arg).flatMap(expand)).replace(PREPOSITION, "");
         const draft = framed(
           die.pick(this.words.NO_ACTION),
-          (t, named) => t.replace("{}", named ? `{${name}}` : String(value)),
+          (t, named) => t.replace("{}", thing).replace("{}", named ? `{${name}}` : String(value)),
         );
         const output = clarify(`What should I do with the ${name}?`, places.slice(0, 2), UNSURE);
         return { kind, draft, context, output };
@@ -237,7 +244,6 @@ class Teacher {
           die.pick([
             "(|either |maybe ){a} or {b}",
             "{a} or {b} (it|this|everything)",
-            "{a} and {b}",
           ]),
           (t) => t.replace("{a}", a!).replace("{b}", b!),
         );
@@ -319,12 +325,7 @@ class Teacher {
       /\{([^{}]+)\}/g,
       (whole, name: string) => String(told.get(byName.get(name)!) ?? whole),
     );
-    return this.frame({ text, phrasing }, die);
-  }
-
-  private frame(draft: Draft, die: Dice): Draft {
-    const { open, close } = die.pick(this.words.FRAMES);
-    return { text: open + draft.text + close, phrasing: open + draft.phrasing + close };
+    return frame({ text, phrasing }, die.pick(this.words.FRAMES));
   }
 
   /** All fields, or some of them, with the wanted one always among them. */
@@ -383,6 +384,10 @@ class Teacher {
   }
 }
 
+function frame(draft: Draft, { open, close }: Lexicon["FRAMES"][number]): Draft {
+  return { text: open + draft.text + close, phrasing: open + draft.phrasing + close };
+}
+
 function clarify(message: string, places: readonly Place[], confidence: number): unknown {
   return {
     type: "clarification",
@@ -430,7 +435,9 @@ function pointersOf(arg: Arg): readonly string[] {
 
 /** The value's place together with words that a pointer replaces: "the {bed} bed" is "this bed". */
 function around(arg: Arg): RegExp {
-  return new RegExp(`(the )?"?\\{${escape(arg.name)}\\}"?( ${escape(arg.name)}\\b)?`);
+  return new RegExp(
+    `((the|${escape(arg.name)}) )?"?\\{${escape(arg.name)}\\}"?( ${escape(arg.name)}\\b)?`,
+  );
 }
 
 function valuesOf(arg: Arg): readonly (string | number | boolean)[] {
