@@ -5,7 +5,7 @@ import { embed } from "../../kernels/embedding/embedding.ts";
 import { geluNew } from "../../kernels/gelu_new/gelu_new.ts";
 import { layernorm } from "../../kernels/layernorm/layernorm.ts";
 import { rope } from "../../kernels/rope/rope.ts";
-import { type RopeScaling, ropeTables } from "../../kernels/rope/tables.ts";
+import type { RopeScaling, RopeTables } from "../../kernels/rope/tables.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { linear } from "../nn/linear.ts";
 import type { Net } from "../nn/net.ts";

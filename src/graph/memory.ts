@@ -10,6 +10,9 @@ export interface ArenaLayout {
   readonly at: ReadonlyMap<string, { readonly page: number; readonly offset: number }>;
 }
 
+/** Weights, gradients, first and second moments: four arenas of one layout. */
+export type Arena = "w" | "g" | "m" | "v";
+
 const PAGE = 16 * 2 ** 20; // elements: 64 MiB, well inside every adapter's binding limit
 
 /** Lays the trained tensors one after another, in the order given. */
@@ -46,10 +49,6 @@ export class Memory {
     this.device = device;
   }
 
-  get arena(): ArenaLayout | undefined {
-    return this.#arena;
-  }
-
   /** Fixes where the trained tensors lie. Must come before anything that trains is placed. */
   layOut(trained: readonly Tensor[]): ArenaLayout {
     return this.#arena = layoutArena(trained);
@@ -61,8 +60,11 @@ export class Memory {
     return buffer;
   }
 
-  /** The bytes of any tensor that is neither an input nor a value; made, zeroed, on first demand. */
-  place(tensor: Tensor): Place {
+  /**
+   * The bytes of any tensor that is neither an input nor a value; made, zeroed, on first demand. For a
+   * trained tensor, its place in another arena when that is named.
+   */
+  place(tensor: Tensor, arena?: Arena): Place {
     const t = storageOf(tensor), size = bytesOf(t);
     if (size > this.device.capabilities.maxBinding) {
       throw new Fail(
@@ -91,7 +93,7 @@ export class Memory {
       case "gradient": {
         const at = this.#arena?.at.get(t.name);
         if (!at) throw new Error(`${show(t)} has no place in the arena`);
-        const buffer = this.#page(t.home === "trained" ? "w" : "g", at.page);
+        const buffer = this.#page(arena ?? (t.home === "trained" ? "w" : "g"), at.page);
         return { buffer, offset: at.offset * 4, size };
       }
       case "arena": {
@@ -108,34 +110,19 @@ export class Memory {
   }
 
   /** Writes a whole tensor; `data` holds its bytes as they are on the device. */
-  write(t: Tensor, data: ArrayBufferView): void {
-    const { buffer, offset, size } = this.place(t);
-    const padded = Math.ceil(data.byteLength / 4) * 4;
-    if (padded !== size) {
+  write(t: Tensor, data: ArrayBufferView, arena?: Arena): void {
+    const { buffer, offset, size } = this.place(t, arena);
+    if (Math.ceil(data.byteLength / 4) * 4 !== size) {
       throw new Error(`${show(t)} takes ${size} bytes, was given ${data.byteLength}`);
     }
     this.device.write(buffer, offset, data);
   }
 
   /** Reads a whole f32 tensor back. */
-  async read(t: Tensor): Promise<Float32Array> {
-    const { buffer, offset, size } = this.place(t);
+  async read(t: Tensor, arena?: Arena): Promise<Float32Array> {
+    const { buffer, offset, size } = this.place(t, arena);
     const bytes = await this.device.read(buffer, offset, size);
     return new Float32Array(bytes.buffer, bytes.byteOffset, count(t.shape));
-  }
-
-  /** The place of a trained tensor in one of the arenas w, g, m, v: for checkpoints. */
-  async readArena(which: "w" | "g" | "m" | "v", t: Tensor): Promise<Float32Array> {
-    const at = this.#arena!.at.get(t.name)!;
-    const bytes = await this.device.read(this.#page(which, at.page), at.offset * 4, bytesOf(t));
-    return new Float32Array(bytes.buffer, bytes.byteOffset, count(t.shape));
-  }
-  writeArena(which: "w" | "g" | "m" | "v", t: Tensor, data: Float32Array): void {
-    const at = this.#arena!.at.get(t.name)!;
-    if (data.length !== count(t.shape)) {
-      throw new Error(`${show(t)} was given ${data.length} numbers`);
-    }
-    this.device.write(this.#page(which, at.page), at.offset * 4, data);
   }
 
   /** Gives every buffer back to the device. */

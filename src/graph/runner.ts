@@ -4,11 +4,7 @@ import type { Memory, Place } from "./memory.ts";
 import { type Plan, plan, prune } from "./plan.ts";
 import { bytesOf, count, show, storageOf, type Tensor, type View } from "./tensor.ts";
 
-interface Dispatch {
-  readonly pipeline: GPUComputePipeline;
-  readonly group: GPUBindGroup;
-  readonly workgroups: readonly [number, number, number];
-}
+type Dispatch = readonly [GPUComputePipeline, GPUBindGroup, Launch["workgroups"]];
 
 /** Dispatches in one command buffer: few enough that a slow GPU's watchdog stays asleep. */
 const PER_SUBMIT = 256;
@@ -73,7 +69,7 @@ export class Runner {
       });
       const label = `${this.#name} ${node.op.name} -> ${node.outputs[0]?.name}`;
       const group = device.gpu.createBindGroup({ label, layout, entries });
-      dispatches.push({ pipeline: gpu, group, workgroups: launch.workgroups });
+      dispatches.push([gpu, group, launch.workgroups]);
     }
     this.#dispatches = dispatches;
     device.check();
@@ -114,7 +110,7 @@ export class Runner {
       const pass = encoder.beginComputePass({ label: this.#name });
       const to = Math.min(from + PER_SUBMIT, this.#dispatches.length);
       for (let i = from; i < to; i++) {
-        const { pipeline, group, workgroups } = this.#dispatches[i]!;
+        const [pipeline, group, workgroups] = this.#dispatches[i]!;
         pass.setPipeline(pipeline);
         pass.setBindGroup(0, group);
         pass.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);

@@ -232,15 +232,14 @@ export function start(
   p: Prepared,
   progress?: (done: number, total: number) => void,
 ): Promise<Trainer> {
-  const { settings } = p, { betas: [beta1, beta2] } = settings;
+  const { settings } = p;
   const schedule = scheduleOf(settings.scheduler, settings.warmup, p.batches.steps);
   return Trainer.create(device, p.model, p.recipe, p.rows, p.batches, {
     seed: settings.seed,
-    beta1,
-    beta2,
+    betas: settings.betas,
     eps: settings.eps,
     weightDecay: settings.weight_decay,
-    maxNorm: settings.max_grad_norm,
+    maxGradNorm: settings.max_grad_norm,
     rate: (step) => settings.lr * schedule(step),
   }, progress);
 }

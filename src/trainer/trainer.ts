@@ -191,9 +191,9 @@ export class Trainer {
     const all = new Map<string, Moments>();
     for (const t of this.trained) {
       const [w, m, v] = [
-        await this.memory.readArena("w", t),
-        await this.memory.readArena("m", t),
-        await this.memory.readArena("v", t),
+        await this.memory.read(t, "w"),
+        await this.memory.read(t, "m"),
+        await this.memory.read(t, "v"),
       ];
       all.set(t.name, { w, m, v });
     }
@@ -212,15 +212,15 @@ export class Trainer {
   restore(step: number, tensors: ReadonlyMap<string, Moments>): void {
     for (const t of this.trained) {
       const { w, m, v } = tensors.get(t.name)!;
-      this.memory.writeArena("w", t, w);
-      this.memory.writeArena("m", t, m);
-      this.memory.writeArena("v", t, v);
+      this.memory.write(t, w, "w");
+      this.memory.write(t, m, "m");
+      this.memory.write(t, v, "v");
     }
     this.step = step;
   }
   /** Starts from given weights with fresh moments: an adapter to go on with. */
   start(weights: ReadonlyMap<string, Float32Array>): void {
-    for (const t of this.trained) this.memory.writeArena("w", t, weights.get(t.name)!);
+    for (const t of this.trained) this.memory.write(t, weights.get(t.name)!, "w");
   }
   /** The first micro-batch's accumulated gradients, by name: for tests and diagnosis. */
   async gradients(step: number): Promise<Map<string, Float32Array>> {
@@ -231,7 +231,7 @@ export class Trainer {
       this.#runner.run();
     }
     const all = new Map<string, Float32Array>();
-    for (const t of this.trained) all.set(t.name, await this.memory.readArena("g", t));
+    for (const t of this.trained) all.set(t.name, await this.memory.read(t, "g"));
     return all;
   }
 

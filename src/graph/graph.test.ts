@@ -1,0 +1,136 @@
+import { expect, test } from "bun:test";
+import { noise } from "../../kernels/check.ts";
+import { accumulate } from "../../kernels/accumulate/accumulate.ts";
+import { add } from "../../kernels/add/add.ts";
+import { geluNew } from "../../kernels/gelu_new/gelu_new.ts";
+import { matmul } from "../../kernels/matmul/matmul.ts";
+import { rmsnorm } from "../../kernels/rmsnorm/rmsnorm.ts";
+import { squareSum } from "../../kernels/square_sum/square_sum.ts";
+import { backward } from "./backward.ts";
+import { Graph } from "./graph.ts";
+import { layoutArena } from "./memory.ts";
+import { plan, prune } from "./plan.ts";
+import { print } from "./print.ts";
+import { runReference } from "./reference.ts";
+import { bytesOf, count, type Tensor } from "./tensor.ts";
+
+const T = 6, C = 8, LAYERS = 4;
+
+/** A few residual blocks whose weights all learn; a scalar at the end. */
+function network(recompute: boolean) {
+  const g = new Graph(recompute);
+  let x = g.input("x", [T, C], "f32");
+  for (let i = 0; i < LAYERS; i++) {
+    x = g.block(`layers.${i}`, () => {
+      const h = rmsnorm(g, x, g.frozen("norm", [C]), 1e-5);
+      const inner = geluNew(g, matmul(g, h, g.trained("up", [3 * C, C]), { form: "nt" }));
+      const y = matmul(g, inner, g.trained("down", [C, 3 * C]), { form: "nt" });
+      return g.add(add, [x, y], null)[0]!;
+    });
+  }
+  // One number that depends on all of x, through an op that has a derivative.
+  const pooled = matmul(
+    g,
+    matmul(g, g.frozen("row", [1, T]), x, { form: "nn" }),
+    g.frozen("out", [1, C]),
+    {
+      form: "nt",
+    },
+  );
+  const loss = g.add(add, [pooled, pooled], null)[0]!;
+  const forward = g.nodes.slice();
+  const grads = new Map<string, Tensor>();
+  backward(g, loss, {
+    sum: add,
+    trained: (t, d) => grads.set(t.name, accumulate(g, g.gradient(t), d)),
+  });
+  return { g, loss, forward, grads };
+}
+
+function values(g: Graph): Map<Tensor, Float64Array> {
+  const next = noise(5), given = new Map<Tensor, Float64Array>();
+  for (const home of ["input", "frozen", "trained"] as const) {
+    for (const t of g.all(home)) given.set(t, Float64Array.from({ length: count(t.shape) }, next));
+  }
+  for (const t of g.all("gradient")) given.set(t, new Float64Array(count(t.shape)));
+  return given;
+}
+
+test("the derived backward agrees with differences through a whole network, recomputed or not", () => {
+  const found = [false, true].map((recompute) => {
+    const { g, loss, forward, grads } = network(recompute), given = values(g);
+    const after = runReference(g.nodes, given);
+    for (const t of g.all("trained")) {
+      const at = given.get(t)!, gradient = after.get(grads.get(t.name)!)!;
+      for (const i of [0, 7, at.length - 1]) {
+        const keep = at[i]!, h = 1e-5;
+        const moved = (v: number) => (at[i] = v, runReference(forward, given).get(loss)![0]!);
+        const slope = (moved(keep + h) - moved(keep - h)) / (2 * h);
+        at[i] = keep;
+        expect(Math.abs(slope - gradient[i]!)).toBeLessThan(1e-7 * Math.max(1, Math.abs(slope)));
+      }
+    }
+    return new Map([...grads].map(([name, t]) => [name, after.get(t)!]));
+  });
+  expect(found[0]).toEqual(found[1]!);
+});
+
+test("recomputing blocks lowers the planned memory", () => {
+  const bytes = [false, true].map((recompute) => {
+    const { g } = network(recompute);
+    return plan(prune(g.nodes, []), []).slotBytes.reduce((a, b) => a + b, 0);
+  });
+  expect(bytes[1]!).toBeLessThan(bytes[0]!);
+});
+
+test("no two values that live at the same time share a slot, and slots hold what is put into them", () => {
+  const { g, loss } = network(true);
+  const { nodes, slotOf, slotBytes, peakLive } = plan(prune(g.nodes, [loss]), [loss]);
+  const holder = new Map<number, Tensor>();
+  nodes.forEach((node, i) => {
+    for (const t of node.inputs) {
+      if (slotOf.has(t)) expect(holder.get(slotOf.get(t)!)).toBe(t);
+    }
+    for (const t of node.outputs) {
+      const slot = slotOf.get(t);
+      if (slot === undefined) continue;
+      for (const input of node.inputs) expect(slotOf.get(input)).not.toBe(slot);
+      expect(bytesOf(t)).toBeLessThanOrEqual(slotBytes[slot]!);
+      holder.set(slot, t);
+    }
+    expect(i).toBeLessThan(nodes.length);
+  });
+  expect(holder.get(slotOf.get(loss)!)).toBe(loss);
+  expect(slotBytes.reduce((a, b) => a + b, 0)).toBeGreaterThanOrEqual(peakLive);
+});
+
+test("prune() drops what nothing needs and keeps updates in place", () => {
+  const g = new Graph(), x = g.input("x", [4], "f32");
+  const used = g.add(add, [x, x], null)[0]!;
+  g.add(add, [used, x], null);
+  accumulate(g, g.state("s", [1]), squareSum(g, used));
+  const kept = prune(g.nodes, []).map((node) => node.op.name);
+  expect(kept.filter((name) => name === "add")).toHaveLength(1);
+  expect(kept.at(-1)).toBe("accumulate");
+});
+
+test("the arena keeps tensors whole, aligned and apart", () => {
+  const g = new Graph();
+  const tensors = [65, 1, 200, 64].map((n, i) => g.trained(`t${i}`, [n]));
+  const { pages, at } = layoutArena(tensors, 256);
+  expect(pages).toEqual([192, 256, 64]);
+  expect([...at.values()]).toEqual([
+    { page: 0, offset: 0 },
+    { page: 0, offset: 128 },
+    { page: 1, offset: 0 },
+    { page: 2, offset: 0 },
+  ]);
+});
+
+test("print() names every output, op and slot", () => {
+  const { g, loss } = network(false), planned = plan(prune(g.nodes, [loss]), [loss]);
+  const text = print(planned.nodes, planned);
+  expect(text.split("\n")).toHaveLength(planned.nodes.length);
+  expect(text).toContain("matmul(");
+  expect(text).toContain("layers.0.up");
+});
