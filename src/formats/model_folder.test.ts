@@ -5,7 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { Exit, Fail } from "../base/fail.ts";
 import { isPlainName } from "./model_files.ts";
 import { type ModelFolder, openModel } from "./model_folder.ts";
-import { parseNpy } from "./npy.ts";
+import { parseNpy, readNpy } from "./npy.ts";
 import { openSafetensors, safetensorsChunks, writeSafetensors } from "./safetensors.ts";
 
 let dir: string;
@@ -348,7 +348,7 @@ describe.skipIf(!present)("reference models", () => {
         expect([path, Buffer.concat(parts).equals(bytes)]).toEqual([path, true]);
       }
       for (const path of new Bun.Glob("*.npy").scanSync(join(fixtures, name))) {
-        const { shape, data } = parseNpy(fs.readFileSync(join(fixtures, name, path)), path);
+        const { shape, data } = await readNpy(join(fixtures, name, path));
         expect([basename(dirname(path)), shape.length, shape[0]]).toEqual([".", 2, 48]);
         expect(data.length).toBe(48 * shape[1]!);
       }

@@ -1,4 +1,5 @@
 /** NumPy .npy files, versions 1 to 3: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
+import { readFile } from "node:fs/promises";
 import { Exit, Fail } from "../base/fail.ts";
 
 const kinds = {
@@ -46,4 +47,9 @@ export function parseNpy(bytes: Uint8Array, file: string): Npy {
   }
   const data = new Uint8Array(bytes.subarray(end));
   return { shape, data: new type(data.buffer) };
+}
+
+/** Reads a .npy file; see {@link parseNpy}. */
+export async function readNpy(path: string): Promise<Npy> {
+  return parseNpy(new Uint8Array(await readFile(path)), path);
 }
