@@ -3,8 +3,6 @@
 //   x      f32[N]   read
 //   launch one Vec a lane, 64 lanes a workgroup, grid in x and y
 
-override N: u32;
-
 @group(0) @binding(0) var<storage, read_write> into: array<Vec>;
 @group(0) @binding(1) var<storage, read> x: array<Vec>;
 
@@ -15,5 +13,5 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i < N / WIDTH) { into[i] += x[i]; }
+  if (i < arrayLength(&x)) { into[i] += x[i]; }
 }

@@ -33,16 +33,16 @@ export function summing(
 }
 
 /**
- * The shader of a kernel that gives each of T rows of C numbers to one workgroup, reads them as Vec and
+ * The shader of a kernel that gives each row of C numbers to one workgroup, reads them as Vec and
  * calls workgroup_sum. A lane gets about 16 numbers; a row never gets less than one subgroup.
  */
 export function summingRows(
   kernel: Source,
   can: Capabilities,
   sum: Sum,
-  { T, C, ...more }: { readonly T: number; readonly C: number } & Readonly<Record<string, number>>,
+  { C, ...more }: { readonly C: number } & Readonly<Record<string, number>>,
 ): Shader {
   const least = can.subgroupSize ?? 32;
   const lanes = Math.min(256, Math.max(least, 2 ** Math.ceil(Math.log2(C / 16))));
-  return summing({ kernel, parts: [wide(C)], constants: { T, C, ...more } }, can, lanes, sum);
+  return summing({ kernel, parts: [wide(C)], constants: { C, ...more } }, can, lanes, sum);
 }

@@ -12,12 +12,12 @@ export function wide(n: number): Source {
 }
 
 /**
- * The launch of a kernel that works element by element on `N` numbers, one Vec a lane and 64 lanes a
- * workgroup.
+ * The launch of a kernel that works element by element on n numbers, one Vec a lane and 64 lanes a
+ * workgroup. It takes n from its bindings, so that one pipeline serves every n.
  */
 export function elementwise(kernel: Source, n: number, bind: Launch["bind"]): Launch {
   return {
-    shader: { kernel, parts: [wide(n)], constants: { N: n } },
+    shader: { kernel, parts: [wide(n)] },
     workgroups: grid(Math.ceil(n / (n % 4 === 0 ? 256 : 64))),
     bind,
   };

@@ -35,7 +35,7 @@ export const rmsnormOp: Op<Attrs> = {
   },
   launch({ inputs: [x, w], outputs: [y, rstd], attrs: { eps, plusOne } }, can) {
     const T = count(rstd!.shape), C = count(w!.shape);
-    const constants = { T, C, EPS: eps, SHIFT: plusOne ? 1 : 0 };
+    const constants = { C, EPS: eps, SHIFT: plusOne ? 1 : 0 };
     return [{
       shader: summingRows({ file: "kernels/rmsnorm/rmsnorm.wgsl", code }, can, "f32", constants),
       workgroups: grid(T),
@@ -70,7 +70,7 @@ export const rmsnormDx: Op<Attrs> = {
     const T = count(rstd!.shape), C = count(w!.shape);
     const kernel = { file: "kernels/rmsnorm/rmsnorm_dx.wgsl", code: codeDx };
     return [{
-      shader: summingRows(kernel, can, "f32", { T, C, SHIFT: plusOne ? 1 : 0 }),
+      shader: summingRows(kernel, can, "f32", { C, SHIFT: plusOne ? 1 : 0 }),
       workgroups: grid(T),
       bind: [dy!, x!, w!, rstd!, dx!],
     }];

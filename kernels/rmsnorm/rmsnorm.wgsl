@@ -6,7 +6,6 @@
 //   rstd  f32[T]      write   read by the backward pass
 //   launch one workgroup of LANES lanes a row, grid in x and y; sums in f32
 
-override T: u32;
 override C: u32;
 override EPS: f32;
 override SHIFT: f32;
@@ -23,7 +22,7 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let t = group.y * groups.x + group.x;
-  if (t >= T) { return; }
+  if (t >= arrayLength(&rstd)) { return; }
   let row = t * (C / WIDTH);
   var squares = Vec();
   for (var c = lane; c < C / WIDTH; c += LANES) {

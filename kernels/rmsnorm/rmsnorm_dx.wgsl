@@ -7,7 +7,6 @@
 //   dx    f32[T, C]   write
 //   launch one workgroup of LANES lanes a row, grid in x and y; sums in f32
 
-override T: u32;
 override C: u32;
 override SHIFT: f32;
 
@@ -24,7 +23,7 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let t = group.y * groups.x + group.x;
-  if (t >= T) { return; }
+  if (t >= arrayLength(&rstd)) { return; }
   let row = t * (C / WIDTH);
   let r = rstd[t];
   var products = Vec();

@@ -4,8 +4,6 @@
 //   y     f32[N]   write
 //   launch one Vec a lane, 64 lanes a workgroup, grid in x and y
 
-override N: u32;
-
 @group(0) @binding(0) var<storage, read> gate: array<Vec>;
 @group(0) @binding(1) var<storage, read> up: array<Vec>;
 @group(0) @binding(2) var<storage, read_write> y: array<Vec>;
@@ -17,7 +15,7 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i >= N / WIDTH) { return; }
+  if (i >= arrayLength(&gate)) { return; }
   let a = gate[i];
   // The bound keeps exp finite; a NaN that it hides comes back through the factor a.
   let s = 1.0 / (1.0 + exp(min(-a, Vec(87.0))));

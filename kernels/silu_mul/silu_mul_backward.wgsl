@@ -7,8 +7,6 @@
 //   dup    f32[N]   write
 //   launch one Vec a lane, 64 lanes a workgroup, grid in x and y
 
-override N: u32;
-
 @group(0) @binding(0) var<storage, read> dy: array<Vec>;
 @group(0) @binding(1) var<storage, read> gate: array<Vec>;
 @group(0) @binding(2) var<storage, read> up: array<Vec>;
@@ -22,7 +20,7 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i >= N / WIDTH) { return; }
+  if (i >= arrayLength(&dy)) { return; }
   let a = gate[i];
   let d = dy[i];
   // The bound keeps exp finite; a NaN that it hides comes back through the factor a.

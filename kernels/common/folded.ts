@@ -1,0 +1,16 @@
+import type { Op } from "../../src/graph/graph.ts";
+
+/**
+ * The op with its grids in three rows, some workgroups too many: what happens above 65,535 workgroups,
+ * at a size that a test can afford.
+ */
+export function folded<A>(op: Op<A>): Op<A> {
+  return {
+    ...op,
+    launch: (node, can) =>
+      op.launch(node, can).map((launch) => {
+        const [x, y, z] = launch.workgroups;
+        return { ...launch, workgroups: [Math.ceil((x * y + 1) / 3), 3, z] };
+      }),
+  };
+}
