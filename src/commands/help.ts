@@ -49,9 +49,8 @@ export function commandHelp(
   lines.push(bold("Usage"), `  whet ${[entry.name, ...places, "[flags]"].join(" ")}`);
   const flagged = fields.filter((f) => f.info.positional === undefined);
   const groups = [...new Set(flagged.map((f) => f.info.group ?? "Flags"))];
-  const sections = (long ? groups : groups.slice(0, 1)).map((group) =>
-    [group, flagged.filter((f) => (f.info.group ?? "Flags") === group)] as const
-  );
+  const sections: [string, readonly Field[]][] = (long ? groups : groups.slice(0, 1))
+    .map((group) => [group, flagged.filter((f) => (f.info.group ?? "Flags") === group)]);
   if (long) sections.push(["Everywhere", common]);
   const left = Math.max(...sections.flatMap(([, members]) => members.map((f) => flagOf(f).length)));
   for (const [group, members] of sections) {

@@ -47,7 +47,8 @@ export const commonSettings = z.strictObject({
   }),
   backend: field(z.enum(["metal", "vulkan", "d3d12"]).optional(), {
     group: "Everywhere",
-    help: "the graphics interface below WebGPU",
+    value: "NAME",
+    help: "the graphics interface below WebGPU: metal, vulkan or d3d12",
     otherwise: "what the system has",
   }),
   offline: field(z.boolean().default(false), {

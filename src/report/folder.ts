@@ -1,0 +1,100 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type LineLog, openLog, writeFile } from "../base/durable.ts";
+import { Exit, Fail } from "../base/fail.ts";
+import { modelCard } from "./card.ts";
+import { reportHtml } from "./html.ts";
+import { type Manifest, recordOf, type RunEvent, type RunRecord, trainingArgs } from "./record.ts";
+
+/**
+ * What a run leaves in its folder besides weights: run.json at the start and at the end, metrics.jsonl as
+ * it happens, and at the end training_args.json, README.md and report.html.
+ */
+export class RunFolder {
+  #manifest: Manifest;
+
+  private constructor(
+    readonly path: string,
+    manifest: Manifest,
+    private readonly log: LineLog,
+  ) {
+    this.#manifest = manifest;
+  }
+
+  /** Starts or goes on with a run folder. @throws Fail (disk) where it cannot be written */
+  static async open(path: string, manifest: Manifest): Promise<RunFolder> {
+    await writeFile(join(path, "run.json"), json(manifest));
+    return new RunFolder(path, manifest, await openLog(join(path, "metrics.jsonl")));
+  }
+
+  get manifest(): Manifest {
+    return this.#manifest;
+  }
+
+  /** Appends one event, at once; a full disk loses lines but does not stop the run. */
+  event(kind: string, fields: Readonly<Record<string, unknown>>): void {
+    this.log.append(JSON.stringify({ event: kind, v: 1, ...fields }));
+  }
+
+  /** Completes run.json and writes the files for people. @returns what they were made from */
+  async finish(changes: Partial<Manifest>): Promise<RunRecord> {
+    this.#manifest = { ...this.#manifest, ...changes };
+    await this.log.close();
+    await writeFile(join(this.path, "run.json"), json(this.#manifest));
+    const record = readRun(this.path);
+    const args = trainingArgs(this.#manifest.settings, this.#manifest.steps);
+    await writeFile(join(this.path, "training_args.json"), json(args));
+    await writeFile(join(this.path, "README.md"), modelCard(record));
+    await writeFile(join(this.path, "report.html"), reportHtml(record));
+    return record;
+  }
+}
+
+/**
+ * Reads a run's record back from its folder. Lines that a crash cut short are passed over.
+ * @throws Fail (data) where the folder holds no run, or one of a newer format
+ */
+export function readRun(path: string): RunRecord {
+  const file = join(path, "run.json");
+  if (!existsSync(file)) {
+    throw new Fail(`${path} holds no run`, {
+      why: "there is no run.json in it",
+      fix: "name the folder that whet train wrote with -o",
+      exit: Exit.data,
+    });
+  }
+  let manifest: Manifest;
+  try {
+    manifest = JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new Fail(`${file} cannot be read`, {
+      why: String(error),
+      fix: "the run must be made again",
+      exit: Exit.data,
+      cause: error,
+    });
+  }
+  if (manifest.format !== 1) {
+    throw new Fail(`${file} has format ${manifest.format}`, {
+      why: "it was written by a newer whet; this one reads format 1",
+      fix: "use the newer whet",
+      exit: Exit.data,
+    });
+  }
+  return recordOf(manifest, eventsOf(join(path, "metrics.jsonl")));
+}
+
+function* eventsOf(path: string): Generator<RunEvent> {
+  if (!existsSync(path)) return;
+  for (const line of readFileSync(path, "utf8").split("\n")) {
+    try {
+      if (line) yield JSON.parse(line) as RunEvent;
+    } catch {
+      // cut short by a crash
+    }
+  }
+}
+
+function json(value: unknown): string {
+  return JSON.stringify(value, null, 2) + "\n";
+}

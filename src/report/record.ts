@@ -1,0 +1,164 @@
+/**
+ * What is known of a run: its manifest (run.json) and what happened in it (metrics.jsonl, the same events
+ * that --json prints). A record is built from the two alone, so that a report can be made again at any
+ * time, also of a run that was killed.
+ */
+
+/** One optimiser step. Loss in nats per supervised token, time in milliseconds, memory in bytes. */
+export interface StepPoint {
+  readonly step: number;
+  readonly epoch: number;
+  readonly loss: number;
+  readonly lr: number;
+  /** Global L2 norm before clipping. */
+  readonly grad_norm: number;
+  readonly tok_s: number;
+  readonly mem_bytes: number;
+  readonly ms: number;
+}
+
+/** One measurement on rows that are not trained. */
+export interface EvalPoint {
+  readonly step: number;
+  readonly epoch: number;
+  readonly val_loss: number;
+  readonly ppl: number;
+  readonly best?: boolean;
+  readonly ms?: number;
+}
+
+export interface Sample {
+  readonly step?: number;
+  readonly prompt: string;
+  readonly output: string;
+  readonly expected?: string;
+}
+
+/** Measures of whole answers, by name ("exact_match", "json_valid"), each in [0, 1] where it is a share. */
+export type Metrics = Readonly<Record<string, number>>;
+
+export interface Weights {
+  readonly path: string;
+  readonly type?: string;
+  readonly parameters?: number;
+  readonly trainable?: number;
+  readonly sha256?: string;
+}
+
+export interface Rows {
+  readonly path: string;
+  readonly rows: number;
+  readonly tokens?: number;
+  readonly supervised_tokens?: number;
+  readonly sha256?: string;
+}
+
+export type Status = "running" | "finished" | "early" | "stopped" | "failed";
+
+/** run.json: everything needed to know what was run, and to run it again. */
+export interface Manifest {
+  readonly format: 1;
+  readonly kind: string;
+  readonly name: string;
+  readonly status: Status;
+  /** ISO 8601, UTC. */
+  readonly started: string;
+  readonly seconds?: number;
+  readonly whet: { readonly version: string; readonly commit: string; readonly bun?: string };
+  /** Commit of the folder the run was started in, with "+" where files were changed since. */
+  readonly git_commit?: string;
+  readonly command?: readonly string[];
+  readonly device: Readonly<Record<string, unknown>>;
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly model: Weights;
+  readonly data: Rows;
+  readonly validation?: Rows;
+  readonly steps: number;
+  readonly best?: { readonly step: number; readonly val_loss: number };
+  readonly adapter?: { readonly path: string; readonly sha256: string; readonly bytes?: number };
+  readonly before?: Metrics;
+  readonly after?: Metrics;
+  readonly error?: string;
+}
+
+export interface RunRecord {
+  readonly manifest: Manifest;
+  readonly steps: readonly StepPoint[];
+  readonly evals: readonly EvalPoint[];
+  readonly samples: readonly Sample[];
+  readonly warnings: readonly string[];
+}
+
+/** An event as it stands in metrics.jsonl. */
+export type RunEvent = Readonly<Record<string, unknown>> & { readonly event: string };
+
+/** The record of a manifest and its events; what a resumed run repeats replaces what it had before. */
+export function recordOf(manifest: Manifest, events: Iterable<RunEvent>): RunRecord {
+  let steps: StepPoint[] = [];
+  let evals: EvalPoint[] = [];
+  let samples: Sample[] = [];
+  const warnings: string[] = [];
+  for (const { event, v: _, ...fields } of events) {
+    switch (event) {
+      case "start": {
+        const from = Number(fields.resumed_from ?? 0);
+        steps = steps.filter((s) => s.step <= from);
+        evals = evals.filter((e) => e.step <= from);
+        samples = samples.filter((s) => (s.step ?? 0) <= from);
+        break;
+      }
+      case "step":
+        steps.push(numbers<StepPoint>(fields));
+        break;
+      case "eval":
+        evals.push(numbers<EvalPoint>(fields));
+        break;
+      case "sample":
+        samples.push(fields as unknown as Sample);
+        break;
+      case "warn":
+        warnings.push(String(fields.message));
+    }
+  }
+  return { manifest, steps, evals, samples, warnings };
+}
+
+/** JSON has no NaN: what was not finite was written as null. */
+function numbers<T>(fields: Readonly<Record<string, unknown>>): T {
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, value]) => [key, value === null ? NaN : value]),
+  ) as T;
+}
+
+/** Settings under the names of transformers' TrainingArguments, for those who look for them there. */
+export function trainingArgs(
+  settings: Readonly<Record<string, unknown>>,
+  steps: number,
+): Record<string, unknown> {
+  const warmup = Number(settings.warmup ?? 0);
+  const betas = (settings.betas ?? [0.9, 0.999]) as readonly number[];
+  return {
+    output_dir: settings.output,
+    learning_rate: settings.lr,
+    per_device_train_batch_size: settings.batch,
+    gradient_accumulation_steps: settings.accum,
+    num_train_epochs: settings.epochs,
+    max_steps: settings.iters ?? steps,
+    lr_scheduler_type: settings.scheduler,
+    warmup_ratio: warmup < 1 ? warmup : 0,
+    warmup_steps: warmup < 1 ? Math.ceil(warmup * steps) : warmup,
+    weight_decay: settings.weight_decay,
+    adam_beta1: betas[0],
+    adam_beta2: betas[1],
+    adam_epsilon: settings.eps,
+    max_grad_norm: settings.max_grad_norm,
+    optim: "adamw",
+    seed: settings.seed,
+    max_seq_length: settings.max_seq,
+    packing: settings.packing,
+    gradient_checkpointing: settings.grad_checkpoint,
+    save_total_limit: settings.keep,
+    metric_for_best_model: settings.best,
+    report_to: settings.report_to,
+  };
+}

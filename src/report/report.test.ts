@@ -1,0 +1,284 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parse } from "yaml";
+import { Fail } from "../base/fail.ts";
+import { modelCard } from "./card.ts";
+import { diagnose, smooth } from "./diagnose.ts";
+import { readRun, RunFolder } from "./folder.ts";
+import { reportHtml } from "./html.ts";
+import {
+  type EvalPoint,
+  type Manifest,
+  recordOf,
+  type RunEvent,
+  type RunRecord,
+} from "./record.ts";
+import { lineChart, thin, ticks } from "./svg.ts";
+
+const manifest: Manifest = {
+  format: 1,
+  kind: "sft",
+  name: "garden",
+  status: "finished",
+  started: "2026-01-02T03:04:05.678Z",
+  seconds: 125,
+  whet: { version: "0.1.0", commit: "abc" },
+  device: { adapter: "A <GPU>", driver: "1.2", backend: "vulkan" },
+  settings: {
+    lr: 2e-4,
+    rank: 16,
+    target: ["q_proj", "v_proj"],
+    max_grad_norm: 1,
+    seed: 42,
+    warmup: 0.1,
+  },
+  model: { path: "./models/micro", type: "llama", parameters: 1_000_000, trainable: 5000 },
+  data: {
+    path: "rows.jsonl",
+    rows: 120,
+    tokens: 9000,
+    supervised_tokens: 3000,
+    sha256: "0".repeat(64),
+  },
+  validation: { path: "val.jsonl", rows: 40 },
+  steps: 60,
+  before: { exact_match: 0.02, json_valid: 0.4 },
+  after: { exact_match: 0.9, json_valid: 1 },
+};
+
+/** A run whose loss follows `loss(i)`, i from 0. */
+function run(
+  loss: (i: number) => number,
+  evals: readonly number[] = [],
+  steps = 60,
+  norm: (i: number) => number = () => 0.5,
+): RunRecord {
+  const events: RunEvent[] = [{ event: "start" }];
+  for (let i = 0; i < steps; i++) {
+    events.push({
+      event: "step",
+      step: i + 1,
+      epoch: (i + 1) / 20,
+      loss: loss(i),
+      lr: 2e-4 * (1 - i / steps),
+      grad_norm: norm(i),
+      tok_s: 1000,
+      mem_bytes: 2 ** 28,
+      ms: 50,
+    });
+  }
+  evals.forEach((val_loss, i) => {
+    const step = Math.round(((i + 1) * steps) / evals.length);
+    events.push({ event: "eval", step, epoch: i + 1, val_loss, ppl: Math.exp(val_loss) });
+  });
+  return recordOf(manifest, events);
+}
+const titles = (record: RunRecord) => diagnose(record).map((f) => f.title).join(" | ");
+
+describe("diagnosis", () => {
+  test("a curve that levels off has converged", () => {
+    expect(titles(run((i) => 0.3 + 3 * Math.exp(-i / 5), [0.5, 0.4, 0.39]))).toMatch(
+      /Converged.*Best at epoch 3/,
+    );
+  });
+  test("a curve that still falls says so", () => {
+    expect(titles(run((i) => 3 - i / 30))).toContain("fell to the end");
+  });
+  test("a rising curve", () => expect(titles(run((i) => 1 + i / 30))).toContain("The loss rose"));
+  test("an oscillating curve", () => {
+    expect(titles(run((i) => 2 + (i % 2 ? 0.8 : -0.8)))).toContain("oscillates");
+  });
+  test("over-fitting names the epoch to stop at", () => {
+    const found = diagnose(run((i) => 3 * Math.exp(-i / 10), [1, 0.6, 0.9]));
+    expect(found.find((f) => f.level === "warning")?.title).toBe("Over-fitting after epoch 2");
+    expect(found.find((f) => f.level === "warning")?.text).toContain("--epochs 2");
+  });
+  test("gradients that vanish, explode, are clipped, are not finite", () => {
+    const flat = (i: number) => 3 - i / 30;
+    expect(titles(run(flat, [], 60, (i) => Math.exp(-i / 4)))).toContain("vanished");
+    expect(titles(run(flat, [], 60, (i) => 0.01 * Math.exp(i / 5)))).toContain("exploded");
+    expect(titles(run(flat, [], 60, () => 3))).toContain("100 % of the steps were clipped");
+    expect(titles(run(flat, [], 60, (i) => i === 7 ? NaN : 0.5))).toContain(
+      "1 steps were not applied",
+    );
+  });
+  test("a spike is found and named", () => {
+    const found = diagnose(run((i) => i === 40 ? 9 : 2 - i / 60 + (i % 3) * 0.01));
+    expect(found.find((f) => f.title === "A spike in the loss")?.text).toContain("step 41 (9)");
+    expect(titles(run((i) => 2 - i / 60 + (i % 3) * 0.01))).not.toContain("spike");
+  });
+  test("smoothing starts at the first value, passes over NaN, and keeps a constant", () => {
+    expect(smooth([5, 5, 5], 10).map((v) => Math.round(v * 1e9) / 1e9)).toEqual([5, 5, 5]);
+    expect(smooth([4, NaN, 4], 3)[1]).toBeCloseTo(4);
+    expect(smooth([1, 3], 1)[1]).toBeGreaterThan(2);
+  });
+});
+
+describe("charts", () => {
+  test("ticks are round and inside", () => {
+    expect(ticks(0, 1)).toEqual([0, 0.2, 0.4, 0.6, 0.8, 1]);
+    expect(ticks(0.013, 0.047)).toEqual([0.02, 0.03, 0.04]);
+    expect(ticks(5, 5)).toEqual([5]);
+    expect(ticks(-3, 1200, 8)).toEqual([0, 200, 400, 600, 800, 1000, 1200]);
+  });
+  test("thinning keeps the spike", () => {
+    const points = Array.from({ length: 50_000 }, (_, i) => [i, i === 31_234 ? 100 : 1] as const);
+    const kept = thin(points);
+    expect(kept.length).toBeLessThanOrEqual(600);
+    expect(kept.some(([, y]) => y === 100)).toBe(true);
+    expect(kept.map(([x]) => x)).toEqual([...kept.map(([x]) => x)].sort((a, b) => a - b));
+  });
+  test("points lie inside the frame; one point, equal points and none can be drawn", () => {
+    const draw = (points: (readonly [number, number])[]) =>
+      lineChart({ title: "t", x: "step", series: [{ name: "s", points, look: "line", color: 1 }] });
+    const svg = draw([[1, 5], [2, -3], [3, 1e6]]);
+    const [, d] = /d="([^"]+)"/.exec(svg)!;
+    for (const [x, y] of d!.slice(1).split("L").map((p) => p.split(" ").map(Number))) {
+      expect(x).toBeWithin(62, 747);
+      expect(y).toBeWithin(11, 217);
+    }
+    expect(draw([[1, 5]])).toContain("circle");
+    expect(draw([[1, 5], [2, 5]])).not.toContain("NaN");
+    expect(draw([[1, NaN]])).toContain("No points");
+  });
+});
+
+describe("the page", () => {
+  const record = run((i) => 0.3 + 3 * Math.exp(-i / 9), [0.8, 0.5]);
+  const attack = `<script>alert(1)</script>"'&`;
+  const page = reportHtml({
+    ...record,
+    samples: [{ step: 60, prompt: attack, output: "a", expected: "b" }],
+  });
+
+  test("is one file that fetches and runs nothing", () => {
+    expect(page).not.toMatch(/<script|<link|<img|<iframe|url\(|@import|\son\w+=|https?:/i);
+    expect(page).not.toContain(' style="');
+    const [, sheet] = /<style>([\s\S]*?)<\/style>/.exec(page)!;
+    expect(page).toContain(`'sha256-${createHash("sha256").update(sheet!).digest("base64")}'`);
+  });
+  test("shows what matters, and nothing undefined", () => {
+    for (
+      const text of ["garden", "finished", "exact match", "0.02", "0.9", "q_proj, v_proj", "2e-4"]
+    ) {
+      expect(page).toContain(text);
+    }
+    expect(page).toContain("A &#60;GPU&#62;");
+    expect(page).not.toMatch(/undefined|NaN|\[object/);
+    expect(page.match(/<svg viewBox="0 0 760/g)).toHaveLength(3);
+  });
+  test("every tag that is opened is closed", () => {
+    const open: string[] = [];
+    for (const [, slash, name, rest] of page.matchAll(/<(\/?)([a-z][a-z0-9]*)([^>]*)>/gi)) {
+      if (["meta", "line", "circle", "rect", "path"].includes(name!) || rest!.endsWith("/")) {
+        if (name !== "path") continue;
+        continue;
+      }
+      if (!slash) open.push(name!);
+      else expect(open.pop()).toBe(name!);
+    }
+    expect(open).toEqual([]);
+  });
+  test("a run without steps, evaluations or measures has a page and a card too", () => {
+    const bare: Manifest = {
+      ...manifest,
+      status: "failed",
+      validation: undefined,
+      before: undefined,
+      after: undefined,
+    };
+    const empty = recordOf(bare, []);
+    expect(reportHtml(empty)).toContain("No step was made");
+    expect(reportHtml(empty)).not.toMatch(/undefined|NaN/);
+    expect(modelCard(empty)).toContain("Nothing was measured");
+  });
+});
+
+test("the model card has a header that YAML reads and no holes", () => {
+  const card = modelCard(run((i) => 3 - i / 30, [0.8, 0.5]));
+  const [, head, body] = /^---\n([\s\S]*?)\n---\n([\s\S]*)$/.exec(card)!;
+  expect(parse(head!)).toEqual({
+    base_model: "./models/micro",
+    library_name: "peft",
+    pipeline_tag: "text-generation",
+    tags: ["lora", "sft", "whet"],
+  });
+  expect(body).not.toMatch(/undefined|NaN|\[object|\| [a-z_ ]+ \| *\|$/m);
+  expect(body).toContain("| exact_match | 0.02 | 0.9 |");
+  expect(body).toContain("**0.5**");
+  expect(body).toContain("seed 42");
+  expect(body).toContain("5,000 of 1,000,000 (0.5 %)");
+});
+
+test("a resumed run's repeated steps replace the first ones", () => {
+  const step = (n: number, loss: number) => ({ event: "step", step: n, epoch: 1, loss });
+  const record = recordOf(manifest, [
+    { event: "start" },
+    step(1, 1),
+    step(2, 2),
+    step(3, 3),
+    { event: "start", resumed_from: 2 },
+    step(3, 33),
+  ]);
+  expect(record.steps.map((s) => s.loss)).toEqual([1, 2, 33]);
+});
+
+describe("the folder", () => {
+  const root = mkdtempSync(join(tmpdir(), "whet-report-"));
+  afterAll(() => rmSync(root, { recursive: true }));
+
+  test("is written as it happens and read back", async () => {
+    const path = join(root, "run with space");
+    const folder = await RunFolder.open(path, { ...manifest, status: "running" });
+    folder.event("start", {});
+    folder.event("step", {
+      step: 1,
+      epoch: 1,
+      loss: 2.5,
+      lr: 1e-4,
+      grad_norm: NaN,
+      tok_s: 1,
+      mem_bytes: 1,
+      ms: 1,
+    });
+    const live = readRun(path);
+    expect(live.manifest.status).toBe("running");
+    expect(live.steps).toHaveLength(1);
+    expect(live.steps[0]!.grad_norm).toBeNaN();
+    appendFileSync(join(path, "metrics.jsonl"), '{"event":"step","st');
+    expect(readRun(path).steps).toHaveLength(1);
+    const record = await folder.finish({ status: "finished", seconds: 3 });
+    expect(record.manifest).toMatchObject({ status: "finished", seconds: 3, name: "garden" });
+    expect(JSON.parse(readFileSync(join(path, "training_args.json"), "utf8"))).toMatchObject({
+      learning_rate: 2e-4,
+      max_steps: 60,
+      warmup_ratio: 0.1,
+      warmup_steps: 6,
+    });
+    expect(readFileSync(join(path, "report.html"), "utf8")).toContain("2.5");
+    expect(readFileSync(join(path, "README.md"), "utf8")).toContain("# garden");
+  });
+
+  test("what is no run, or a newer one, is refused", () => {
+    const caught = (path: string) => {
+      try {
+        readRun(path);
+      } catch (error) {
+        return error as Fail;
+      }
+    };
+    expect(caught(root)?.exit).toBe(3);
+    writeFileSync(join(root, "run.json"), '{"format":2}');
+    expect(caught(root)?.message).toContain("format 2");
+    writeFileSync(join(root, "run.json"), '{"form');
+    expect(caught(root)?.exit).toBe(3);
+  });
+});
+
+test("evaluation points are typed as they are written", () => {
+  const point: EvalPoint = { step: 1, epoch: 1, val_loss: 1, ppl: Math.E };
+  expect(recordOf(manifest, [{ event: "eval", v: 1, ...point }]).evals).toEqual([point]);
+});

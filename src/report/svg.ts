@@ -1,0 +1,149 @@
+import { short } from "../base/text.ts";
+
+/** A point (x, y) in the units of the data. */
+export type Point = readonly [x: number, y: number];
+
+export interface Series {
+  readonly name: string;
+  readonly points: readonly Point[];
+  /** How it is drawn: a thin line behind, the line that matters, or marks joined by a line. */
+  readonly look: "faint" | "line" | "marks";
+  /** 1 to 4: which colour of the page. */
+  readonly color: number;
+}
+
+export interface Chart {
+  readonly title: string;
+  readonly x: string;
+  readonly series: readonly Series[];
+  /** The y axis begins at zero. */
+  readonly zero?: boolean;
+  readonly format?: (y: number) => string;
+}
+
+const WIDTH = 760;
+const HEIGHT = 250;
+const LEFT = 62;
+const RIGHT = 14;
+const TOP = 12;
+const BOTTOM = 34;
+/** Most points of a line; more would not be seen. */
+const MOST = 600;
+
+export function escape(text: string): string {
+  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+}
+
+/** Round numbers that cover [low, high]: 1, 2 or 5 times a power of ten apart. */
+export function ticks(low: number, high: number, about = 5): number[] {
+  if (!(high > low)) return [low];
+  const rough = (high - low) / about;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough * 0.999)!;
+  const first = Math.ceil(low / step - 1e-9);
+  const last = Math.floor(high / step + 1e-9);
+  return Array.from(
+    { length: last - first + 1 },
+    (_, i) => Number(((first + i) * step).toPrecision(12)),
+  );
+}
+
+/** At most about `most` points, the lowest and highest of each stretch kept, so that no spike is lost. */
+export function thin(points: readonly Point[], most = MOST): readonly Point[] {
+  if (points.length <= most) return points;
+  const buckets = Math.floor(most / 2);
+  const kept: Point[] = [];
+  for (let b = 0; b < buckets; b++) {
+    const from = Math.floor((b * points.length) / buckets);
+    const to = Math.floor(((b + 1) * points.length) / buckets);
+    let low = from;
+    let high = from;
+    for (let i = from + 1; i < to; i++) {
+      if (points[i]![1] < points[low]![1]) low = i;
+      if (points[i]![1] > points[high]![1]) high = i;
+    }
+    kept.push(points[Math.min(low, high)]!);
+    if (low !== high) kept.push(points[Math.max(low, high)]!);
+  }
+  return kept;
+}
+
+/** A line chart as one SVG element; it takes its colours and fonts from the page's classes. */
+export function lineChart(chart: Chart): string {
+  const series = chart.series.map((s) => ({
+    ...s,
+    points: thin(s.points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y))),
+  })).filter((s) => s.points.length > 0);
+  if (series.length === 0) return `<p class="empty">No points to draw.</p>`;
+  const all = series.flatMap((s) => s.points);
+  const xs = range(all.map(([x]) => x));
+  const ys = range(all.map(([, y]) => y));
+  if (chart.zero) ys.low = Math.min(0, ys.low);
+  const pad = (ys.high - ys.low || Math.abs(ys.high) || 1) * 0.06;
+  if (!chart.zero) ys.low -= pad;
+  ys.high += pad;
+  if (xs.high === xs.low) xs.high = xs.low + 1;
+  const toX = (x: number) => LEFT + ((x - xs.low) / (xs.high - xs.low)) * (WIDTH - LEFT - RIGHT);
+  const toY = (y: number) =>
+    HEIGHT - BOTTOM - ((y - ys.low) / (ys.high - ys.low)) * (HEIGHT - TOP - BOTTOM);
+  const format = chart.format ?? short;
+  const grid = ticks(ys.low, ys.high).map((y) =>
+    `<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at(toY(y))}" y2="${
+      at(toY(y))
+    }"/>` +
+    `<text class="tick" x="${LEFT - 8}" y="${at(toY(y) + 4)}" text-anchor="end">${
+      escape(format(y))
+    }</text>`
+  );
+  const below = ticks(xs.low, xs.high, 8).map((x) =>
+    `<text class="tick" x="${at(toX(x))}" y="${HEIGHT - 14}" text-anchor="middle">${
+      short(x)
+    }</text>`
+  );
+  const lines = series.map((s) => {
+    const path = s.points.map(([x, y], i) => `${i ? "L" : "M"}${at(toX(x))} ${at(toY(y))}`).join(
+      "",
+    );
+    const line = `<path class="${s.look} c${s.color}" d="${path}"/>`;
+    const shown = s.look === "marks" || s.points.length === 1;
+    const marks = shown
+      ? s.points.map(([x, y]) =>
+        `<circle class="mark c${s.color}" cx="${at(toX(x))}" cy="${at(toY(y))}" r="3.5">` +
+        `<title>${escape(`${s.name}: ${format(y)} at ${chart.x} ${short(x)}`)}</title></circle>`
+      )
+      : [];
+    return line + marks.join("");
+  });
+  return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escape(chart.title)}">` +
+    grid.join("") + below.join("") +
+    `<text class="tick" x="${WIDTH - RIGHT}" y="${HEIGHT - 1}" text-anchor="end">${
+      escape(chart.x)
+    }</text>` +
+    lines.join("") + "</svg>";
+}
+
+/** Two shares in [0, 1] as bars one above the other: how it was and how it is. */
+export function beforeAfter(before: number | undefined, after: number | undefined): string {
+  const bar = (value: number | undefined, y: number, look: string) =>
+    value === undefined
+      ? ""
+      : `<rect class="track" x="0" y="${y}" width="240" height="9" rx="4.5"/>` +
+        `<rect class="${look}" x="0" y="${y}" width="${
+          at(Math.max(4, 240 * clamp(value)))
+        }" height="9" rx="4.5"/>`;
+  return `<svg class="bars" viewBox="0 0 240 24" aria-hidden="true">` +
+    bar(before, 1, "was") + bar(after, 14, "is") + "</svg>";
+}
+
+const clamp = (v: number) => Math.min(1, Math.max(0, v));
+const at = (n: number) => String(Math.round(n * 10) / 10);
+
+function range(values: readonly number[]): { low: number; high: number } {
+  let low = Infinity;
+  let high = -Infinity;
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return { low, high };
+}
