@@ -1,10 +1,10 @@
 import { Fail } from "../../src/base/fail.ts";
 import type { Op } from "../../src/graph/graph.ts";
 import { count, show } from "../../src/graph/tensor.ts";
-import { grid } from "../common/grid.ts";
+import { elementwise } from "../common/wide.ts";
 import code from "./add.wgsl" with { type: "text" };
 
-/** y = a + b, element by element; f32, any shape. */
+/** y = a + b, element by element; f32, equal shapes. */
 export const add: Op<null> = {
   name: "add",
   infer([a, b]) {
@@ -15,12 +15,8 @@ export const add: Op<null> = {
   },
   reference: ([a, b]) => [a!.map((v, i) => v + b![i]!)],
   launch({ inputs, outputs }) {
-    const n = count(outputs[0]!.shape);
-    return [{
-      shader: { kernel: { file: "kernels/add/add.wgsl", code }, constants: { N: n } },
-      workgroups: grid(Math.ceil(n / 64)),
-      bind: [...inputs, outputs[0]!],
-    }];
+    const kernel = { file: "kernels/add/add.wgsl", code };
+    return [elementwise(kernel, count(outputs[0]!.shape), [...inputs, outputs[0]!])];
   },
   backward: (_g, _node, [dy]) => [dy, dy],
 };

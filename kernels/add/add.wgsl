@@ -1,13 +1,12 @@
 // add: y[i] = a[i] + b[i]
-//   a, b   f32[N]   read
+//   a      f32[N]   read
+//   b      f32[N]   read
 //   y      f32[N]   write
-//   launch one lane an element, 64 lanes a workgroup, grid in x and y
+//   launch one Vec a lane, 64 lanes a workgroup, grid in x and y
 
-override N: u32;
-
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> a: array<Vec>;
+@group(0) @binding(1) var<storage, read> b: array<Vec>;
+@group(0) @binding(2) var<storage, read_write> y: array<Vec>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -16,5 +15,5 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i < N) { y[i] = a[i] + b[i]; }
+  if (i < arrayLength(&y)) { y[i] = a[i] + b[i]; }
 }

@@ -8,12 +8,22 @@ import type { Architecture, Sizes } from "./architecture.ts";
 import { architectureOf } from "./mod.ts";
 import { PackedBatch } from "./packed.ts";
 
-/** A base model on disk, and the family that records it. */
-export interface Model {
-  readonly folder: ModelFolder;
+/** A config.json, and the family that records it. */
+export interface Shape {
   readonly architecture: Architecture;
   readonly config: unknown;
   readonly sizes: Sizes;
+}
+
+/** A base model on disk. */
+export interface Model extends Shape {
+  readonly folder: ModelFolder;
+}
+
+/** What a config.json describes. Throws Fail for an unknown family or a setting it cannot run. */
+export function shapeOf(json: Record<string, unknown>): Shape {
+  const architecture = architectureOf(json), config = architecture.config(json);
+  return { architecture, config, sizes: architecture.sizes(config) };
 }
 
 /** Checkpoint entries that carry no weight: buffers that old exporters wrote along. */
@@ -26,9 +36,7 @@ const IGNORED = /(rotary_emb\.inv_freq|attention\.bias|attention\.masked_bias)$/
  */
 export async function openModel(dir: string): Promise<Model> {
   const folder = await openFolder(dir);
-  const architecture = architectureOf(folder.config);
-  const config = architecture.config(folder.config);
-  const model: Model = { folder, architecture, config, sizes: architecture.sizes(config) };
+  const model: Model = { folder, ...shapeOf(folder.config) };
   compare(model);
   return model;
 }
@@ -56,8 +64,8 @@ function storage(model: Model, name: string): DType {
 }
 
 /** Every base weight the architecture reads, by checkpoint name, with its shape. */
-export function manifest(model: Model): Tensor[] {
-  const g = new Graph(), net = netOf(model, g, { positions: 1 });
+export function manifest(model: Shape): Tensor[] {
+  const g = new Graph(), net = new Net(g, 1, () => "f32");
   const batch = new PackedBatch(g, model.sizes.vocab, { tokens: 1, targets: 1 });
   batch.loss(model, net, batch.hidden(model, net), false);
   return g.all("frozen");

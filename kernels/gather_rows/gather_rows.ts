@@ -1,0 +1,51 @@
+import { Fail } from "../../src/base/fail.ts";
+import type { Graph, Op } from "../../src/graph/graph.ts";
+import { count, show, type Tensor } from "../../src/graph/tensor.ts";
+import { grid } from "../common/grid.ts";
+import { wide } from "../common/wide.ts";
+import code from "./gather_rows.wgsl" with { type: "text" };
+
+/** [x f32[T,C], map u32[S], inverse u32[T]] -> [y f32[S,C]]; see `gatherRows`. */
+export const gatherRowsOp: Op<null> = {
+  name: "gather_rows",
+  infer([x, map, inverse]) {
+    if (x!.shape.length !== 2 || inverse!.shape[0] !== x!.shape[0]) {
+      throw new Fail(`gather_rows: ${show(inverse!)} does not name the rows of ${show(x!)}`);
+    }
+    return [{ shape: [map!.shape[0]!, x!.shape[1]!], dtype: "f32" }];
+  },
+  reference([x, map], _attrs, { inputs }) {
+    const [rows, width] = inputs[0]!.shape as [number, number];
+    const y = new Float64Array(map!.length * width);
+    map!.forEach((from, s) => {
+      if (from < rows) y.set(x!.subarray(from * width, (from + 1) * width), s * width);
+    });
+    return [y];
+  },
+  launch({ inputs: [x, map], outputs: [y] }) {
+    const [rows, width] = x!.shape as [number, number], part = wide(width);
+    const each = width % 4 === 0 ? 4 : 1;
+    return [{
+      shader: {
+        kernel: { file: "kernels/gather_rows/gather_rows.wgsl", code },
+        parts: [part],
+        constants: { T: rows, C: width / each },
+      },
+      workgroups: grid(Math.ceil(count(y!.shape) / each / 64)),
+      bind: [x!, map!, y!],
+    }];
+  },
+  backward: (g, { inputs: [, map, inverse] }, [dy]) => [
+    g.add(gatherRowsOp, [dy!, inverse!, map!], null)[0],
+    undefined,
+    undefined,
+  ],
+};
+
+/**
+ * y[s] = x[map[s]], or zeros where map[s] ≥ T. `inverse` is the way back, inverse[map[s]] = s and
+ * anything ≥ S for rows that are not taken; no row may be taken twice.
+ * @throws Fail when `inverse` does not have one entry for each row of x
+ */
+export const gatherRows = (g: Graph, x: Tensor, map: Tensor, inverse: Tensor): Tensor =>
+  g.add(gatherRowsOp, [x, map, inverse], null)[0]!;

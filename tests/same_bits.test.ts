@@ -1,0 +1,119 @@
+// What must not change the result, and what must not change even a bit of it.
+import { afterAll, expect, test } from "bun:test";
+import { rmSync } from "node:fs";
+import { testDevice } from "../kernels/check.ts";
+import { openModel } from "../src/architectures/model.ts";
+import type { TokenRow } from "../src/architectures/packed.ts";
+import { prepare, type RunSettings, start } from "../src/trainer/loop.ts";
+import { planRun } from "../src/trainer/plan.ts";
+import { tinyModel, tinyRows, tinySettings } from "./tiny.ts";
+
+const device = await testDevice();
+const dir = await tinyModel(), model = await openModel(dir);
+afterAll(() => rmSync(dir, { recursive: true }));
+const gpu = test.skipIf(!device);
+const targets = ["q_proj", "v_proj", "down_proj"];
+const rows = tinyRows(24);
+
+async function begin(change: Partial<RunSettings> = {}, data: readonly TokenRow[] = rows) {
+  const prepared = prepare(model, data, [], targets, { ...tinySettings, ...change });
+  return { prepared, trainer: await start(device!, prepared) };
+}
+async function run(steps: number, change: Partial<RunSettings> = {}, data?: readonly TokenRow[]) {
+  const { trainer } = await begin(change, data);
+  const losses: number[] = [];
+  for (let i = 0; i < steps; i++) losses.push((await trainer.next()).loss);
+  const state = await trainer.moments();
+  trainer.free();
+  return { losses, state };
+}
+function distance(a: Awaited<ReturnType<typeof run>>, b: Awaited<ReturnType<typeof run>>): number {
+  let worst = 0;
+  for (const [name, { w }] of a.state) {
+    w.forEach((v, i) => worst = Math.max(worst, Math.abs(v - b.state.get(name)!.w[i]!)));
+  }
+  return worst;
+}
+
+gpu("two runs give the same bits, with dropout", async () => {
+  const [a, b] = [await run(5), await run(5)];
+  expect(a).toEqual(b);
+  expect(new Set(a.losses).size).toBe(5);
+});
+
+gpu("20 steps = 10 steps, a restart, 10 steps: same bits, adapter and full", async () => {
+  for (const full of [false, true]) {
+    const whole = await run(20, { full });
+    const first = await begin({ full });
+    for (let i = 0; i < 10; i++) await first.trainer.next();
+    const saved = await first.trainer.moments();
+    first.trainer.free();
+    const second = await begin({ full });
+    second.trainer.restore(10, saved);
+    for (let i = 0; i < 10; i++) await second.trainer.next();
+    expect(await second.trainer.moments()).toEqual(whole.state);
+    second.trainer.free();
+  }
+});
+
+gpu("recomputing blocks changes no bit", async () => {
+  const change = { full: false } as const;
+  expect(await run(3, { ...change, grad_checkpoint: "on" })).toEqual(await run(3, change));
+});
+
+gpu("batch 4 × accumulation 2 = batch 8; a narrow budget = one micro-batch", async () => {
+  const still = { dropout: 0 };
+  const together = await run(3, { ...still, batch: 8 });
+  expect(await run(3, { ...still, batch: 4, accum: 2 })).toEqual(together);
+  // One row of 64 tokens more forces another packed size, and so other micro-batches.
+  const { prepared } = await begin({ ...still, batch: 8 });
+  expect(prepared.batches.at(0).micro.length).toBeGreaterThanOrEqual(1);
+});
+
+gpu("packed rows see only themselves: a row's loss is the same alone and in company", async () => {
+  const { trainer, prepared } = await begin({ dropout: 0 });
+  const few = rows.slice(0, 5);
+  const together = await trainer.validate(few, [[0, 1, 2, 3, 4]]);
+  let weighted = 0, count = 0;
+  for (const row of few) {
+    const n = row.labels.slice === undefined
+      ? 0
+      : Array.from(row.labels).slice(1).filter((l) => l !== -100).length;
+    weighted += await trainer.validate([row], [[0]]) * n;
+    count += n;
+  }
+  expect(Math.abs(together - weighted / count)).toBeLessThan(1e-6);
+  expect(prepared.recipe.size.tokens).toBeGreaterThan(0);
+  trainer.free();
+});
+
+gpu("a fresh adapter changes nothing, a trained one does", async () => {
+  const { trainer } = await begin({ dropout: 0 });
+  const before = await trainer.validate(rows, rows.map((_, i) => [i]));
+  const full = await begin({ full: true });
+  expect(before).toBe(await full.trainer.validate(rows, rows.map((_, i) => [i])));
+  for (let i = 0; i < 10; i++) await trainer.next();
+  expect(await trainer.validate(rows, rows.map((_, i) => [i]))).toBeLessThan(before);
+  trainer.free();
+  full.trainer.free();
+});
+
+gpu("planned bytes are the bytes that are allocated", async () => {
+  const before = device!.bytes;
+  const { trainer, prepared } = await begin();
+  const planned = planRun(model, prepared.recipe, false).bytes.total;
+  expect(Math.abs((device!.bytes - before) / planned - 1)).toBeLessThan(0.01);
+  trainer.free();
+  expect(device!.bytes).toBe(before);
+});
+
+gpu("a step whose gradient is not finite is not applied", async () => {
+  const { trainer } = await begin({ dropout: 0 });
+  const bad = await trainer.moments(), [name] = [...bad.keys()];
+  bad.get(name!)!.w.fill(NaN);
+  trainer.restore(0, bad);
+  const result = await trainer.next();
+  expect(result.applied).toBe(false);
+  expect(await trainer.notFinite()).toEqual([name!]);
+  trainer.free();
+});
