@@ -30,6 +30,12 @@ export async function listAdapters(backend?: string): Promise<{ listed: Listed[]
  * @throws Fail (exit 4) when there is none.
  */
 export async function chooseAdapter(device = "auto", backend?: string): Promise<Chosen> {
+  const native = nativeGpu();
+  if (native) {
+    const adapter = await native.requestAdapter();
+    if (adapter) return { adapter, name: adapter.info.description, backend: "wgpu" };
+    throw missing(device, [], "");
+  }
   const { listed, said } = await listAdapters(backend);
   const wanted = listed.filter((entry, index) =>
     device === "auto" || device === "software" ||
@@ -51,6 +57,11 @@ export async function chooseAdapter(device = "auto", backend?: string): Promise<
   }
   if (fallback && device === "auto") return fallback;
   throw missing(device, listed, said);
+}
+
+/** The WebGPU of a runtime that has its own: Deno, where the tests meet a second implementation. */
+function nativeGpu(): GPU | undefined {
+  return process.versions.deno ? globalThis.navigator.gpu : undefined;
 }
 
 function flags(backend?: string): string[] {

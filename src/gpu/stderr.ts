@@ -1,5 +1,6 @@
-import { dlopen, type FFIFunction } from "bun:ffi";
+import type { FFIFunction } from "bun:ffi";
 import { closeSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 
 /**
  * Runs `action` and takes what native libraries write to stderr meanwhile, which they do without
@@ -35,6 +36,7 @@ let libc: Libc | false | undefined;
 function open(): Libc | false {
   if (libc !== undefined) return libc;
   try {
+    const { dlopen } = createRequire(import.meta.url)("bun:ffi") as typeof import("bun:ffi");
     const int = "int" as const;
     const symbols = {
       dup: { args: [int], returns: int },
@@ -43,7 +45,7 @@ function open(): Libc | false {
     } satisfies Record<string, FFIFunction>;
     libc = process.platform === "linux" && dlopen("libc.so.6", symbols).symbols;
   } catch {
-    libc = false; // a system without glibc or without the right to make code: the noise stays
+    libc = false; // a system without Bun, without glibc or without the right to make code: the noise stays
   }
   return libc;
 }
