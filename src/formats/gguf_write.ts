@@ -1,4 +1,4 @@
-import { writeFile } from "../base/durable.ts";
+import { writeFile, type Written } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { type BlockType, bytesOf } from "./gguf_blocks.ts";
 import { defaultAlignment, ggufLimits } from "./gguf_header.ts";
@@ -134,13 +134,14 @@ function checkName(name: string, seen: Set<string>): void {
  * zeros to the alignment (`general.alignment`, 32 without it). Tensor bytes stream through; the
  * file appears under its name only when it is complete.
  *
+ * @returns size in bytes and SHA-256 of the file
  * @throws Fail when a tensor yields another number of bytes than its shape says, a metadata
  *   number does not fit its type, or a name is too long or used twice
  */
 export async function writeGguf(
   path: string,
   file: { readonly metadata: Metadata; readonly tensors: readonly GgufSource[] },
-): Promise<void> {
+): Promise<Written> {
   checkMetadata(file.metadata);
   const alignment = integerAt(file.metadata, "general.alignment", {
     min: 1,
@@ -190,5 +191,5 @@ export async function writeGguf(
       if (rest > 0) yield new Uint8Array(rest);
     }
   }
-  await writeFile(path, content());
+  return await writeFile(path, content());
 }

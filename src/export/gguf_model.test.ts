@@ -1,0 +1,94 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type GgufFile, openGguf } from "../formats/gguf.ts";
+import { openModel } from "../formats/model_folder.ts";
+import { readAdapter } from "../formats/peft.ts";
+import { exportGgufLora } from "./gguf_lora.ts";
+import { exportGguf, type GgufQuant, interleave, sizeLabel } from "./gguf_model.ts";
+
+const fixtures = `${import.meta.dir}/../../../shared/fixtures/models`;
+const present = existsSync(fixtures);
+if (!present) console.log(`skipped: model fixtures are not at ${fixtures}`);
+
+let dir: string;
+beforeAll(async () => void (dir = await mkdtemp(join(tmpdir(), "whet-"))));
+afterAll(() => rm(dir, { recursive: true }));
+
+/** Every tensor and metadata value of two files is the same; the order may differ. */
+function expectSame(ours: GgufFile, theirs: GgufFile, without: RegExp = /^$/): void {
+  const values = (file: GgufFile) =>
+    Object.fromEntries([...file.metadata].filter(([key]) => !without.test(key)).sort());
+  expect(values(ours)).toEqual(values(theirs));
+  expect([...ours.tensors.keys()].sort()).toEqual([...theirs.tensors.keys()].sort());
+  for (const [name, { type, shape }] of theirs.tensors) {
+    expect([name, ours.tensors.get(name)!.type.name]).toEqual([name, type.name]);
+    expect([name, ...ours.tensors.get(name)!.shape]).toEqual([name, ...shape]);
+    const same = Buffer.compare(ours.readBytes(name), theirs.readBytes(name)) === 0;
+    if (!same) throw new Error(`${name} differs`);
+  }
+}
+
+async function exported(model: string, quant: GgufQuant) {
+  using folder = await openModel(`${fixtures}/${model}/hf`);
+  const out = join(dir, `${model}-${quant}.gguf`);
+  return await exportGguf({ model: folder, quant, out, name: "Hf" });
+}
+
+describe.skipIf(!present)("equals llama.cpp's converter", () => {
+  const converted: [string, GgufQuant][] = [
+    ["llama", "f32"],
+    ["llama", "q8_0"],
+    ["llama_tied", "q8_0"],
+    ["phi2", "q8_0"],
+  ];
+  for (const [model, quant] of converted) {
+    test(`${model} ${quant}: every key and every byte`, async () => {
+      const { path, warnings } = await exported(model, quant);
+      using file = openGguf(path);
+      using theirs = openGguf(`${fixtures}/${model}/gguf/convert-${quant}.gguf`);
+      expectSame(file, theirs);
+      expect([...file.metadata.keys()]).toEqual([...theirs.metadata.keys()]);
+      expect(warnings.some((warning) => warning.includes("gpt-2"))).toBe(true);
+      expect(warnings.some((warning) => warning.includes("are f16"))).toBe(model === "llama_tied");
+    });
+  }
+
+  const whole: [string, GgufQuant][] = [
+    ["llama", "f32"],
+    ["llama", "f16"],
+    ["llama", "q8_0"],
+    ["llama_tied", "f32"],
+    ["llama_tied", "f16"],
+    ["phi2", "f32"],
+    ["phi2", "f16"],
+    ["phi2", "q8_0"],
+  ];
+  for (const [model, quant] of whole) {
+    test(`${model} ${quant}: the SHA-256 of the whole file`, async () => {
+      const { path, sha256, bytes } = await exported(model, quant);
+      const sums = readFileSync(`${fixtures}/${model}/gguf/SHA256SUMS`, "utf8");
+      const line = sums.split("\n").find((line) => line.endsWith(`  convert-${quant}.gguf`))!;
+      const content = readFileSync(path);
+      expect(bytes).toBe(content.length);
+      expect(sha256).toBe(createHash("sha256").update(content).digest("hex"));
+      expect(sha256).toBe(line.split(" ")[0]!);
+    });
+  }
+
+  for (const model of ["llama", "phi2"]) {
+    test(`${model}: the LoRA adapter`, async () => {
+      using folder = await openModel(`${fixtures}/${model}/hf`);
+      const adapter = await readAdapter(`${fixtures}/${model}/peft`);
+      const out = join(dir, `${model}-lora.gguf`);
+      await exportGgufLora({ model: folder, adapter, out, name: "Peft" });
+      using ours = openGguf(out);
+      using theirs = openGguf(`${fixtures}/${model}/gguf/convert-adapter-f32.gguf`);
+      // These come from a model card.
+      expectSame(ours, theirs, /^general\.(tags|base_model\.count)$/);
+    });
+  }
+});

@@ -1,0 +1,241 @@
+import { basename } from "node:path";
+import { Exit, Fail } from "../base/fail.ts";
+import { blockCodec, type BlockType, blockType, bytesOf } from "../formats/gguf_blocks.ts";
+import { f32, type GgufValue, i32, type Metadata, text, u32 } from "../formats/gguf_types.ts";
+import { type GgufSource, writeGguf } from "../formats/gguf_write.ts";
+import type { Adapter } from "../formats/peft.ts";
+import { findChatTemplate } from "../text/chat_template.ts";
+import { loadTokenizer } from "../text/tokenizer.ts";
+import { ggufFamily } from "./gguf_families.ts";
+import { checkComplete, type GgufFamily, ggufName } from "./gguf_family.ts";
+import { tokenizerMetadata } from "./gguf_tokenizer.ts";
+import { checkRange, mergeAdapter, rowRanges, type Weights } from "./weights.ts";
+
+/** Quantisations of a whole file with their number in general.file_type. */
+export const ggufQuants = { f32: 0, f16: 1, bf16: 32, q8_0: 7 } as const;
+export type GgufQuant = keyof typeof ggufQuants;
+
+export interface Progress {
+  /** Bytes of tensor data written, of how many. */
+  readonly done: number;
+  readonly total: number;
+  readonly tensor: string;
+}
+
+export interface GgufOptions {
+  /** An open model folder. */
+  readonly model: Weights & {
+    readonly dir: string;
+    readonly generationConfig?: Record<string, unknown>;
+  };
+  /** Merged into the weights before they are quantised. */
+  readonly adapter?: Adapter;
+  readonly quant: GgufQuant;
+  /** The file to write. */
+  readonly out: string;
+  /** Where the tokenizer files are, the model's folder by default. */
+  readonly tokenizerDir?: string;
+  /** general.name, the folder's name by default. */
+  readonly name?: string;
+  /** Overrides the GGUF pre-tokenizer name. */
+  readonly pretokenizer?: string;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface ExportResult {
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly tensors: number;
+  /** What was not done as asked, in whole sentences. */
+  readonly warnings: readonly string[];
+}
+
+/** A count as llama.cpp names model sizes: two digits at least, then K, M, B or T. */
+export function sizeLabel(parameters: number): string {
+  const [unit, suffix] = parameters > 1e12
+    ? [1e12, "T"] as const
+    : parameters > 1e9
+    ? [1e9, "B"] as const
+    : parameters > 1e6
+    ? [1e6, "M"] as const
+    : [1e3, "K"] as const;
+  const scaled = parameters / unit;
+  return `${scaled.toFixed(scaled < 9.5 ? 1 : 0)}${suffix}`;
+}
+
+/** Sampling settings of generation_config.json that GGUF has keys for. */
+function sampling(generation: Record<string, unknown> = {}): [string, GgufValue][] {
+  const keys = [
+    ["top_k", "top_k", i32],
+    ["top_p", "top_p", f32],
+    ["min_p", "min_p", f32],
+    ["temperature", "temp", f32],
+    ["repetition_penalty", "penalty_repeat", f32],
+  ] as const;
+  return keys.flatMap(([from, to, make]) => {
+    const value = generation[from];
+    return typeof value === "number" ? [[`general.sampling.${to}`, make(value)]] : [];
+  });
+}
+
+/** How a tensor is stored: matrices as asked, vectors and norms always in f32. */
+function storedType(name: string, shape: readonly number[], quant: BlockType): BlockType {
+  const small = shape.length <= 1 || name.endsWith("_norm.weight") || !name.endsWith(".weight");
+  if (small) return blockType("f32");
+  return shape.at(-1)! % quant.block === 0 ? quant : blockType("f16");
+}
+
+/** Interleaves the two halves of every head: row (h, j, i) goes to (h, i, j). */
+export function interleave(values: Float32Array, rowsPerHead: number, width: number): Float32Array {
+  const out = new Float32Array(values.length);
+  const half = rowsPerHead / 2;
+  for (let start = 0; start < values.length / width; start += rowsPerHead) {
+    for (let row = 0; row < rowsPerHead; row++) {
+      const to = start + 2 * (row % half) + Math.floor(row / half);
+      const from = (start + row) * width;
+      out.set(values.subarray(from, from + width), to * width);
+    }
+  }
+  return out;
+}
+
+interface Plan {
+  readonly sources: readonly GgufSource[];
+  readonly parameters: number;
+  readonly fallbacks: readonly string[];
+}
+
+function planTensors(family: GgufFamily, weights: Weights, quant: BlockType): Plan {
+  const { config } = weights;
+  const sources: GgufSource[] = [];
+  const fallbacks: string[] = [];
+  let parameters = 0;
+  const add = (
+    name: string,
+    shape: readonly number[],
+    chunks: (type: BlockType) => GgufSource["chunks"],
+  ) => {
+    const type = storedType(name, shape, quant);
+    if (type !== quant && type.name === "f16") fallbacks.push(name);
+    parameters += shape.reduce((product, size) => product * size, 1);
+    sources.push({ name, type, shape, chunks: chunks(type) });
+  };
+  const encode = (name: string, values: Float32Array, type: BlockType): Uint8Array => {
+    checkRange(name, values, type.name);
+    const bytes = new Uint8Array(bytesOf(type, values.length));
+    blockCodec(type.name).quantize(values, bytes);
+    return bytes;
+  };
+  for (const { name, shape, values } of family.generated?.(config) ?? []) {
+    add(name, shape, (type) => () => [encode(name, values, type)]);
+  }
+  for (const [name, { shape }] of weights.tensors) {
+    const target = ggufName(family, name);
+    if (target === undefined) continue;
+    const perHead = family.interleavedRows?.(name, config);
+    const width = shape.length > 1 ? shape.at(-1)! : 1;
+    add(target.gguf, shape, (type) =>
+      function* () {
+        for (const [from, to] of rowRanges(shape, perHead)) {
+          const values = weights.readF32(name, from, to);
+          yield encode(name, perHead ? interleave(values, perHead, width) : values, type);
+        }
+      });
+  }
+  return { sources, parameters, fallbacks };
+}
+
+/** Counts what passes and reports each piece. */
+function watched(
+  sources: readonly GgufSource[],
+  onProgress: GgufOptions["onProgress"],
+): GgufSource[] {
+  const size = ({ type, shape }: GgufSource) =>
+    bytesOf(type, shape.reduce((product, size) => product * size, 1));
+  const total = sources.reduce((sum, source) => sum + size(source), 0);
+  let done = 0;
+  return sources.map((source) => ({
+    ...source,
+    async *chunks() {
+      for await (const chunk of source.chunks()) {
+        yield chunk;
+        done += chunk.length;
+        onProgress?.({ done, total, tensor: source.name });
+      }
+    },
+  }));
+}
+
+function vocabularyRows(weights: Weights, family: GgufFamily): number {
+  const name = Object.keys(family.names).find((key) => family.names[key] === "token_embd")!;
+  const rows = weights.tensors.get(`${name}.weight`)?.shape[0];
+  if (rows === weights.config.vocab_size) return rows as number;
+  throw new Fail(
+    `config.json says vocab_size ${String(weights.config.vocab_size)}, ${name} has ${rows} rows`,
+    {
+      why: "config.json and weights do not belong together",
+      fix: "download the model again",
+      exit: Exit.data,
+    },
+  );
+}
+
+/** Refuses what a config promises otherwise than the family's table has it. */
+function checkWeights(family: GgufFamily, weights: Weights): void {
+  const layers = Number(weights.config.num_hidden_layers);
+  checkComplete(family, layers, weights.tensors, weights.config.tie_word_embeddings === true);
+}
+
+/**
+ * Writes a model, with an adapter merged in if one is given, as one GGUF file that llama.cpp and
+ * Ollama load: same keys, values and bytes as llama.cpp's converter.
+ *
+ * Weights stream through in pieces of some 16 MiB. Matrices whose rows are not whole q8_0 blocks are
+ * written as f16, with a warning.
+ * @throws Fail when the family or tokenizer is not known, tensors are missing or unexpected, a value
+ *   does not fit its type, or the disk refuses; then there is no file
+ */
+export async function exportGguf(options: GgufOptions): Promise<ExportResult> {
+  const { model, adapter, quant, out, onProgress } = options;
+  const family = ggufFamily(model.config);
+  checkWeights(family, model);
+  const weights = adapter === undefined ? model : mergeAdapter(model, adapter);
+  const { sources, parameters, fallbacks } = planTensors(family, weights, blockType(quant));
+
+  const dir = options.tokenizerDir ?? model.dir;
+  const tokenizer = await loadTokenizer(dir);
+  const { entries, warnings } = tokenizerMetadata(tokenizer, {
+    vocabSize: vocabularyRows(model, family),
+    modelConfig: model.config,
+    chatTemplate: await findChatTemplate(dir, tokenizer.config),
+    pretokenizer: options.pretokenizer,
+  });
+  const extra = family.tokenizer?.(model.config, tokenizer.config);
+  const metadata: Metadata = new Map([
+    ["general.architecture", text(family.arch)],
+    ["general.type", text("model")],
+    ...sampling(model.generationConfig),
+    ["general.name", text(options.name ?? basename(model.dir))],
+    ["general.size_label", text(sizeLabel(parameters))],
+    ...family.metadata(model.config, u32(ggufQuants[quant])),
+    ["general.quantization_version", u32(2)],
+    ...extra?.before ?? [],
+    ...entries,
+    ...extra?.after ?? [],
+  ]);
+  const written = await writeGguf(out, { metadata, tensors: watched(sources, onProgress) });
+  return {
+    path: out,
+    bytes: written.size,
+    sha256: written.sha256,
+    tensors: sources.length,
+    warnings: [
+      ...warnings,
+      ...fallbacks.length === 0 ? [] : [
+        `${fallbacks.length} tensors are f16 because their rows are not whole ${quant} blocks: ` +
+        fallbacks.slice(0, 3).join(", ") + (fallbacks.length > 3 ? " …" : ""),
+      ],
+    ],
+  };
+}
