@@ -136,3 +136,14 @@ describe("toF32", () => {
     }
   });
 });
+
+test("allFinite sees one bad value anywhere, and nothing else", () => {
+  const x = Float32Array.of(0, -0, 3.4e38, -3.4e38, 1e-45);
+  expect(bits.allFinite(x)).toBe(true);
+  expect(bits.allFinite(new Float32Array(0))).toBe(true);
+  for (let i = 0; i < x.length; i++) {
+    for (const bad of [NaN, Infinity, -Infinity]) {
+      expect(bits.allFinite(Float32Array.from(x, (v, k) => k === i ? bad : v))).toBe(false);
+    }
+  }
+});

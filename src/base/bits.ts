@@ -185,3 +185,11 @@ export function fromF32(x: Float32Array, dtype: "F32" | "F16" | "BF16"): Uint8Ar
   const source = dtype === "F32" ? x : dtype === "F16" ? toF16(x) : toBf16(x);
   return new Uint8Array(source.buffer, source.byteOffset, source.byteLength);
 }
+
+/** Whether no value is NaN or infinite. */
+export function allFinite(x: Float32Array): boolean {
+  // 0 * x is NaN exactly for those, and NaN stays in the sum: no branch, and no early end to predict.
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += 0 * x[i]!;
+  return sum === 0;
+}

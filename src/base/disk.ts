@@ -28,6 +28,8 @@ export interface Disk {
   unlink(path: string): Promise<void>;
   mkdir(path: string): Promise<void>;
   removeTree(path: string): Promise<void>;
+  /** Free bytes for this user on the disk that holds an existing path. */
+  free(path: string): number;
 }
 
 /** Tests replace its methods; everything else calls them. */
@@ -42,6 +44,10 @@ export const disk: Disk = {
   unlink: (path) => fsp.unlink(path),
   mkdir: (path) => fsp.mkdir(path),
   removeTree: (path) => fsp.rm(path, { recursive: true, force: true }),
+  free: (path) => {
+    const { bavail, bsize } = fs.statfsSync(path);
+    return bavail * bsize;
+  },
 };
 
 /** The errno name of a failed system call ("ENOSPC"), or undefined for any other error. */
@@ -140,8 +146,18 @@ export function nameBeside(path: string, prefix: ".tmp-" | ".trash-"): string {
   return join(dirname(resolve(path)), prefix + crypto.randomUUID());
 }
 
-/** Free bytes for this user on the disk that holds an existing path. */
-export function freeBytes(path: string): number {
-  const s = fs.statfsSync(path);
-  return s.bavail * s.bsize;
+/**
+ * Makes sure that a folder has room before a long write begins.
+ * @throws Fail with exit 12, with ENOSPC as its cause
+ */
+export function requireRoom(folder: string, bytes: number, what: string): void {
+  const free = disk.free(folder);
+  if (free >= bytes) return;
+  const [needed, there] = [bytes, free].map((n) => `${(n / 2 ** 20).toFixed(1)} MiB`);
+  throw new Fail(`no room for ${what}: it needs ${needed}`, {
+    why: `Only ${there} are free in ${folder}. Nothing was changed.`,
+    fix: "Free some space, or choose another folder (-o DIR).",
+    exit: Exit.disk,
+    cause: Object.assign(new Error("not enough space"), { code: "ENOSPC" }),
+  });
 }

@@ -63,8 +63,8 @@ export async function writeFolder(
   }
 }
 
-/** Reads and checks the manifest alone: its own hash and form, not the files. */
-function readManifest(path: string): Folder {
+/** Opens a folder by its manifest alone, which is checked; the files are not. See {@link readFolder}. */
+export function inspectFolder(path: string): Folder {
   const at = join(path, manifestName);
   if (!existsSync(at)) throw notFolder(path, `${manifestName} is missing`);
   let text: string;
@@ -99,7 +99,7 @@ function readManifest(path: string): Folder {
  * @throws Fail with exit 12 naming the first thing that is missing or changed
  */
 export async function readFolder(path: string): Promise<Folder> {
-  const folder = readManifest(path);
+  const folder = inspectFolder(path);
   for (const [name, expected] of folder.files) {
     const at = join(path, name);
     if (!existsSync(at)) throw notFolder(path, `${name} is missing`);

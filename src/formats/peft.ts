@@ -1,7 +1,7 @@
 /** LoRA adapters in the file format of PEFT: adapter_config.json and adapter_model.safetensors. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { fromF32 } from "../base/bits.ts";
+import { allFinite, fromF32 } from "../base/bits.ts";
 import { disk, diskFail, syncFolder } from "../base/disk.ts";
 import { writeFile, type Written } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
@@ -70,7 +70,7 @@ function checkTensors(config: LoraConfig, tensors: Adapter["tensors"], file: str
     if (data.length !== shape[0]! * shape[1]!) {
       throw bad(`${file}: ${name} has ${data.length} values for [${shape.join(", ")}]`);
     }
-    if (!data.every(Number.isFinite)) {
+    if (!allFinite(data)) {
       throw bad(`${file}: ${name} holds NaN or infinity`, "Use an earlier checkpoint.");
     }
   }
