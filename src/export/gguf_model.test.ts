@@ -8,7 +8,8 @@ import { type GgufFile, openGguf } from "../formats/gguf.ts";
 import { openModel } from "../formats/model_folder.ts";
 import { readAdapter } from "../formats/peft.ts";
 import { exportGgufLora } from "./gguf_lora.ts";
-import { exportGguf, type GgufQuant, interleave, sizeLabel } from "./gguf_model.ts";
+import { exportGguf, type GgufQuant } from "./gguf_model.ts";
+import { mergeAdapter } from "./weights.ts";
 
 const fixtures = `${import.meta.dir}/../../../shared/fixtures/models`;
 const present = existsSync(fixtures);
@@ -91,4 +92,48 @@ describe.skipIf(!present)("equals llama.cpp's converter", () => {
       expectSame(ours, theirs, /^general\.(tags|base_model\.count)$/);
     });
   }
+});
+
+describe.skipIf(!present)("when it cannot be done", () => {
+  const files = async () => (await readdir(dir)).filter((name) => name.startsWith("no"));
+
+  test("an unfit tokenizer, a missing tensor, a value too large: no file is left", async () => {
+    using folder = await openModel(`${fixtures}/llama/hf`);
+    const out = join(dir, "no.gguf");
+    const quant = "q8_0";
+    const tokenizers = `${fixtures}/../tokenizers`;
+    await expect(exportGguf({ model: folder, quant, out, tokenizerDir: `${tokenizers}/gpt2` }))
+      .rejects.toThrow("the tokenizer has ids up to 50256, the model 512 rows");
+    const tensors = new Map(folder.tensors);
+    tensors.delete("model.layers.1.mlp.up_proj.weight");
+    await expect(exportGguf({ model: { ...folder, tensors }, quant, out })).rejects.toThrow(
+      "no tensor model.layers.1.mlp.up_proj.weight",
+    );
+    const readF32 = () => new Float32Array(512 * 768).fill(NaN);
+    await expect(exportGguf({ model: { ...folder, readF32 }, quant, out })).rejects.toThrow("NaN");
+    await expect(exportGguf({ model: folder, quant, out, pretokenizer: "x" })).rejects.toThrow(
+      "not a GGUF pre-tokenizer",
+    );
+    expect(await files()).toEqual([]);
+  });
+});
+
+test.skipIf(!present)("an adapter is merged into what is written", async () => {
+  using folder = await openModel(`${fixtures}/llama/hf`);
+  const adapter = await readAdapter(`${fixtures}/llama/peft`);
+  const out = join(dir, "merged.gguf");
+  const seen: number[] = [];
+  const { tensors } = await exportGguf({
+    model: folder,
+    adapter,
+    quant: "f32",
+    out,
+    onProgress: ({ done, total }) => seen.push(done / total),
+  });
+  using file = openGguf(out);
+  expect([tensors, seen.at(-1)]).toEqual([file.tensors.size, 1]);
+  expect(seen).toEqual(seen.toSorted((a, b) => a - b));
+  const merged = mergeAdapter(folder, adapter).readF32("model.layers.1.mlp.up_proj.weight");
+  expect(file.readF32("blk.1.ffn_up.weight")).toEqual(merged);
+  expect(file.readF32("output.weight")).toEqual(folder.readF32("lm_head.weight"));
 });

@@ -1,0 +1,157 @@
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { type Dtype, dtypeBits, fromF32 } from "../base/bits.ts";
+import { writeFile } from "../base/durable.ts";
+import { Exit, Fail } from "../base/fail.ts";
+import { bytesIn } from "../formats/model_files.ts";
+import type { ModelFolder } from "../formats/model_folder.ts";
+import type { Adapter } from "../formats/peft.ts";
+import { type TensorSource, writeSafetensors } from "../formats/safetensors.ts";
+import { checkRange, isAdapted, mergeAdapter, rowRanges } from "./weights.ts";
+
+/** Files beside the weights that make a model folder whole; config.json is written last. */
+const companions = [
+  "generation_config.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.json",
+  "merges.txt",
+  "vocab.txt",
+  "tokenizer.model",
+  "chat_template.jinja",
+  "chat_template.json",
+  "modules.json",
+  "sentence_bert_config.json",
+  "LICENSE",
+  "LICENSE.txt",
+  "NOTICE",
+];
+const largestCompanion = 512 * 2 ** 20;
+const copyPiece = 64 * 2 ** 20;
+
+export interface MergeOptions {
+  readonly model: ModelFolder;
+  readonly adapter: Adapter;
+  /** A folder that does not exist yet, or is empty. */
+  readonly out: string;
+  /** Where the tokenizer files are, the model's folder by default. */
+  readonly tokenizerDir?: string;
+  /** Bytes of a shard at most, 5 GB as transformers has it. */
+  readonly shardBytes?: number;
+  readonly onProgress?: (progress: { done: number; total: number; tensor: string }) => void;
+}
+
+export interface MergeResult {
+  readonly path: string;
+  /** Bytes of all tensors. */
+  readonly bytes: number;
+  /** Names of the files, in the order they were written. */
+  readonly files: readonly string[];
+}
+
+const floats: ReadonlySet<Dtype> = new Set(["F32", "F16", "BF16"]);
+
+/** Tensors of a merged model: adapted ones computed, the others copied byte for byte. */
+function mergedTensors({ model, adapter, onProgress }: MergeOptions): TensorSource[] {
+  const merged = mergeAdapter(model, adapter);
+  const total = [...model.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  let done = 0;
+  return [...model.tensors].map(([name, { dtype, shape, bytes }]) => {
+    const adapted = isAdapted(adapter, name);
+    if (adapted && !floats.has(dtype)) {
+      throw new Fail(`${name} is ${dtype}: an adapter is merged into F32, F16 or BF16`, {
+        exit: Exit.data,
+      });
+    }
+    function* pieces(): Generator<Uint8Array> {
+      if (!adapted) {
+        for (let from = 0; from < bytes; from += copyPiece) {
+          yield model.readBytes(name, from, Math.min(bytes, from + copyPiece));
+        }
+        return;
+      }
+      for (const [from, to] of rowRanges(shape)) {
+        const values = merged.readF32(name, from, to);
+        checkRange(name, values, dtype.toLowerCase());
+        yield fromF32(values, dtype as "F32" | "F16" | "BF16");
+      }
+    }
+    function* data(): Generator<Uint8Array> {
+      for (const piece of pieces()) {
+        yield piece;
+        done += piece.length;
+        onProgress?.({ done, total, tensor: name });
+      }
+    }
+    return { name, dtype, shape, data };
+  });
+}
+
+const sizeOf = ({ dtype, shape }: TensorSource): number =>
+  shape.reduce((product, size) => product * size, dtypeBits[dtype] / 8);
+
+/** Tensors in order, in as few shards as fit. A larger tensor has a shard of its own. */
+function cutShards(tensors: readonly TensorSource[], shardBytes: number): TensorSource[][] {
+  const shards: TensorSource[][] = [[]];
+  let size = 0;
+  for (const tensor of tensors) {
+    const bytes = sizeOf(tensor);
+    if (size > 0 && size + bytes > shardBytes) {
+      shards.push([]);
+      size = 0;
+    }
+    shards.at(-1)!.push(tensor);
+    size += bytes;
+  }
+  return shards;
+}
+
+/**
+ * Writes the model with the adapter merged in as a Hugging Face folder: the same names, shapes and
+ * types, W + scaling · B · A computed in float32 or better and rounded once, tokenizer and licence
+ * files copied. Weights stream; a model above `shardBytes` is cut into shards with an index.
+ *
+ * config.json comes last: a folder without it is not a model, so what a crash leaves is not one.
+ * @throws Fail when `out` has files in it, the adapter does not fit, or a value leaves its type's range
+ */
+export async function exportMerged(options: MergeOptions): Promise<MergeResult> {
+  const { model, out, shardBytes = 5e9 } = options;
+  if (existsSync(out) && readdirSync(out).length > 0) {
+    throw new Fail(`${out} has files in it already`, {
+      fix: "name a new folder",
+      exit: Exit.usage,
+    });
+  }
+  const tensors = mergedTensors(options);
+  const shards = cutShards(tensors, shardBytes);
+  const bytes = tensors.reduce((sum, tensor) => sum + sizeOf(tensor), 0);
+  const files: string[] = [];
+  const weightMap: Record<string, string> = {};
+  const number = (n: number) => String(n).padStart(5, "0");
+  for (const [index, shard] of shards.entries()) {
+    const name = shards.length === 1
+      ? "model.safetensors"
+      : `model-${number(index + 1)}-of-${number(shards.length)}.safetensors`;
+    await writeSafetensors(join(out, name), shard);
+    for (const tensor of shard) weightMap[tensor.name] = name;
+    files.push(name);
+  }
+  if (shards.length > 1) {
+    const index = { metadata: { total_size: bytes }, weight_map: weightMap };
+    const name = "model.safetensors.index.json";
+    await writeFile(join(out, name), JSON.stringify(index, null, 2) + "\n");
+    files.push(name);
+  }
+  for (const name of [...companions, "config.json"]) {
+    const own = name !== "config.json" && options.tokenizerDir !== undefined
+      ? bytesIn(options.tokenizerDir, name, largestCompanion)
+      : undefined;
+    const content = own ?? bytesIn(model.dir, name, largestCompanion);
+    if (content === undefined) continue;
+    await writeFile(join(out, name), content);
+    files.push(name);
+  }
+  return { path: out, bytes, files };
+}
