@@ -111,8 +111,11 @@ function curves({ steps, evals }: RunRecord): string {
   const of = (key: "loss" | "lr" | "grad_norm" | "tok_s"): Point[] =>
     steps.map((s) => [s.step, s[key]] as const);
   const smoothed = (points: readonly Point[]): Point[] => {
-    const values = smooth(points.map(([, y]) => y), Math.max(2, points.length / 25));
-    return points.map(([x], i) => [x, values[i]!] as const);
+    const values = points.map(([, y]) => y);
+    const span = Math.max(1, points.length / 40);
+    // From both ends, so that the curve does not lag behind what it smooths.
+    const [there, back] = [smooth(values, span), smooth(values.toReversed(), span).reverse()];
+    return points.map(([x], i) => [x, (there[i]! + back[i]!) / 2] as const);
   };
   const loss: Series[] = [
     { name: "training, each step", points: of("loss"), look: "faint", color: 1 },
@@ -150,7 +153,7 @@ function card(chart: Chart, wide = false): string {
     ).join("")
     : "";
   return `<div class="card${wide ? " wide" : ""}"><h3>${escape(chart.title)} ${keys}</h3>` +
-    `${lineChart(chart)}</div>`;
+    `${lineChart({ ...chart, width: wide ? 1080 : 530 })}</div>`;
 }
 
 function findings(record: RunRecord): string {

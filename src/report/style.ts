@@ -18,11 +18,11 @@ h2 { font-size: 17px; letter-spacing: -0.01em; margin: 44px 0 14px; }
 .badge.finished, .badge.early { color: var(--good); }
 .badge.failed, .badge.stopped { color: var(--warn); }
 .sub { color: var(--soft); margin: 8px 0 0; overflow-wrap: anywhere; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px;
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(136px, 1fr)); gap: 12px;
   margin-top: 26px; }
 .tile, .card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; }
 .tile { padding: 14px 16px; }
-.tile b { display: block; font-size: 24px; font-weight: 650; letter-spacing: -0.02em;
+.tile b { display: block; font-size: 20px; white-space: nowrap; font-weight: 650; letter-spacing: -0.02em;
   font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: 13px; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr));

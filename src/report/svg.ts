@@ -16,12 +16,13 @@ export interface Chart {
   readonly title: string;
   readonly x: string;
   readonly series: readonly Series[];
+  /** Width of the drawing in its own units, so that text has one size on every card; 1080 unless told. */
+  readonly width?: number;
   /** The y axis begins at zero. */
   readonly zero?: boolean;
   readonly format?: (y: number) => string;
 }
 
-const WIDTH = 760;
 const HEIGHT = 250;
 const LEFT = 62;
 const RIGHT = 14;
@@ -70,6 +71,7 @@ export function thin(points: readonly Point[], most = MOST): readonly Point[] {
 
 /** A line chart as one SVG element; it takes its colours and fonts from the page's classes. */
 export function lineChart(chart: Chart): string {
+  const width = chart.width ?? 1080;
   const series = chart.series.map((s) => ({
     ...s,
     points: thin(s.points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y))),
@@ -83,19 +85,19 @@ export function lineChart(chart: Chart): string {
   if (!chart.zero) ys.low -= pad;
   ys.high += pad;
   if (xs.high === xs.low) xs.high = xs.low + 1;
-  const toX = (x: number) => LEFT + ((x - xs.low) / (xs.high - xs.low)) * (WIDTH - LEFT - RIGHT);
+  const toX = (x: number) => LEFT + ((x - xs.low) / (xs.high - xs.low)) * (width - LEFT - RIGHT);
   const toY = (y: number) =>
     HEIGHT - BOTTOM - ((y - ys.low) / (ys.high - ys.low)) * (HEIGHT - TOP - BOTTOM);
   const format = chart.format ?? short;
   const grid = ticks(ys.low, ys.high).map((y) =>
-    `<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at(toY(y))}" y2="${
+    `<line class="grid" x1="${LEFT}" x2="${width - RIGHT}" y1="${at(toY(y))}" y2="${
       at(toY(y))
     }"/>` +
     `<text class="tick" x="${LEFT - 8}" y="${at(toY(y) + 4)}" text-anchor="end">${
       escape(format(y))
     }</text>`
   );
-  const below = ticks(xs.low, xs.high, 8).map((x) =>
+  const below = ticks(xs.low, xs.high, width / 110).map((x) =>
     `<text class="tick" x="${at(toX(x))}" y="${HEIGHT - 14}" text-anchor="middle">${
       short(x)
     }</text>`
@@ -114,9 +116,9 @@ export function lineChart(chart: Chart): string {
       : [];
     return line + marks.join("");
   });
-  return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escape(chart.title)}">` +
+  return `<svg viewBox="0 0 ${width} ${HEIGHT}" role="img" aria-label="${escape(chart.title)}">` +
     grid.join("") + below.join("") +
-    `<text class="tick" x="${WIDTH - RIGHT}" y="${HEIGHT - 1}" text-anchor="end">${
+    `<text class="tick" x="${width - RIGHT}" y="${HEIGHT - 1}" text-anchor="end">${
       escape(chart.x)
     }</text>` +
     lines.join("") + "</svg>";
