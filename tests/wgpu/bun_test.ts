@@ -54,6 +54,11 @@ function matchers(actual: unknown, negated: boolean) {
     toBeGreaterThan: (limit: number) => check(number > limit, `> ${limit}`),
     toBeGreaterThanOrEqual: (limit: number) =>
       check(number >= limit, `>= ${limit}`),
+    toBeCloseTo: (wanted: number, digits = 2) =>
+      check(
+        Math.abs(number - wanted) < 10 ** -digits / 2,
+        `to be close to ${wanted}`,
+      ),
     toBeDefined: () => check(actual !== undefined, "to be defined"),
     toBeUndefined: () => check(actual === undefined, "to be undefined"),
     toContain: (part: never) =>
