@@ -1,0 +1,177 @@
+import { splitLines } from "./lines.ts";
+import { JsonError, parseJson } from "../base/strict_json.ts";
+import { excerpt } from "../base/text.ts";
+
+/** A value of a dataset file, or what is wrong where it should stand. */
+export interface Value {
+  /** The line it begins on, from 1. */
+  readonly line: number;
+  /** The source, cut where it is very long. */
+  readonly text: string;
+  readonly value?: unknown;
+  readonly problem?: string;
+}
+
+const LINE_LIMIT = 32 * 2 ** 20;
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/**
+ * The values of a JSONL stream, or the elements of one JSON array, in order. Blank lines, a byte order
+ * mark and CRLF are passed over; every broken value comes as a problem with its line, and the reading
+ * goes on after it.
+ */
+export async function* jsonValues(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Value> {
+  let first = true;
+  const lines = splitLines(chunks, LINE_LIMIT);
+  for await (const raw of lines) {
+    let { bytes } = raw;
+    if (first) {
+      if (utf16(bytes)) {
+        const problem = "the file is UTF-16; save it as UTF-8";
+        yield { line: raw.number, text: excerpt(lenient.decode(bytes.subarray(0, 400))), problem };
+        return;
+      }
+      if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) bytes = bytes.subarray(3);
+    }
+    const start = bytes.findIndex((byte) => byte !== 0x20 && byte !== 0x09);
+    if (start < 0 && raw.length <= LINE_LIMIT) continue;
+    if (first && bytes[start] === 0x5b) {
+      yield* arrayElements(await wholeText({ ...raw, bytes }, lines));
+      return;
+    }
+    first = false;
+    const shown = lenient.decode(bytes.subarray(0, 400));
+    if (raw.length > LINE_LIMIT) {
+      const problem = `the line has ${raw.length} bytes, more than the ${LINE_LIMIT} allowed`;
+      yield { line: raw.number, text: shown, problem };
+      continue;
+    }
+    let text: string;
+    try {
+      text = utf8.decode(bytes);
+    } catch {
+      yield { line: raw.number, text: shown, problem: badUtf8(bytes) };
+      continue;
+    }
+    yield parsed(raw.number, text, raw.ended);
+  }
+}
+
+function parsed(line: number, text: string, ended: boolean): Value {
+  try {
+    return { line, text, value: parseJson(text) };
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    return { line, text, problem: whatIsWrong(error, text, ended) };
+  }
+}
+
+function whatIsWrong(error: JsonError, text: string, ended: boolean): string {
+  const bytes = new TextEncoder().encode(text);
+  const rest = lenient.decode(bytes.subarray(error.offset)).trim();
+  if (text.includes("\0")) return `a NUL byte at column ${text.indexOf("\0") + 1}`;
+  if (rest === "" && !ended) return "the line breaks off at the end of the file: it is truncated";
+  if (rest === "") return "the line breaks off";
+  if (/^[{[]/.test(rest) && complete(text.slice(0, text.length - rest.length))) {
+    return "more than one JSON value on the line";
+  }
+  const column = lenient.decode(bytes.subarray(0, error.offset)).length + 1;
+  return `not valid JSON at column ${column}: ${error.message}`;
+}
+
+function complete(text: string): boolean {
+  try {
+    parseJson(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function utf16(bytes: Uint8Array): boolean {
+  const [a, b, c, d] = bytes;
+  if ((a === 0xff && b === 0xfe) || (a === 0xfe && b === 0xff)) return true;
+  return (a === 0 && b !== 0 && c === 0) || (a !== 0 && b === 0 && c !== 0 && d === 0);
+}
+
+/** Where strict decoding first fails, found by halving. */
+function badUtf8(bytes: Uint8Array): string {
+  const valid = (length: number) => {
+    try {
+      new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(0, length), { stream: true });
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  let [low, high] = [0, bytes.length];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (valid(middle)) low = middle;
+    else high = middle - 1;
+  }
+  const byte = bytes[low]?.toString(16).padStart(2, "0");
+  return byte === undefined
+    ? "not valid UTF-8: the last character is cut"
+    : `not valid UTF-8: byte 0x${byte} at position ${low + 1} of the line`;
+}
+
+async function wholeText(
+  head: { readonly number: number; readonly bytes: Uint8Array },
+  rest: AsyncIterable<{ readonly bytes: Uint8Array }>,
+): Promise<{ text: string; line: number }> {
+  const lines = [lenient.decode(head.bytes)];
+  for await (const { bytes } of rest) lines.push(lenient.decode(bytes));
+  return { text: lines.join("\n"), line: head.number };
+}
+
+/** Cuts an array at its own commas, so that one broken element does not hide the others. */
+function* arrayElements({ text, line }: { text: string; line: number }): Generator<Value> {
+  let depth = 0;
+  let quoted = false;
+  let from = 0;
+  let fromLine = line;
+  let blank = true;
+  let elements = 0;
+  const take = (to: number): Value | undefined => {
+    const source = text.slice(from, to).trim();
+    if (source === "") return undefined;
+    elements++;
+    return parsed(fromLine, source, true);
+  };
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i]!;
+    if (c === "\n") line++;
+    if (quoted) {
+      if (c === "\\") i++;
+      else if (c === '"') quoted = false;
+      continue;
+    }
+    if (depth === 1 && blank && !/\s/.test(c) && c !== "," && c !== "]") {
+      [blank, fromLine] = [false, line];
+    }
+    if (c === '"') quoted = true;
+    else if (c === "[" || c === "{") {
+      if (++depth === 1) from = i + 1;
+    } else if (depth === 1 && c === ",") {
+      const value = take(i);
+      yield value ?? { line, text: ",", problem: "an element is missing before the comma" };
+      [from, blank] = [i + 1, true];
+    } else if (c === "]" || c === "}") {
+      if (--depth > 0) continue;
+      const value = take(i);
+      if (value) yield value;
+      else if (elements > 0) {
+        yield { line, text: "]", problem: "a comma before the closing bracket" };
+      }
+      const after = text.slice(i + 1).trim();
+      if (after !== "") {
+        yield { line, text: excerpt(after), problem: "text after the closing bracket" };
+      }
+      return;
+    }
+  }
+  const problem = "the array breaks off: the closing bracket is missing";
+  yield { line: fromLine, text: excerpt(text.slice(from).trim()), problem };
+}
