@@ -1,0 +1,152 @@
+/** What whet writes, run by llama.cpp: does another program see the same model? */
+import {
+  afterAll,
+  beforeAll,
+  describe,
+  expect,
+  setDefaultTimeout,
+  test,
+} from "bun:test";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { exportGgufLora } from "../../src/export/gguf_lora.ts";
+import { exportGguf, type GgufQuant } from "../../src/export/gguf_model.ts";
+import { openModel } from "../../src/formats/model_folder.ts";
+import { readNpy } from "../../src/formats/npy.ts";
+import { type Adapter, readAdapter } from "../../src/formats/peft.ts";
+import { loadTokenizer } from "../../src/text/tokenizer.ts";
+import { type Oracle, startOracle } from "./oracle.ts";
+
+setDefaultTimeout(120_000);
+const fixtures = `${import.meta.dir}/../../../shared/fixtures/models`;
+const started: Oracle | string = existsSync(fixtures)
+  ? await startOracle()
+  : `model fixtures are not at ${fixtures}`;
+if (typeof started === "string") console.log(`skipped: ${started}`);
+const oracle = started as Oracle;
+
+let dir: string;
+beforeAll(async () => void (dir = await mkdtemp(join(tmpdir(), "whet-"))));
+afterAll(async () => {
+  await rm(dir, { recursive: true });
+  if (typeof started !== "string") await oracle.close();
+});
+
+async function write(
+  model: string,
+  quant: GgufQuant,
+  adapter?: Adapter,
+): Promise<string> {
+  using folder = await openModel(`${fixtures}/${model}/hf`);
+  const out = join(dir, `${model}-${quant}${adapter ? "-merged" : ""}.gguf`);
+  await exportGguf({ model: folder, quant, out, adapter });
+  return out;
+}
+
+const idsOf = async (model: string): Promise<number[]> =>
+  await Bun.file(`${fixtures}/${model}/ids.json`).json();
+
+async function logitsOf(
+  request: { model: string; lora?: string; ids: number[] },
+) {
+  const { logits, error } = await oracle.ask(request);
+  if (error !== undefined) throw new Error(error);
+  return new Float32Array(
+    Uint8Array.from(Buffer.from(logits!, "base64")).buffer,
+  );
+}
+
+async function distance(
+  model: string,
+  name: string,
+  found: Float32Array,
+): Promise<number> {
+  const expected = await readNpy(`${fixtures}/${model}/${name}.npy`);
+  expect(found.length).toBe(expected.data.length);
+  return found.reduce(
+    (max, value, i) =>
+      Math.max(max, Math.abs(value - Number(expected.data[i]))),
+    0,
+  );
+}
+
+describe.skipIf(typeof started === "string")("llama.cpp runs our files", () => {
+  // llama.cpp takes GELU from a table of 16-bit values, so Phi differs more.
+  for (
+    const [model, bound] of [["llama", 2e-4], ["llama_tied", 2e-4], [
+      "phi2",
+      1e-2,
+    ]] as const
+  ) {
+    test(`${model}: greedy tokens and logits of transformers`, async () => {
+      const path = await write(model, "f32");
+      const reference = await Bun.file(`${fixtures}/${model}/reference.json`)
+        .json();
+      const request = {
+        model: path,
+        ids: reference.prompt_ids as number[],
+        greedy: 24,
+      };
+      const { ids, error } = await oracle.ask(request);
+      expect(error).toBeUndefined();
+      expect(ids).toEqual(reference.greedy_24);
+      const logits = await logitsOf({ model: path, ids: await idsOf(model) });
+      expect(await distance(model, "logits", logits)).toBeLessThan(bound);
+    });
+
+    test(`${model}: the adapter, merged and beside the model`, async () => {
+      const adapter = await readAdapter(`${fixtures}/${model}/peft`);
+      const ids = await idsOf(model);
+      const merged = await logitsOf({
+        model: await write(model, "f32", adapter),
+        ids,
+      });
+      expect(await distance(model, "logits_adapter", merged)).toBeLessThan(
+        bound,
+      );
+      expect(await distance(model, "logits", merged)).toBeGreaterThan(
+        10 * bound,
+      );
+
+      using folder = await openModel(`${fixtures}/${model}/hf`);
+      const lora = join(dir, `${model}-lora.gguf`);
+      await exportGgufLora({ model: folder, adapter, out: lora });
+      const beside = await logitsOf({
+        model: join(dir, `${model}-f32.gguf`),
+        lora,
+        ids,
+      });
+      expect(await distance(model, "logits_adapter", beside)).toBeLessThan(
+        bound,
+      );
+    });
+
+    test(`${model}: q8_0, f16 and bf16 load and stay near`, async () => {
+      const ids = await idsOf(model);
+      for (const quant of ["q8_0", "f16", "bf16"] as const) {
+        const found = await logitsOf({ model: await write(model, quant), ids });
+        expect(await distance(model, "logits", found)).toBeLessThan(2);
+      }
+    });
+  }
+
+  test("texts have the ids that training gave them", async () => {
+    const tokenizer = await loadTokenizer(`${fixtures}/llama/hf`);
+    const texts = [
+      "model",
+      " the  end\n\n\ttabs 123 4½",
+      "naïve 🙂 日本",
+      "don't 'RE <b>&amp;",
+      "a\r\nb",
+    ];
+    const { tokens } = await oracle.ask({
+      model: await write("llama", "q8_0"),
+      texts,
+    });
+    expect(tokens).toEqual(
+      texts.map((text) => tokenizer.encode(text, { special: false })),
+    );
+  });
+});
