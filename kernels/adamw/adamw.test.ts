@@ -5,7 +5,7 @@ import { Runner } from "../../src/graph/runner.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { accumulate } from "../accumulate/accumulate.ts";
 import { checkKernel, noise, testDevice } from "../check.ts";
-import { folded } from "../common/folded.ts";
+import { folded } from "../common/testing.ts";
 import { clip } from "../clip/clip.ts";
 import { squareSum } from "../square_sum/square_sum.ts";
 import { adamw, adamwOp } from "./adamw.ts";

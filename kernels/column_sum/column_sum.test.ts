@@ -1,6 +1,6 @@
 import { test } from "bun:test";
 import { checkKernel, noise } from "../check.ts";
-import { folded } from "../common/folded.ts";
+import { folded } from "../common/testing.ts";
 import { columnSumOp } from "./column_sum.ts";
 
 const shapes = [[1, 1], [3, 1], [64, 3], [65, 64], [255, 65], [1000, 12], [4097, 7], [33, 1000]];

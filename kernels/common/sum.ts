@@ -33,16 +33,19 @@ export function summing(
 }
 
 /**
- * The shader of a kernel that gives each row of C numbers to one workgroup, reads them as Vec and
- * calls workgroup_sum. A lane gets about 16 numbers; a row never gets less than one subgroup.
+ * The shader of a kernel that gives each row of `C` numbers to one workgroup, reads them as Vec and calls
+ * workgroup_sum. A lane gets about 16 numbers, a row never less than one subgroup; on a CPU never more,
+ * for there lanes that wait for each other cost more than they bring. The kernel takes C from its
+ * bindings, so that one pipeline serves many widths.
  */
 export function summingRows(
   kernel: Source,
   can: Capabilities,
   sum: Sum,
-  { C, ...more }: { readonly C: number } & Readonly<Record<string, number>>,
+  C: number,
+  constants: Readonly<Record<string, number>> = {},
 ): Shader {
-  const least = can.subgroupSize ?? 32;
-  const lanes = Math.min(256, Math.max(least, 2 ** Math.ceil(Math.log2(C / 16))));
-  return summing({ kernel, parts: [wide(C)], constants: { C, ...more } }, can, lanes, sum);
+  const least = can.subgroupSize ?? (can.software ? 8 : 32), most = can.software ? least : 256;
+  const lanes = Math.min(most, Math.max(least, 2 ** Math.ceil(Math.log2(C / 16))));
+  return summing({ kernel, parts: [wide(C)], constants }, can, lanes, sum);
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { checkDerivative, checkKernel } from "../check.ts";
-import { folded } from "../common/folded.ts";
+import { folded } from "../common/testing.ts";
 import { geluNewBackward, geluNewOp } from "./gelu_new.ts";
 
 const attrs = null;

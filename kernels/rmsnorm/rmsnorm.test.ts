@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { checkDerivative, checkKernel, type Operand } from "../check.ts";
 import { blockRows } from "../common/blocks.ts";
-import { folded } from "../common/folded.ts";
+import { folded, onHardware } from "../common/testing.ts";
 import { rmsnormDw, rmsnormDx, rmsnormOp } from "./rmsnorm.ts";
 
 const attrs = { eps: 1e-5 };
@@ -52,6 +52,9 @@ test("rmsnorm: rows of zeros and of large numbers", async () => {
   const data = [0, 0, 0, 0, 1e15, -2e15, 3e15, 1e10];
   await checkKernel({ op: rmsnormOp, attrs, inputs: [{ shape: [2, 4], data }, x(4)] });
 });
+test("rmsnorm: workgroups of several subgroups", async () => {
+  await checkKernel({ op: onHardware(rmsnormOp), attrs, inputs: [x(2, 500), x(500)] });
+}, 30_000);
 test("rmsnorm: a gain that does not fit is named", () => {
   expect(() => checkDerivative({ op: rmsnormOp, attrs, inputs: [x(2, 6), x(4)] }))
     .toThrow("in1 f32[4] does not divide the last axis of in0 f32[2, 6]");

@@ -34,11 +34,11 @@ export const rmsnormOp: Op<Attrs> = {
     return [x!.map((v, i) => v * rstd[Math.floor(i / C)]! * (w![i % C]! + shift)), rstd];
   },
   launch({ inputs: [x, w], outputs: [y, rstd], attrs: { eps, plusOne } }, can) {
-    const T = count(rstd!.shape), C = count(w!.shape);
-    const constants = { C, EPS: eps, SHIFT: plusOne ? 1 : 0 };
+    const kernel = { file: "kernels/rmsnorm/rmsnorm.wgsl", code };
+    const constants = { EPS: eps, SHIFT: plusOne ? 1 : 0 };
     return [{
-      shader: summingRows({ file: "kernels/rmsnorm/rmsnorm.wgsl", code }, can, "f32", constants),
-      workgroups: grid(T),
+      shader: summingRows(kernel, can, "f32", count(w!.shape), constants),
+      workgroups: grid(count(rstd!.shape)),
       bind: [x!, w!, y!, rstd!],
     }];
   },
@@ -67,11 +67,10 @@ export const rmsnormDx: Op<Attrs> = {
     return [dx];
   },
   launch({ inputs: [dy, x, w, rstd], outputs: [dx], attrs: { plusOne } }, can) {
-    const T = count(rstd!.shape), C = count(w!.shape);
     const kernel = { file: "kernels/rmsnorm/rmsnorm_dx.wgsl", code: codeDx };
     return [{
-      shader: summingRows(kernel, can, "f32", { C, SHIFT: plusOne ? 1 : 0 }),
-      workgroups: grid(T),
+      shader: summingRows(kernel, can, "f32", count(w!.shape), { SHIFT: plusOne ? 1 : 0 }),
+      workgroups: grid(count(rstd!.shape)),
       bind: [dy!, x!, w!, rstd!, dx!],
     }];
   },

@@ -6,7 +6,6 @@
 //   rstd  f32[T]      write   read by the backward pass
 //   launch one workgroup of LANES lanes a row, grid in x and y; sums in f32
 
-override C: u32;
 override EPS: f32;
 override SHIFT: f32;
 
@@ -23,14 +22,15 @@ fn main(
 ) {
   let t = group.y * groups.x + group.x;
   if (t >= arrayLength(&rstd)) { return; }
-  let row = t * (C / WIDTH);
+  let W = arrayLength(&w);
+  let row = t * W;
   var squares = Vec();
-  for (var c = lane; c < C / WIDTH; c += LANES) {
+  for (var c = lane; c < W; c += LANES) {
     let v = x[row + c];
     squares += v * v;
   }
-  let r = inverseSqrt(workgroup_sum(total(squares), lane) / f32(C) + EPS);
-  for (var c = lane; c < C / WIDTH; c += LANES) {
+  let r = inverseSqrt(workgroup_sum(total(squares), lane) / f32(W * WIDTH) + EPS);
+  for (var c = lane; c < W; c += LANES) {
     y[row + c] = x[row + c] * r * (w[c] + SHIFT);
   }
   if (lane == 0u) { rstd[t] = r; }

@@ -7,7 +7,6 @@
 //   dx    f32[T, C]   write
 //   launch one workgroup of LANES lanes a row, grid in x and y; sums in f32
 
-override C: u32;
 override SHIFT: f32;
 
 @group(0) @binding(0) var<storage, read> dy: array<Vec>;
@@ -24,14 +23,15 @@ fn main(
 ) {
   let t = group.y * groups.x + group.x;
   if (t >= arrayLength(&rstd)) { return; }
-  let row = t * (C / WIDTH);
+  let W = arrayLength(&w);
+  let row = t * W;
   let r = rstd[t];
   var products = Vec();
-  for (var c = lane; c < C / WIDTH; c += LANES) {
+  for (var c = lane; c < W; c += LANES) {
     products += dy[row + c] * (w[c] + SHIFT) * (x[row + c] * r);
   }
-  let mean = workgroup_sum(total(products), lane) / f32(C);
-  for (var c = lane; c < C / WIDTH; c += LANES) {
+  let mean = workgroup_sum(total(products), lane) / f32(W * WIDTH);
+  for (var c = lane; c < W; c += LANES) {
     dx[row + c] = r * (dy[row + c] * (w[c] + SHIFT) - x[row + c] * r * mean);
   }
 }

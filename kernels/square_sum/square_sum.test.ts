@@ -3,7 +3,7 @@ import { Graph } from "../../src/graph/graph.ts";
 import { Memory } from "../../src/graph/memory.ts";
 import { Runner } from "../../src/graph/runner.ts";
 import { checkKernel, testDevice } from "../check.ts";
-import { folded } from "../common/folded.ts";
+import { folded } from "../common/testing.ts";
 import { squareSum, squareSumOp } from "./square_sum.ts";
 
 const bound = (_o: number, _i: number, want: number) => 1e-6 * want;

@@ -14,3 +14,8 @@ export function folded<A>(op: Op<A>): Op<A> {
       }),
   };
 }
+
+/** The op as it is launched on a GPU, when the tests run on a CPU's adapter. */
+export function onHardware<A>(op: Op<A>): Op<A> {
+  return { ...op, launch: (node, can) => op.launch(node, { ...can, software: false }) };
+}
