@@ -1,10 +1,9 @@
-import { accessSync, constants, existsSync, mkdirSync, rmSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, rmSync, statfsSync } from "node:fs";
 import { freemem, totalmem } from "node:os";
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
 import { commit } from "../base/assets.ts";
 import { cacheRoots } from "../base/cache.ts";
-import { freeBytes } from "../base/disk.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { columns, humanBytes } from "../base/text.ts";
 import { version } from "./version.ts";
@@ -139,6 +138,12 @@ function* surroundings(): Generator<Finding> {
     ok: usable !== undefined,
     fix: "give another folder: --cache-dir DIR, or WHET_CACHE in the environment",
   };
+}
+
+/** Free bytes for this user on the disk of a folder. */
+function freeBytes(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
 }
 
 function canWrite(folder: string): boolean {

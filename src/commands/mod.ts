@@ -12,6 +12,18 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./doctor.ts")).doctor,
   },
   {
+    name: "infer",
+    group: "Use and measure",
+    about: "Answers prompts",
+    load: async () => (await import("./infer.ts")).infer,
+  },
+  {
+    name: "score",
+    group: "Use and measure",
+    about: "Gives the log-probability of every token of given texts",
+    load: async () => (await import("./score.ts")).score,
+  },
+  {
     name: "tokenize",
     group: "Use and measure",
     about: "Turns text into token ids, and back",

@@ -1,0 +1,154 @@
+import { Exit, Fail } from "../base/fail.ts";
+import { plural } from "../base/text.ts";
+import { inferSettings } from "../settings/use.ts";
+import { type ChatTemplate, loadChatTemplate, type Message } from "../text/chat_template.ts";
+import { encodePrompt } from "../text/prompt.ts";
+import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import { command } from "./command.ts";
+import { readText } from "./io.ts";
+import { asIds, asObject, badRows, type Complaint, type Numbered, readRows } from "./rows.ts";
+
+const EXAMPLE =
+  '{"prompt":"Hello"} or {"messages":[{"role":"user","content":"Hello"}]} or {"ids":[1,2]}';
+
+/** Requests computed side by side, and prompt tokens computed in one run. */
+const SLOTS = 8;
+const PREFILL = 128;
+
+type Asked = { ids: number[] } | { prompt: string } | { messages: Message[] };
+interface Row {
+  readonly asked: Asked;
+  readonly id?: unknown;
+}
+
+export const infer = command({
+  section: "infer",
+  examples: [
+    'whet infer -m ./model -p "Once upon a time"',
+    `echo '{"prompt":"Hello"}' | whet infer -m ./model -a ./run --json`,
+    "whet infer -m ./model -a ./run --json < prompts.jsonl > answers.jsonl",
+  ],
+  details:
+    'Rows are {"prompt"}, {"messages"} or {"ids"}; answers come in their order, with --json as ' +
+    '{"ids","text","finish_reason"}. finish_reason is "stop" where the model ended its answer and ' +
+    '"length" where --max-tokens did. Messages go through the chat template of the model.',
+  settings: inferSettings,
+  async run(settings, io) {
+    const { id_field, max_tokens } = settings;
+    const system = settings.system?.startsWith("@")
+      ? readText(settings.system.slice(1), "the system message")
+      : settings.system;
+    const read = (value: unknown) => rowOf(value, id_field);
+    const rows: Numbered<Row>[] = settings.prompt === undefined
+      ? await readRows<Row>(io, settings.rows, read, EXAMPLE)
+      : [{ line: 1, row: { asked: { prompt: settings.prompt } } }];
+    const tokenizer = await loadTokenizer(settings.model);
+    const template = rows.some(({ row }) => "messages" in row.asked) || system !== undefined
+      ? await loadChatTemplate(settings.model, tokenizer)
+      : undefined;
+    if (system !== undefined && template === undefined) {
+      throw new Fail("this model has no chat template, so it knows no system message", {
+        why: "a system message is put in its place by the template",
+        fix: "write it into the prompt",
+        exit: Exit.data,
+      });
+    }
+    const complaints: Complaint[] = [];
+    const encoded = rows.map(({ line, row }) => {
+      try {
+        return encode(row.asked, system, tokenizer, template);
+      } catch (error) {
+        if (!(error instanceof Fail)) throw error;
+        complaints.push({
+          line,
+          reason: error.message,
+          text: JSON.stringify(row.asked).slice(0, 60),
+        });
+        return [];
+      }
+    });
+    // Only now what computes is needed: help and bad rows are answered without it.
+    const [{ loadModel }, { Generator }] = await Promise.all([
+      import("./loaded.ts"),
+      import("../generate/generator.ts"),
+    ]);
+    using loaded = await loadModel(settings, io);
+    const { vocab } = loaded.model.sizes;
+    for (const [i, ids] of encoded.entries()) {
+      const outside = ids.find((id) => id >= vocab);
+      if (
+        outside === undefined && ids.length > 0 || complaints.some((c) => c.line === rows[i]!.line)
+      ) {
+        continue;
+      }
+      const reason = outside === undefined
+        ? "the prompt has no tokens"
+        : `id ${outside} is outside the vocabulary of ${vocab}`;
+      complaints.push({ line: rows[i]!.line, reason, text: JSON.stringify(ids.slice(0, 12)) });
+    }
+    if (complaints.length > 0) {
+      const name = settings.rows === "-" ? "stdin" : settings.rows;
+      throw badRows(name, complaints.slice(0, 20), complaints.length, rows.length, EXAMPLE);
+    }
+    const longest = Math.max(...encoded.map((ids) => ids.length));
+    const generator = await Generator.create(loaded.model, loaded.memory, {
+      slots: Math.min(SLOTS, rows.length),
+      context: Math.ceil((longest + max_tokens + 1) / 64) * 64,
+      prefill: Math.min(PREFILL, Math.ceil(longest / 16) * 16),
+    }, loaded.adapted);
+    const requests = encoded.map((ids) => ({ ids, maxTokens: max_tokens }));
+    const sampling = { temperature: settings.temp, topP: settings.top_p, seed: settings.seed };
+    const began = performance.now();
+    let done = 0;
+    let tokens = 0;
+    for await (
+      const { ids, finish } of generator.answers(requests, new Set(tokenizer.eosIds), sampling)
+    ) {
+      const text = tokenizer.decode(ids, { skipSpecial: true });
+      const { row } = rows[done++]!;
+      const id = id_field === undefined ? {} : { [id_field]: row.id };
+      io.result({ ...id, ids, text, finish_reason: finish });
+      io.out(text);
+      tokens += ids.length;
+      io.progress(`${done} of ${rows.length} answers`);
+      if (io.closed || io.stop.requested) break;
+    }
+    generator.free();
+    const seconds = (performance.now() - began) / 1000;
+    io.detail(
+      `${plural(tokens, "token")} in ${seconds.toFixed(1)} s, ${
+        (tokens / seconds).toFixed(1)
+      } a second`,
+    );
+  },
+});
+
+function rowOf(value: unknown, idField: string | undefined): Row | string {
+  const row = asObject(value);
+  if (!row) return "not an object";
+  const id = idField === undefined ? undefined : row[idField];
+  if (idField !== undefined && id === undefined) return `no "${idField}"`;
+  if (row.ids !== undefined) {
+    const ids = asIds(row.ids);
+    return typeof ids === "string" ? ids : { asked: { ids }, id };
+  }
+  if (typeof row.prompt === "string") return { asked: { prompt: row.prompt }, id };
+  if (row.messages === undefined) return `none of "prompt", "messages", "ids"`;
+  if (!Array.isArray(row.messages) || row.messages.length === 0) return `"messages" must be a list`;
+  const odd = row.messages.findIndex((message) => typeof asObject(message)?.role !== "string");
+  if (odd >= 0) return `"messages"[${odd}] has no "role"`;
+  return { asked: { messages: row.messages as Message[] }, id };
+}
+
+function encode(
+  asked: Asked,
+  system: string | undefined,
+  tokenizer: Tokenizer,
+  template: ChatTemplate | undefined,
+): number[] {
+  if ("ids" in asked) return asked.ids;
+  if (system === undefined) return encodePrompt(tokenizer, asked, { template });
+  const turns = "messages" in asked ? asked.messages : [{ role: "user", content: asked.prompt }];
+  const first = turns[0]?.role === "system" ? [] : [{ role: "system", content: system }];
+  return encodePrompt(tokenizer, { messages: [...first, ...turns] }, { template });
+}
