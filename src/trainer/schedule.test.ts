@@ -1,13 +1,11 @@
 import { expect, test } from "bun:test";
-import { schedule, type ScheduleSettings } from "./schedule.ts";
-
-const base = { lr: 1, warmup: 10, minRatio: 0 };
+import { type Schedule, type ScheduleDetails, scheduleOf } from "./schedule.ts";
 
 // Step and factor, from the formulas of transformers.get_*_schedule_with_warmup and get_wsd_schedule in
 // Python, 100 steps in all.
-const known: [Omit<ScheduleSettings, "lr" | "warmup">, [number, number][]][] = [
-  [{ scheduler: "constant" }, [[0, 0], [1, 0.1], [9, 0.9], [10, 1], [37, 1], [99, 1]]],
-  [{ scheduler: "linear" }, [
+const known: [Schedule, ScheduleDetails, [number, number][]][] = [
+  ["constant", {}, [[0, 0], [1, 0.1], [9, 0.9], [10, 1], [37, 1], [99, 1]]],
+  ["linear", {}, [
     [0, 0],
     [1, 0.1],
     [10, 1],
@@ -18,7 +16,7 @@ const known: [Omit<ScheduleSettings, "lr" | "warmup">, [number, number][]][] = [
     [100, 0],
     [120, 0],
   ]],
-  [{ scheduler: "cosine" }, [
+  ["cosine", {}, [
     [0, 0],
     [9, 0.9],
     [10, 1],
@@ -28,7 +26,7 @@ const known: [Omit<ScheduleSettings, "lr" | "warmup">, [number, number][]][] = [
     [99, 0.00030458649045211894],
     [100, 0],
   ]],
-  [{ scheduler: "cosine", minRatio: 0.1 }, [
+  ["cosine", { minRatio: 0.1 }, [
     [9, 0.9],
     [11, 0.9997258721585931],
     [37, 0.8145033635316129],
@@ -36,7 +34,7 @@ const known: [Omit<ScheduleSettings, "lr" | "warmup">, [number, number][]][] = [
     [99, 0.10027412784140691],
     [100, 0.1],
   ]],
-  [{ scheduler: "wsd", decay: 20 }, [
+  ["wsd", { decay: 20 }, [
     [0, 0.0],
     [5, 0.5],
     [10, 1.0],
@@ -46,7 +44,7 @@ const known: [Omit<ScheduleSettings, "lr" | "warmup">, [number, number][]][] = [
     [99, 0.00615582970243117],
     [100, 0],
   ]],
-  [{ scheduler: "wsd", decay: 0.2, minRatio: 0.1 }, [
+  ["wsd", { decay: 0.2, minRatio: 0.1 }, [
     [0, 0.1],
     [5, 0.55],
     [10, 1.0],
@@ -57,36 +55,35 @@ const known: [Omit<ScheduleSettings, "lr" | "warmup">, [number, number][]][] = [
     [100, 0.1],
   ]],
 ];
-for (const [settings, values] of known) {
-  test(`schedule: ${JSON.stringify(settings)}`, () => {
-    const rate = schedule({ ...base, ...settings }, 100);
-    for (const [step, want] of values) expect(Math.abs(rate(step) - want)).toBeLessThan(1e-9);
+for (const [schedule, details, values] of known) {
+  test(`schedule: ${schedule} ${JSON.stringify(details)}`, () => {
+    const share = scheduleOf(schedule, 10, 100, details);
+    for (const [step, want] of values) expect(Math.abs(share(step) - want)).toBeLessThan(1e-9);
   });
 }
 test("schedule: a share of the steps is rounded up, a number of steps is taken as it is", () => {
-  const second = (warmup: number, total: number) =>
-    schedule({ scheduler: "constant", lr: 6, warmup }, total)(1);
+  const second = (warmup: number, total: number) => 6 * scheduleOf("constant", warmup, total)(1);
   expect(second(0.1, 21)).toBe(2); // 3 steps
   expect(second(0.1, 20)).toBe(3); // 2 steps
   expect(second(6, 20)).toBe(1);
   expect(second(0, 20)).toBe(6);
   expect(second(1, 20)).toBe(6);
 });
-test("schedule: rates are finite and never above the peak, whatever the lengths", () => {
-  for (const scheduler of ["constant", "linear", "cosine", "wsd"] as const) {
+test("schedule: always a share of the peak, whatever the lengths", () => {
+  for (const schedule of ["constant", "linear", "cosine", "wsd"] as const) {
     for (const warmup of [0, 0.5, 1, 3, 5, 9]) {
       for (const total of [1, 2, 5, 10]) {
-        if (scheduler === "wsd" && warmup + 1 > total) continue;
-        const rate = schedule({ scheduler, lr: 2e-4, warmup, decay: 0 }, total);
+        if (schedule === "wsd" && warmup > total) continue;
+        const share = scheduleOf(schedule, warmup, total, { decay: 0 });
         for (let step = 0; step <= total; step++) {
-          expect(rate(step)).toBeGreaterThanOrEqual(0);
-          expect(rate(step)).toBeLessThanOrEqual(2e-4);
+          expect(share(step)).toBeGreaterThanOrEqual(0);
+          expect(share(step)).toBeLessThanOrEqual(1);
         }
       }
     }
   }
 });
 test("schedule: phases that do not fit are refused", () => {
-  expect(() => schedule({ scheduler: "wsd", lr: 1, warmup: 60, decay: 0.5 }, 100))
+  expect(() => scheduleOf("wsd", 60, 100, { decay: 0.5 }))
     .toThrow("60 steps of warm-up and 50 of decay do not fit in 100 steps");
 });

@@ -1,62 +1,57 @@
 import { Exit, Fail } from "../base/fail.ts";
 
-export const schedulers = ["constant", "linear", "cosine", "wsd"] as const;
+/** What follows the warm-up; wsd holds the peak and falls along half a cosine at the end. */
+export type Schedule = "constant" | "linear" | "cosine" | "wsd";
 
-export interface ScheduleSettings {
-  /** What follows the warm-up; wsd holds the peak and falls along a half cosine at the end. */
-  readonly scheduler: (typeof schedulers)[number];
-  /** Peak learning rate. */
-  readonly lr: number;
-  /** Share of all steps where below 1, else a number of steps; the rate rises in a straight line. */
-  readonly warmup: number;
-  /** Last rate as a share of the peak, 0 unless told; not for constant. */
+export interface ScheduleDetails {
+  /** The last rate as a share of the peak, 0 unless told; not for constant. */
   readonly minRatio?: number;
-  /** Length of wsd's fall, given like `warmup`; a tenth of all steps unless told. */
+  /** The length of wsd's fall, given like the warm-up; a tenth of all steps unless told. */
   readonly decay?: number;
 }
 
-/** Steps that a share (rounded up) or a number of steps stands for. */
+/** The steps of `total` that an amount stands for: a share, rounded up, below 1, else their number. */
 export function stepsOf(amount: number, total: number): number {
   return amount < 1 ? Math.ceil(amount * total) : Math.floor(amount);
 }
 
 /**
- * The learning rate of optimiser step `step`, counted from 0, of `total`: the same numbers as the
- * schedulers of Hugging Face transformers (constant, linear, cosine with warm-up; cosine with a minimal
- * rate; warmup-stable-decay), so that the very first step of a warm-up has rate 0. With `minRatio`, linear
- * ends there too, and wsd also starts there.
- * @throws Fail when warm-up and decay are together longer than the run
+ * The learning rate of optimiser step `step`, counted from 0, as a share of the peak: the same numbers as
+ * the schedulers of Hugging Face transformers (constant, linear and cosine with warm-up, cosine with a
+ * minimal rate, warmup-stable-decay), so that the first step of a warm-up has rate 0. With `minRatio`,
+ * linear ends there too, and wsd also starts there.
+ * @param warmup steps in which the rate rises in a straight line: a share of all below 1, else a number
+ * @param total optimiser steps of the run
+ * @throws Fail (exit 2) when wsd's phases are together longer than the run
  */
-export function schedule(settings: ScheduleSettings, total: number): (step: number) => number {
-  const { scheduler, lr, minRatio = 0 } = settings;
-  const warmup = stepsOf(settings.warmup, total);
-  const decay = scheduler === "wsd" ? stepsOf(settings.decay ?? 0.1, total) : 0;
-  if (scheduler === "wsd" && warmup + decay > total) {
-    throw new Fail(
-      `${warmup} steps of warm-up and ${decay} of decay do not fit in ${total} steps`,
-      {
-        fix: "shorten one of them, or train for more steps",
-        exit: Exit.usage,
-      },
-    );
+export function scheduleOf(
+  schedule: Schedule,
+  warmup: number,
+  total: number,
+  { minRatio = 0, decay = 0.1 }: ScheduleDetails = {},
+): (step: number) => number {
+  const rise = stepsOf(warmup, total), fall = stepsOf(decay, total);
+  if (schedule === "wsd" && rise + fall > total) {
+    throw new Fail(`${rise} steps of warm-up and ${fall} of decay do not fit in ${total} steps`, {
+      fix: "shorten one of them, or train for more steps",
+      exit: Exit.usage,
+    });
   }
   const above = (share: number) => minRatio + (1 - minRatio) * share;
-  const done = (step: number) => Math.min(1, (step - warmup) / Math.max(1, total - warmup));
+  const after = (begin: number, step: number) =>
+    Math.min(1, Math.max(0, step - begin) / Math.max(1, total - begin));
   const halfCosine = (progress: number) => (1 + Math.cos(Math.PI * progress)) / 2;
-  const factor = (step: number) => {
-    if (step < warmup) return scheduler === "wsd" ? above(step / warmup) : step / warmup;
-    switch (scheduler) {
+  return (step) => {
+    if (step < rise) return schedule === "wsd" ? above(step / rise) : step / rise;
+    switch (schedule) {
       case "constant":
         return 1;
       case "linear":
-        return above(1 - done(step));
+        return above(1 - after(rise, step));
       case "cosine":
-        return above(halfCosine(done(step)));
+        return above(halfCosine(after(rise, step)));
       case "wsd":
-        return above(
-          halfCosine(Math.min(1, Math.max(0, (step - (total - decay)) / Math.max(1, decay)))),
-        );
+        return above(halfCosine(after(total - fall, step)));
     }
   };
-  return (step) => lr * factor(step);
 }
