@@ -1,6 +1,7 @@
 import { Tokenizer } from "@huggingface/tokenizers";
 import { describe, expect, test } from "bun:test";
-import { type Bpe, GPT2_SPLIT, toByteAlphabet, tokenizerFiles, trainBpe } from "./bpe_train.ts";
+import { type Bpe, GPT2_SPLIT, tokenizerFiles, trainBpe } from "./bpe_train.ts";
+import { toByteLevel } from "./byte_level.ts";
 
 const SPECIAL = ["<|endoftext|>", "<|user|>", "<|assistant|>"];
 const TEXTS = [
@@ -25,7 +26,7 @@ function encode(bpe: Bpe, text: string): number[] {
   const id = new Map(bpe.tokens.map((t, i) => [t, i]));
   const ids: number[] = [];
   for (const [piece] of text.matchAll(GPT2_SPLIT)) {
-    const parts = [...toByteAlphabet(piece)];
+    const parts = [...toByteLevel(piece)];
     for (;;) {
       const ranks = parts.slice(1).map((p, i) => rank.get(`${parts[i]} ${p}`) ?? Infinity);
       const best = Math.min(...ranks);

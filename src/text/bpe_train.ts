@@ -1,3 +1,5 @@
+import { byteAlphabet, toByteLevel } from "./byte_level.ts";
+
 /**
  * Trains a byte-level BPE vocabulary (Sennrich et al. 2016, over the byte alphabet of GPT-2) and
  * writes it in the Hugging Face form. Deterministic: ties go to the pair that sorts first.
@@ -6,8 +8,6 @@
 /** The split of GPT-2: llama.cpp knows the result as pre-tokenizer "gpt-2". */
 export const GPT2_SPLIT =
   /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;
-
-const BYTE_TO_CHAR = byteAlphabet();
 
 export interface BpeOptions {
   /** Size of the whole vocabulary: special tokens, 256 bytes, then merges. */
@@ -38,7 +38,7 @@ export interface Bpe {
  */
 export function trainBpe(texts: Iterable<string>, options: BpeOptions): Bpe {
   const { vocabSize, special, minCount = 2 } = options;
-  const alphabet = [...BYTE_TO_CHAR].sort();
+  const alphabet = [...byteAlphabet].sort();
   const tokens = [...special, ...alphabet];
   const known = new Set(tokens);
   const words = countWords(texts);
@@ -122,13 +122,6 @@ export function tokenizerFiles(
   return { tokenizer, config };
 }
 
-/** UTF-8 bytes of a text, each written as its character of the byte alphabet. */
-export function toByteAlphabet(text: string): string {
-  let out = "";
-  for (const byte of new TextEncoder().encode(text)) out += BYTE_TO_CHAR[byte];
-  return out;
-}
-
 interface Word {
   parts: string[];
   readonly count: number;
@@ -141,7 +134,7 @@ function countWords(texts: Iterable<string>): Word[] {
       counts.set(piece, (counts.get(piece) ?? 0) + 1);
     }
   }
-  return [...counts].map(([piece, count]) => ({ parts: [...toByteAlphabet(piece)], count }));
+  return [...counts].map(([piece, count]) => ({ parts: [...toByteLevel(piece)], count }));
 }
 
 function addPairs(
@@ -171,17 +164,6 @@ function mergeParts(parts: readonly string[], left: string, right: string): stri
 }
 
 function allowed(pair: string, options: BpeOptions): boolean {
-  if (options.loneSpace && pair.includes(BYTE_TO_CHAR[0x20]!)) return false;
+  if (options.loneSpace && pair.includes(byteAlphabet[0x20]!)) return false;
   return !(options.loneDigits && /[0-9]/.test(pair));
-}
-
-/** GPT-2's bijection of bytes to printable characters: printable Latin-1 stays, the rest moves up. */
-function byteAlphabet(): string[] {
-  const stays = (byte: number) =>
-    (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-  let moved = 0;
-  return Array.from(
-    { length: 256 },
-    (_, byte) => String.fromCodePoint(stays(byte) ? byte : 0x100 + moved++),
-  );
 }
