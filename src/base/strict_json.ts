@@ -25,6 +25,7 @@ export class JsonError extends Error {
 const number = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 // deno-lint-ignore no-control-regex
 const plain = /[^"\\\u0000-\u001f]*/y;
+const ordinary = /^[ !#-[\]-~]*$/;
 const space = /[ \t\n\r]*/y;
 const escapes: Record<string, string> = {
   '"': '"',
@@ -78,6 +79,12 @@ export function parseJson(source: Uint8Array | string, limits: JsonLimits = {}):
   function string(): string {
     const start = at;
     expect('"');
+    const end = text.indexOf('"', at);
+    const all = end < 0 ? "\\" : text.slice(at, end);
+    if (ordinary.test(all)) {
+      at = end + 1;
+      return all;
+    }
     let out = match(plain);
     while (text[at] !== '"') {
       if (at >= text.length) fail("string without an end", start);
@@ -101,6 +108,12 @@ export function parseJson(source: Uint8Array | string, limits: JsonLimits = {}):
 
   function numeric(): number {
     const start = at;
+    const digit = text.charCodeAt(at) - 48;
+    const after = text.charCodeAt(at + 1);
+    if (digit >= 0 && digit <= 9 && (after === 44 || after === 93)) {
+      at++;
+      return digit;
+    }
     const literal = match(number);
     if (literal === "" || literal === "-") fail(`expected a value, ${found()}`, start);
     const n = Number(literal);

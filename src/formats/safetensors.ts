@@ -31,6 +31,10 @@ function bad(file: string, offset: number, what: string, fix = again): Fail {
   return new Fail(`${file}: byte ${offset}: ${what}`, { fix, exit: Exit.data });
 }
 
+function shown(name: string): string {
+  return JSON.stringify(name.slice(0, 100));
+}
+
 /** Size in bytes of a tensor in exact arithmetic, or undefined if it is no whole number of bytes. */
 function tensorBytes(dtype: Dtype, shape: readonly number[]): bigint | undefined {
   const bits = shape.reduce((product, n) => product * BigInt(n), BigInt(dtypeBits[dtype]));
@@ -70,7 +74,6 @@ export function parseHeader(json: Uint8Array, fileSize: number, file: string): H
   const start = 8 + json.length;
   for (const [name, entry] of Object.entries(root)) {
     const refuse = (what: string) => bad(file, at(name), what);
-    const shown = JSON.stringify(name.slice(0, 100));
     if (name === "__metadata__") {
       if (!isObject(entry)) throw refuse("__metadata__ is not an object");
       for (const [key, text] of Object.entries(entry)) {
@@ -81,29 +84,33 @@ export function parseHeader(json: Uint8Array, fileSize: number, file: string): H
     }
     if (Buffer.byteLength(name) > maxName) throw refuse(`a name longer than ${maxName} bytes`);
     if (tensors.length === maxTensors) throw refuse(`more than ${maxTensors} tensors`);
-    if (!isObject(entry)) throw refuse(`${shown} is not an object`);
+    if (!isObject(entry)) throw refuse(`${shown(name)} is not an object`);
     const { dtype, shape, data_offsets: range, ...rest } = entry;
     const unknown = Object.keys(rest)[0];
     if (unknown !== undefined) {
-      throw refuse(`${shown} has an unknown key ${JSON.stringify(unknown.slice(0, 100))}`);
+      throw refuse(`${shown(name)} has an unknown key ${JSON.stringify(unknown.slice(0, 100))}`);
     }
-    if (!isDtype(dtype)) throw refuse(`${shown} has an unknown dtype ${JSON.stringify(dtype)}`);
+    if (!isDtype(dtype)) {
+      throw refuse(`${shown(name)} has an unknown dtype ${JSON.stringify(dtype)}`);
+    }
     if (!isNaturals(shape) || shape.length > maxRank) {
-      throw refuse(`the shape of ${shown} is not a list of at most ${maxRank} integers`);
+      throw refuse(`the shape of ${shown(name)} is not a list of at most ${maxRank} integers`);
     }
     if (!isNaturals(range) || range.length !== 2) {
-      throw refuse(`data_offsets of ${shown} is not a pair of integers`);
+      throw refuse(`data_offsets of ${shown(name)} is not a pair of integers`);
     }
     const [from, to] = range as [number, number];
-    if (from > to) throw refuse(`${shown} ends (${to}) before it begins (${from})`);
+    if (from > to) throw refuse(`${shown(name)} ends (${to}) before it begins (${from})`);
     if (to > fileSize - start) {
-      throw refuse(`${shown} ends at ${to}, but the file has ${fileSize - start} bytes of data`);
+      throw refuse(
+        `${shown(name)} ends at ${to}, but the file has ${fileSize - start} bytes of data`,
+      );
     }
     const expected = tensorBytes(dtype, shape);
     if (expected !== BigInt(to - from)) {
       const need = expected === undefined ? "no whole number of" : expected.toString();
       throw refuse(
-        `${shown} [${shape}] ${dtype} needs ${need} bytes, data_offsets has ${to - from}`,
+        `${shown(name)} [${shape}] ${dtype} needs ${need} bytes, data_offsets has ${to - from}`,
       );
     }
     tensors.push([name, { dtype, shape, offset: start + from, bytes: to - from }]);
@@ -114,7 +121,7 @@ export function parseHeader(json: Uint8Array, fileSize: number, file: string): H
   for (const [name, { offset, bytes }] of tensors) {
     if (offset !== end) {
       const what = offset < end ? "overlaps the tensor before it" : `leaves a gap from byte ${end}`;
-      throw bad(file, at(name), `${JSON.stringify(name.slice(0, 100))} at byte ${offset} ${what}`);
+      throw bad(file, at(name), `${shown(name)} at byte ${offset} ${what}`);
     }
     end += bytes;
   }
