@@ -1,7 +1,17 @@
 import { ConfigReader } from "../architectures/config.ts";
 import { Exit, Fail } from "../base/fail.ts";
-import { bool, f32, type GgufValue, text, u32 } from "../formats/gguf_types.ts";
-import type { Generated, GgufFamily } from "./gguf_family.ts";
+import {
+  bool,
+  f32,
+  type GgufValue,
+  integerAt,
+  type Metadata,
+  numberAt,
+  stringAt,
+  text,
+  u32,
+} from "../formats/gguf_types.ts";
+import type { GgufFamily } from "./gguf_family.ts";
 
 const layers = "model.layers.{}";
 const attention = {
@@ -31,27 +41,82 @@ function sizes(config: ConfigReader): Sizes {
   };
 }
 
+interface Llama3Scaling {
+  readonly factor: number;
+  readonly lowFrequencyFactor: number;
+  readonly highFrequencyFactor: number;
+  readonly originalContext: number;
+}
+
+/** Wavelength of each rotary pair in tokens. */
+const wavelengths = (theta: number, headDim: number): Float32Array =>
+  new Float32Array(headDim / 2).map((_, i) => {
+    const frequency = Math.fround(1 / Math.fround(theta ** Math.fround(2 * i / headDim)));
+    return 2 * Math.PI / frequency;
+  });
+
 /**
  * Divisors of the rotary frequencies for Llama 3's long context: 1 for short wavelengths, `factor`
  * for those longer than the original context, between them an interpolation. f32[headDim / 2].
  */
-function ropeFactors(config: Record<string, unknown>): Generated[] {
-  const reader = new ConfigReader(config);
-  const { theta, scaling } = reader.rope();
-  if (scaling?.type !== "llama3") return [];
-  const { headDim } = sizes(reader);
+function ropeFactors(theta: number, headDim: number, scaling: Llama3Scaling): Float32Array {
   const { factor, lowFrequencyFactor: low, highFrequencyFactor: high, originalContext } = scaling;
   // Every step is rounded to float32, as the converter computes it: the bytes are compared.
   const round = Math.fround;
-  const values = new Float32Array(headDim / 2).map((_, i) => {
-    const frequency = round(1 / round(theta ** round(2 * i / headDim)));
-    const wavelength = round(2 * Math.PI / frequency);
+  return wavelengths(theta, headDim).map((wavelength) => {
     if (wavelength < originalContext / high) return 1;
     if (wavelength > originalContext / low) return factor;
     const smooth = round(round(round(originalContext / wavelength) - low) / (high - low));
     return 1 / round(round(round(1 - smooth) / factor) + smooth);
   });
-  return [{ name: "rope_freqs.weight", shape: [values.length], values }];
+}
+
+/**
+ * The scaling that gives these divisors, with the frequency factors 1 and 4 that every Llama 3 has.
+ * The divisors hold the original context only in those that are interpolated.
+ *
+ * @throws Fail when no such scaling gives exactly these values
+ */
+function scalingFrom(
+  theta: number,
+  headDim: number,
+  factors: Float32Array,
+): Record<string, unknown> {
+  const [low, high] = [1, 4];
+  const factor = factors.reduce((max, value) => Math.max(max, value), 1);
+  const lengths = wavelengths(theta, headDim);
+  const at = factors.findIndex((value) => value > 1 && value < factor);
+  const smooth = (1 / factors[at]! - 1 / factor) / (1 - 1 / factor);
+  const original = Math.round(lengths[at]! * (low + smooth * (high - low)));
+  const scaling = {
+    factor,
+    lowFrequencyFactor: low,
+    highFrequencyFactor: high,
+    originalContext: original,
+  };
+  const same = at >= 0 &&
+    ropeFactors(theta, headDim, scaling).every((value, i) => value === factors[i]);
+  if (!same) {
+    throw new Fail("the rotary scaling of this GGUF file is not known", {
+      why: "rope_freqs.weight does not follow Llama 3's rule",
+      fix: "use the model's Hugging Face folder",
+      exit: Exit.data,
+    });
+  }
+  return {
+    rope_type: "llama3",
+    factor,
+    low_freq_factor: low,
+    high_freq_factor: high,
+    original_max_position_embeddings: original,
+  };
+}
+
+/** A size that the file must have. */
+function needed(metadata: Metadata, key: string): number {
+  const value = integerAt(metadata, key, { min: 1, max: 2 ** 24 });
+  if (value !== undefined) return value;
+  throw new Fail(`the GGUF file has no ${key}`, { exit: Exit.data });
 }
 
 function linearScaling(config: ConfigReader): [string, GgufValue][] {
@@ -110,7 +175,40 @@ const llama: GgufFamily = {
     const role = /\.self_attn\.([qk])_proj\.(?:weight|bias)$/.exec(name)?.[1];
     return role === undefined ? undefined : sizes(new ConfigReader(json)).headDim;
   },
-  generated: ropeFactors,
+  generated(json) {
+    const config = new ConfigReader(json);
+    const { theta, scaling } = config.rope();
+    if (scaling?.type !== "llama3") return [];
+    const values = ropeFactors(theta, sizes(config).headDim, scaling);
+    return [{ name: "rope_freqs.weight", shape: [values.length], values }];
+  },
+  config(metadata, vocab_size, factors) {
+    const need = (end: string) => needed(metadata, `llama.${end}`);
+    const [width, heads] = [need("embedding_length"), need("attention.head_count")];
+    const head_dim = integerAt(metadata, "llama.attention.key_length") ?? width / heads;
+    const rope_theta = numberAt(metadata, "llama.rope.freq_base") ?? 10000;
+    const type = stringAt(metadata, "llama.rope.scaling.type");
+    const factor = numberAt(metadata, "llama.rope.scaling.factor");
+    return {
+      architectures: ["LlamaForCausalLM"],
+      model_type: "llama",
+      vocab_size,
+      hidden_size: width,
+      intermediate_size: need("feed_forward_length"),
+      num_hidden_layers: need("block_count"),
+      num_attention_heads: heads,
+      num_key_value_heads: integerAt(metadata, "llama.attention.head_count_kv") ?? heads,
+      head_dim,
+      max_position_embeddings: need("context_length"),
+      rms_norm_eps: numberAt(metadata, "llama.attention.layer_norm_rms_epsilon") ?? 1e-6,
+      rope_parameters: {
+        rope_theta,
+        rope_type: "default",
+        ...(type === undefined || type === "none" ? {} : { rope_type: type, factor }),
+        ...(factors === undefined ? {} : scalingFrom(rope_theta, head_dim, factors)),
+      },
+    };
+  },
 };
 
 /** Phi-1, 1.5 and 2. The rotary base is llama.cpp's default and has no key. */
@@ -148,6 +246,23 @@ const phi2: GgufFamily = {
       ["tokenizer.ggml.add_bos_token", bool(false)],
     ];
   },
+  config(metadata, vocab_size) {
+    const need = (end: string) => needed(metadata, `phi2.${end}`);
+    const [width, heads] = [need("embedding_length"), need("attention.head_count")];
+    return {
+      architectures: ["PhiForCausalLM"],
+      model_type: "phi",
+      vocab_size,
+      hidden_size: width,
+      intermediate_size: need("feed_forward_length"),
+      num_hidden_layers: need("block_count"),
+      num_attention_heads: heads,
+      max_position_embeddings: need("context_length"),
+      layer_norm_eps: numberAt(metadata, "phi2.attention.layer_norm_epsilon") ?? 1e-5,
+      hidden_act: "gelu_new",
+      partial_rotary_factor: need("rope.dimension_count") * heads / width,
+    };
+  },
 };
 
 const families: readonly GgufFamily[] = [llama, phi2];
@@ -165,6 +280,21 @@ export function ggufFamily(config: Record<string, unknown>): GgufFamily {
   if (found !== undefined) return found;
   throw new Fail(`a ${given.join(", ") || "model without architectures"} cannot be exported`, {
     why: `GGUF export knows ${families.flatMap(({ architectures }) => architectures).join(", ")}`,
+    exit: Exit.data,
+  });
+}
+
+/**
+ * The family of a GGUF file by its general.architecture.
+ *
+ * @throws Fail when whet cannot read it
+ */
+export function ggufFamilyOf(metadata: Metadata): GgufFamily {
+  const arch = stringAt(metadata, "general.architecture");
+  const found = families.find((family) => family.arch === arch);
+  if (found !== undefined) return found;
+  throw new Fail(`a GGUF file of ${arch ?? "unknown architecture"} cannot be read`, {
+    why: `whet reads ${families.map((family) => family.arch).join(", ")}`,
     exit: Exit.data,
   });
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { ggufFamily } from "./gguf_families.ts";
 import { checkComplete, ggufName } from "./gguf_family.ts";
-import { interleave, sizeLabel } from "./gguf_model.ts";
+import { interleave, separate, sizeLabel } from "./gguf_model.ts";
 import { checkRange, rowRanges } from "./weights.ts";
 
 const llama = ggufFamily({ architectures: ["LlamaForCausalLM"] });
@@ -37,6 +37,7 @@ test("a missing weight is named; a tied head may be missing", () => {
 
 test("interleaving puts the two halves of each head side by side", () => {
   const rows = Float32Array.from([...Array(16).keys()]);
+  expect(separate(interleave(rows, 4, 2), 4, 2)).toEqual(rows);
   expect([...interleave(rows, 4, 2)]).toEqual([
     0,
     1,

@@ -1,5 +1,5 @@
 import { Exit, Fail } from "../base/fail.ts";
-import type { GgufValue } from "../formats/gguf_types.ts";
+import type { GgufValue, Metadata } from "../formats/gguf_types.ts";
 
 /** A tensor that is computed from config.json instead of read from the model. */
 export interface Generated {
@@ -33,6 +33,8 @@ export interface GgufFamily {
    */
   interleavedRows?(name: string, config: Record<string, unknown>): number | undefined;
   generated?(config: Record<string, unknown>): Generated[];
+  /** The way back: a config.json that says what the file says. `factors` are the generated values. */
+  config(metadata: Metadata, vocabSize: number, factors?: Float32Array): Record<string, unknown>;
 }
 
 const left = /(\.attention\.masked_bias|\.attention\.bias|\.rotary_emb\.inv_freq)$/;
@@ -85,4 +87,13 @@ export function checkComplete(
       }
     }
   }
+}
+
+/** The checkpoint name of a GGUF tensor, undefined for generated and unknown ones. */
+export function checkpointName(family: GgufFamily, gguf: string): string | undefined {
+  const [, base = gguf, suffix = ""] = /^(.*)(\.weight|\.bias)$/.exec(gguf) ?? [];
+  const layer = /^blk\.(\d+)\./.exec(base)?.[1];
+  const pattern = layer === undefined ? base : base.replace(`blk.${layer}.`, "blk.{}.");
+  const found = Object.keys(family.names).find((name) => family.names[name] === pattern);
+  return found === undefined ? undefined : found.replace("{}", layer ?? "") + suffix;
 }

@@ -86,19 +86,35 @@ function storedType(name: string, shape: readonly number[], quant: BlockType): B
   return shape.at(-1)! % quant.block === 0 ? quant : blockType("f16");
 }
 
-/** Interleaves the two halves of every head: row (h, j, i) goes to (h, i, j). */
-export function interleave(values: Float32Array, rowsPerHead: number, width: number): Float32Array {
+/** Moves whole rows: what is in row r of a head of `perHead` rows comes from row `from(r)`. */
+function permute(
+  values: Float32Array,
+  perHead: number,
+  width: number,
+  from: (row: number) => number,
+): Float32Array {
   const out = new Float32Array(values.length);
-  const half = rowsPerHead / 2;
-  for (let start = 0; start < values.length / width; start += rowsPerHead) {
-    for (let row = 0; row < rowsPerHead; row++) {
-      const to = start + 2 * (row % half) + Math.floor(row / half);
-      const from = (start + row) * width;
-      out.set(values.subarray(from, from + width), to * width);
+  for (let start = 0; start < values.length / width; start += perHead) {
+    for (let row = 0; row < perHead; row++) {
+      const source = (start + from(row)) * width;
+      out.set(values.subarray(source, source + width), (start + row) * width);
     }
   }
   return out;
 }
+
+/** Interleaves the two halves of every head: row (h, j, i) goes to (h, i, j). */
+export const interleave = (values: Float32Array, perHead: number, width: number): Float32Array =>
+  permute(values, perHead, width, (row) => (row % 2) * (perHead / 2) + Math.floor(row / 2));
+
+/** Undoes interleave. */
+export const separate = (values: Float32Array, perHead: number, width: number): Float32Array =>
+  permute(
+    values,
+    perHead,
+    width,
+    (row) => 2 * (row % (perHead / 2)) + Math.floor(row / (perHead / 2)),
+  );
 
 interface Plan {
   readonly sources: readonly GgufSource[];

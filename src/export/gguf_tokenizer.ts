@@ -6,7 +6,8 @@ import { findPretokenizer } from "./pretokenizer.ts";
 
 export type Entry = readonly [key: string, value: GgufValue];
 
-const tokenType = { normal: 1, control: 3, userDefined: 4, unused: 5 };
+/** Kinds of tokens in a GGUF vocabulary. */
+export const tokenType = { normal: 1, control: 3, userDefined: 4, unused: 5 };
 
 /** Tokens that llama.cpp's converter takes for control tokens by their looks. */
 const looksSpecial = (token: string): boolean =>

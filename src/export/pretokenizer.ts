@@ -23,25 +23,58 @@ export function pretokenizerHash(tokenizer: Pick<Tokenizer, "encode">): string {
   return createHash("sha256").update(`[${ids.join(", ")}]`).digest("hex");
 }
 
-const patternOf = (step: Json): unknown => (step.pattern as Json | undefined)?.Regex;
-const isByteLevel = (step: Json | undefined, regex: boolean): boolean =>
-  step?.type === "ByteLevel" && step.add_prefix_space !== true &&
-  (step.use_regex !== false) === regex;
+const byteLevel = (use_regex: boolean): Json => (
+  { type: "ByteLevel", add_prefix_space: false, use_regex }
+);
+const split = (Regex: string): Json => (
+  { type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false }
+);
+
+/** The steps that the best-known names stand for; a name not listed has steps whet does not know. */
+const gpt2Steps = [byteLevel(true)];
+const steps: Readonly<Record<string, readonly Json[]>> = {
+  "gpt-2": gpt2Steps,
+  "phi-2": gpt2Steps,
+  "llama-bpe": [split(llama3), byteLevel(false)],
+  qwen2: [split(qwen2), byteLevel(false)],
+  "deepseek-r1-qwen": [split(qwen2), byteLevel(false)],
+  smollm: [split("\\p{N}"), byteLevel(true)],
+};
+
+/** llama.cpp takes a whole piece that is a token as that token only for this name. */
+const ignoresMerges = (name: string): boolean => name === "llama-bpe";
+
+/**
+ * The tokenizer.json parts that a GGUF pre-tokenizer name stands for.
+ *
+ * @throws Fail for names whose rules are not written here
+ */
+export function pretokenizerSteps(name: string): { pre_tokenizer: Json; ignore_merges: boolean } {
+  const pretokenizers = Object.hasOwn(steps, name) ? steps[name] : undefined;
+  if (pretokenizers === undefined) {
+    throw new Fail(`the GGUF pre-tokenizer ${name} is not known`, {
+      why: `whet knows how ${Object.keys(steps).join(", ")} split text`,
+      fix: "use the model's Hugging Face folder",
+      exit: Exit.data,
+    });
+  }
+  return { pre_tokenizer: { type: "Sequence", pretokenizers }, ignore_merges: ignoresMerges(name) };
+}
+
+/** What a step does, in one comparable text. */
+const signature = (
+  { type, pattern, behavior, invert, add_prefix_space, use_regex }: Json,
+): string =>
+  type === "Split"
+    ? JSON.stringify([type, (pattern as Json | undefined)?.Regex, behavior, invert === true])
+    : JSON.stringify([type, add_prefix_space === true, use_regex !== false]);
 
 /** The name whose splitting is the same by its rules, for vocabularies that no hash knows. */
 function byPattern({ json }: Tokenizer): string | undefined {
-  const steps = preTokenizerSteps(json.pre_tokenizer);
-  const [first, second] = steps;
-  if (steps.length === 1 && isByteLevel(first, true)) return "gpt-2";
-  if (steps.length !== 2 || first?.type !== "Split" || first.behavior !== "Isolated") {
-    return undefined;
-  }
-  if (first.invert === true) return undefined;
-  const pattern = patternOf(first);
-  if (pattern === "\\p{N}" && isByteLevel(second, true)) return "smollm";
-  if (!isByteLevel(second, false)) return undefined;
-  if (pattern === llama3 && json.model.ignore_merges === true) return "llama-bpe";
-  return pattern === qwen2 ? "qwen2" : undefined;
+  const own = preTokenizerSteps(json.pre_tokenizer).map(signature).join();
+  const name = Object.keys(steps).find((name) => steps[name]!.map(signature).join() === own);
+  if (name === undefined) return undefined;
+  return ignoresMerges(name) && json.model.ignore_merges !== true ? undefined : name;
 }
 
 /**

@@ -1,0 +1,125 @@
+import { createHash } from "node:crypto";
+import { fromF32 } from "../base/bits.ts";
+import { Exit, Fail } from "../base/fail.ts";
+import type { JsonObject } from "../base/strict_json.ts";
+import { openGguf } from "../formats/gguf.ts";
+import { stringsAt } from "../formats/gguf_types.ts";
+import type { ModelFolder, ModelTensor } from "../formats/model_folder.ts";
+import { type ChatTemplate, createChatTemplate } from "../text/chat_template.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { ggufFamilyOf } from "./gguf_families.ts";
+import { checkpointName } from "./gguf_family.ts";
+import { separate } from "./gguf_model.ts";
+import { tokenizerFromGguf } from "./gguf_tokenizer_read.ts";
+
+/** A GGUF file seen as the model folder it was made from. */
+export interface GgufModel extends ModelFolder {
+  readonly tokenizer: Tokenizer;
+  readonly template: ChatTemplate | undefined;
+}
+
+const plain = { f32: "F32", f16: "F16", bf16: "BF16" } as const;
+
+/**
+ * Opens a GGUF file as a model: checkpoint names, config.json in transformers 5 style, rows in the
+ * checkpoint's order, block types dequantised to float32 as they are read.
+ *
+ * @throws Fail when the file is damaged, or its family, tokenizer or tensor types cannot be read
+ */
+export function openGgufModel(path: string): GgufModel {
+  const file = openGguf(path);
+  try {
+    const { metadata } = file;
+    const family = ggufFamilyOf(metadata);
+    const tokenizer = tokenizerFromGguf(metadata);
+    const vocabSize = stringsAt(metadata, "tokenizer.ggml.tokens")!.length;
+    const rope = "rope_freqs.weight";
+    const factors = file.tensors.has(rope) ? file.readF32(rope) : undefined;
+
+    const stored = new Map<string, string>();
+    const tensors = new Map<string, ModelTensor>();
+    for (const [name, { shape, type }] of file.tensors) {
+      if (name === rope) continue;
+      const checkpoint = checkpointName(family, name);
+      if (checkpoint === undefined) {
+        throw new Fail(`tensor ${name} has no place in a ${family.arch} model`, {
+          exit: Exit.data,
+        });
+      }
+      const values = shape.reduce((product, size) => product * size, 1);
+      const dtype = Object.hasOwn(plain, type.name)
+        ? plain[type.name as keyof typeof plain]
+        : "F32";
+      stored.set(checkpoint, name);
+      tensors.set(checkpoint, { dtype, shape, bytes: values * (dtype === "F32" ? 4 : 2) });
+    }
+    const config = {
+      ...family.config(metadata, vocabSize, factors),
+      tie_word_embeddings: !tensors.has("lm_head.weight"),
+      eos_token_id: tokenizer.eos ?? null,
+      bos_token_id: tokenizer.bos ?? null,
+    } as JsonObject;
+
+    const need = (name: string) => {
+      const found = tensors.get(name);
+      if (found !== undefined) return { ...found, stored: stored.get(name)! };
+      throw new Fail(`${path} has no tensor ${name}`, { exit: Exit.data });
+    };
+    const readF32 = (name: string, from = 0, to?: number): Float32Array => {
+      const { shape, stored } = need(name);
+      const end = to ?? shape[0]!;
+      // A vector is one row of a GGUF file, and one row a value of a checkpoint.
+      if (shape.length === 1) {
+        const whole = file.readF32(stored);
+        const perHead = family.interleavedRows?.(name, config);
+        return (perHead ? separate(whole, perHead, 1) : whole).slice(from, end);
+      }
+      const width = shape[1]!;
+      const perHead = family.interleavedRows?.(name, config) ?? 1;
+      const first = Math.floor(from / perHead) * perHead;
+      const last = Math.ceil(end / perHead) * perHead;
+      const values = file.readF32(stored, first, last);
+      if (perHead === 1) return values;
+      return separate(values, perHead, width).slice((from - first) * width, (end - first) * width);
+    };
+    const readBytes = (name: string, from = 0, to?: number): Uint8Array => {
+      const { dtype, shape, bytes } = need(name);
+      const rowBytes = bytes / shape[0]!;
+      const end = to ?? bytes;
+      const row = Math.floor(from / rowBytes);
+      const values = readF32(name, row, Math.ceil(end / rowBytes));
+      const whole = fromF32(values, dtype as "F32" | "F16" | "BF16");
+      return whole.subarray(from - row * rowBytes, end - row * rowBytes);
+    };
+    const source = tokenizer.config.chat_template;
+    let identity: string | undefined;
+    return {
+      dir: path,
+      config,
+      generationConfig: undefined,
+      tensors,
+      readBytes,
+      readF32,
+      resolve: (name) => tensors.has(name) ? name : undefined,
+      hash: () => identity ??= hashOf(file),
+      close: () => file.close(),
+      [Symbol.dispose]: () => file.close(),
+      tokenizer,
+      template: typeof source === "string" ? createChatTemplate(source, tokenizer) : undefined,
+    };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+/** SHA-256 over names, types, places and a row of every tensor. */
+function hashOf(file: ReturnType<typeof openGguf>): string {
+  const sum = createHash("sha256").update(String(file.size));
+  for (const [name, { type, offset, shape }] of file.tensors) {
+    const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
+    const middle = Math.floor(rows / 2);
+    sum.update(`${name} ${type.name} ${offset}`).update(file.readBytes(name, middle, middle + 1));
+  }
+  return sum.digest("hex");
+}
