@@ -32,7 +32,7 @@ const twice = (lanes: number, sum: Sum): Op<null> => {
   };
 };
 
-for (const lanes of [1, 8, 32, 64, 256]) {
+for (const lanes of [1, 8, 64]) {
   for (const sum of ["f32", "vec2f"] as const) {
     test(`workgroup_sum: ${lanes} lanes of ${sum}`, async () => {
       const shape = [lanes * (sum === "f32" ? 1 : 2)];

@@ -48,13 +48,10 @@ test("layernorm: more rows than one dimension of a grid", async () => {
     inputs: [inputs[0]!, inputs[1]!, stats(65)],
   }, loose);
 });
-test("layernorm: a mean 4,096 times the deviation costs only the digits of x itself", async () => {
-  const next = noise(4), data = Array.from({ length: 1000 }, () => 4096 + next());
+test("layernorm: a mean a million times the deviation costs no digits", async () => {
+  const next = noise(4), data = Array.from({ length: 1000 }, () => 2 ** 20 + next());
   const ones = { shape: [1000], data: data.map(() => 1) }, row = { shape: [1, 1000], data };
-  await checkKernel({ op: layernormOp, attrs, inputs: [row, ones, x(1000)] }, {
-    // The mean is stored as f32: half an ulp of 4096, seen through rstd, which is √3.
-    bound: (o, i) => o === 0 || i === 0 ? 2 * 2 ** -12 : 4e-6,
-  });
+  await checkKernel({ op: layernormOp, attrs, inputs: [row, ones, x(1000)] });
 });
 test("layernorm: workgroups of several subgroups", async () => {
   await checkKernel({ op: onHardware(layernormOp), attrs, inputs: [x(2, 500), x(500), x(500)] });

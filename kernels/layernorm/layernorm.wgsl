@@ -5,8 +5,8 @@
 //   y      f32[T, C]   write
 //   stats  f32[T, 2]   write   (mean, rstd), read by the backward pass
 //   launch one workgroup of LANES lanes a row, grid in x and y; sums in f32, in two passes: the mean of
-//     squares less the square of the mean loses digits when the mean is large. The second pass also sums
-//     the rounding error of the first mean away.
+//     squares less the square of the mean loses digits when the mean is large. The second pass also finds
+//     what the rounding of the first mean left over.
 
 override EPS: f32;
 
@@ -37,10 +37,9 @@ fn main(
     squares += d * d;
   }
   let moments = workgroup_sum(vec2f(total(rests), total(squares)), lane) / f32(W * WIDTH);
-  let mean = rough + moments.x;
   let rstd = inverseSqrt(moments.y - moments.x * moments.x + EPS);
   for (var c = lane; c < W; c += LANES) {
-    y[row + c] = (x[row + c] - mean) * rstd * w[c] + b[c];
+    y[row + c] = (x[row + c] - rough - moments.x) * rstd * w[c] + b[c];
   }
-  if (lane == 0u) { stats[t] = vec2f(mean, rstd); }
+  if (lane == 0u) { stats[t] = vec2f(rough + moments.x, rstd); }
 }
