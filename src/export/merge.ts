@@ -10,7 +10,7 @@ import { type TensorSource, writeSafetensors } from "../formats/safetensors.ts";
 import { checkRange, isAdapted, mergeAdapter, rowRanges } from "./weights.ts";
 
 /** Files beside the weights that make a model folder whole; config.json is written last. */
-const companions = [
+export const companions = [
   "generation_config.json",
   "tokenizer.json",
   "tokenizer_config.json",

@@ -1,0 +1,121 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { copyFile, mkdir, mkdtemp, open, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Exit } from "../base/fail.ts";
+import { openModel } from "../formats/model_folder.ts";
+import { readAdapter } from "../formats/peft.ts";
+import { exportRun } from "./export.ts";
+import { openGgufModel } from "./gguf_folder.ts";
+import { checkDrift } from "./verify.ts";
+
+const fixtures = `${import.meta.dir}/../../../shared/fixtures/models/llama_tied`;
+const present = existsSync(fixtures);
+if (!present) console.log(`skipped: model fixtures are not at ${fixtures}`);
+const [base, source] = [`${fixtures}/hf`, `${fixtures}/peft`];
+
+let dir: string;
+beforeAll(async () => void (dir = await mkdtemp(join(tmpdir(), "whet-"))));
+afterAll(() => rm(dir, { recursive: true }));
+
+describe.skipIf(!present)("a run is exported", () => {
+  test("as GGUF with the adapter merged, verified, with a Modelfile", async () => {
+    const out = join(dir, "gguf", "model.gguf");
+    const seen: number[] = [];
+    const report = await exportRun({
+      source,
+      base,
+      out,
+      form: "gguf",
+      quant: "q8_0",
+      verify: true,
+      ollama: "mine",
+      onProgress: ({ done, total }) => seen.push(done / total),
+    });
+    expect(report.files).toEqual(["model.gguf"]);
+    expect(report.drift!.worst).toBeGreaterThan(1e-4);
+    expect(report.drift!.worst).toBeLessThan(report.drift!.bound);
+    expect(readFileSync(report.modelfile!, "utf8")).toBe(
+      'FROM ./model.gguf\nPARAMETER stop "<|endoftext|>"\n',
+    );
+    expect(seen.at(-1)).toBe(1);
+  });
+
+  test("a whole model as GGUF in every type, within its rounding", async () => {
+    for (const quant of ["f32", "f16", "bf16", "q8_0"] as const) {
+      const out = join(dir, `${quant}.gguf`);
+      const { drift } = await exportRun({ source: base, out, form: "gguf", quant, verify: true });
+      expect([quant, drift!.worst > 0]).toEqual([quant, quant !== "f32"]);
+    }
+  });
+
+  test("as a merged folder, a PEFT folder, a GGUF adapter", async () => {
+    const merged = join(dir, "merged");
+    await exportRun({ source, base, out: merged, form: "merged" });
+    using model = await openModel(merged);
+    expect(existsSync(join(merged, "tokenizer.json"))).toBe(true);
+    expect(model.tensors.size).toBe((await openModel(base)).tensors.size);
+
+    const peft = join(dir, "peft");
+    await exportRun({ source, base, out: peft, form: "adapter" });
+    expect([...(await readAdapter(peft)).tensors]).toEqual([
+      ...(await readAdapter(source)).tensors,
+    ]);
+    expect(existsSync(join(peft, "tokenizer.json"))).toBe(true);
+
+    const lora = join(dir, "lora.gguf");
+    const { warnings, bytes } = await exportRun({ source, base, out: lora, form: "gguf-lora" });
+    expect([warnings, bytes]).toEqual([[], readFileSync(lora).length]);
+  });
+
+  test("a folder that recorded its base needs no --base; its own tokenizer comes first", async () => {
+    const run = join(dir, "run");
+    await mkdir(run);
+    await copyFile(
+      join(source, "adapter_model.safetensors"),
+      join(run, "adapter_model.safetensors"),
+    );
+    const config = JSON.parse(readFileSync(join(source, "adapter_config.json"), "utf8"));
+    const adapterConfig = JSON.stringify({ ...config, base_model_name_or_path: base });
+    await Bun.write(join(run, "adapter_config.json"), adapterConfig);
+    const tokenizerConfig = JSON.parse(readFileSync(join(base, "tokenizer_config.json"), "utf8"));
+    const own = JSON.stringify({ ...tokenizerConfig, chat_template: "own" });
+    await Bun.write(join(run, "tokenizer_config.json"), own);
+    await copyFile(join(base, "tokenizer.json"), join(run, "tokenizer.json"));
+    const out = join(dir, "run.gguf");
+    await exportRun({ source: run, out, form: "gguf", quant: "f16" });
+    using model = openGgufModel(out);
+    expect(model.template!.source).toBe("own");
+  });
+
+  test("what does not fit together is refused", async () => {
+    const out = join(dir, "none");
+    const refusals = [
+      [{ source, form: "gguf" }, "does not say what its base model is", Exit.usage],
+      [{ source, base: join(dir, "no"), form: "gguf" }, "is not at", Exit.usage],
+      [{ source: base, base, form: "gguf" }, "--base has no meaning", Exit.usage],
+      [{ source: base, form: "merged" }, "is a whole model", Exit.usage],
+      [{ source: base, form: "adapter" }, "is a whole model", Exit.usage],
+      [{ source, base, form: "merged", verify: true }, "belong to --gguf", Exit.usage],
+      [{ source: dir, form: "gguf" }, "there is no config.json", Exit.data],
+    ] as const;
+    for (const [options, message, exit] of refusals) {
+      const attempt = exportRun({ ...options, out });
+      await expect(attempt).rejects.toThrow(message);
+      await expect(attempt).rejects.toMatchObject({ exit });
+    }
+    expect(existsSync(out)).toBe(false);
+  });
+
+  test("a changed byte of the file is found when it is read back", async () => {
+    const out = join(dir, "flipped.gguf");
+    using model = await openModel(base);
+    await exportRun({ source: base, out, form: "gguf", quant: "f32", verify: true });
+    const file = await open(out, "r+");
+    const { size } = await file.stat();
+    await file.write(Uint8Array.of(0x42), 0, 1, size - 5);
+    await file.close();
+    expect(() => checkDrift(out, model, "f32")).toThrow("model.norm.weight differs");
+  });
+});

@@ -1,0 +1,163 @@
+import { existsSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { writeFile } from "../base/durable.ts";
+import { Exit, Fail } from "../base/fail.ts";
+import { bytesIn } from "../formats/model_files.ts";
+import { type ModelFolder, openModel } from "../formats/model_folder.ts";
+import { type Adapter, readAdapter, writeAdapter } from "../formats/peft.ts";
+import { exportGgufLora } from "./gguf_lora.ts";
+import { exportGguf, type GgufQuant, type Progress } from "./gguf_model.ts";
+import { openGgufModel } from "./gguf_folder.ts";
+import { companions, exportMerged } from "./merge.ts";
+import { checkDrift, type Drift } from "./verify.ts";
+import { mergeAdapter } from "./weights.ts";
+
+/** What is written: one GGUF file, the adapter as GGUF, a merged model folder, or a PEFT folder. */
+export type ExportForm = "gguf" | "gguf-lora" | "merged" | "adapter";
+
+export interface ExportOptions {
+  /** A run, a PEFT adapter folder or a model folder. */
+  readonly source: string;
+  /** The base model, where it is not at the place the adapter recorded. */
+  readonly base?: string;
+  /** The file (GGUF) or folder to write. */
+  readonly out: string;
+  readonly form: ExportForm;
+  /** For GGUF; f16 by default. */
+  readonly quant?: GgufQuant;
+  readonly name?: string;
+  readonly pretokenizer?: string;
+  /** Writes an Ollama Modelfile for this name beside the GGUF file. */
+  readonly ollama?: string;
+  /** Reads a GGUF file back and compares every tensor with the source. */
+  readonly verify?: boolean;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface ExportReport {
+  readonly path: string;
+  readonly form: ExportForm;
+  readonly bytes: number;
+  /** Of the one file, for GGUF. */
+  readonly sha256?: string;
+  readonly files: readonly string[];
+  readonly warnings: readonly string[];
+  readonly drift?: Drift;
+  /** Where the Modelfile is. */
+  readonly modelfile?: string;
+}
+
+interface Source extends Disposable {
+  readonly model: ModelFolder;
+  readonly adapter: Adapter | undefined;
+  readonly tokenizerDir: string;
+}
+
+async function openSource({ source, base }: ExportOptions): Promise<Source> {
+  const adapter = existsSync(join(source, "adapter_config.json"))
+    ? await readAdapter(source)
+    : undefined;
+  const dir = adapter === undefined
+    ? source
+    : base ?? (adapter.config.base_model_name_or_path || undefined);
+  if (dir === undefined || (adapter !== undefined && !existsSync(dir))) {
+    throw new Fail(
+      dir === undefined
+        ? `${source} does not say what its base model is`
+        : `the base model of ${source} is not at ${dir}`,
+      { fix: "name it with --base DIR", exit: Exit.usage },
+    );
+  }
+  if (adapter === undefined && base !== undefined) {
+    throw new Fail(`${source} is no adapter, so --base has no meaning`, { exit: Exit.usage });
+  }
+  const model = await openModel(dir);
+  const tokenizerDir = existsSync(join(source, "tokenizer.json")) ? source : dir;
+  return { model, adapter, tokenizerDir, [Symbol.dispose]: () => model.close() };
+}
+
+function needAdapter({ adapter }: Source, form: ExportForm, source: string): Adapter {
+  if (adapter !== undefined) return adapter;
+  throw new Fail(`${source} is a whole model: there is no adapter to write as ${form}`, {
+    fix: "export it with --gguf",
+    exit: Exit.usage,
+  });
+}
+
+/** FROM and the texts at which Ollama stops; its chat template comes from the GGUF file. */
+async function writeModelfile(gguf: string): Promise<string> {
+  using model = openGgufModel(gguf);
+  const stops = model.tokenizer.eosIds.map((id) => model.tokenizer.tokenText(id))
+    .filter((text) => text !== undefined);
+  const lines = [
+    `FROM ./${basename(gguf)}`,
+    ...stops.map((stop) => `PARAMETER stop ${JSON.stringify(stop)}`),
+  ];
+  const path = join(dirname(gguf), "Modelfile");
+  await writeFile(path, lines.join("\n") + "\n");
+  return path;
+}
+
+async function gguf(options: ExportOptions, source: Source): Promise<ExportReport> {
+  const { out, quant = "f16", verify, ollama } = options;
+  const { warnings, ...written } = await exportGguf({
+    ...source,
+    quant,
+    out,
+    name: options.name ?? basename(options.source),
+    pretokenizer: options.pretokenizer,
+    onProgress: options.onProgress,
+  });
+  const report = { form: options.form, files: [basename(out)], warnings, ...written };
+  const { model, adapter } = source;
+  const drift = verify
+    ? checkDrift(out, adapter === undefined ? model : mergeAdapter(model, adapter), quant)
+    : undefined;
+  const modelfile = ollama === undefined ? undefined : await writeModelfile(out);
+  return { ...report, drift, modelfile };
+}
+
+async function adapterFolder({ out, source: from }: ExportOptions, source: Source) {
+  const { config, tensors } = needAdapter(source, "adapter", from);
+  const { size, sha256 } = await writeAdapter(out, config, tensors);
+  const files = ["adapter_model.safetensors", "adapter_config.json"];
+  for (const name of companions.filter((name) => name !== "generation_config.json")) {
+    const content = bytesIn(source.tokenizerDir, name, 512 * 2 ** 20);
+    if (content === undefined) continue;
+    await writeFile(join(out, name), content);
+    files.push(name);
+  }
+  return { path: out, form: "adapter", bytes: size, sha256, files, warnings: [] } as const;
+}
+
+/**
+ * Writes a run, adapter or model in another form. Everything streams; a file is there whole or not.
+ *
+ * @throws Fail when source and form do not fit together (exit 2), anything is missing or damaged
+ *   (exit 3), the file read back differs more than its type explains (exit 9), the disk refuses (12)
+ */
+export async function exportRun(options: ExportOptions): Promise<ExportReport> {
+  const { form, out, onProgress } = options;
+  if ((options.ollama !== undefined || options.verify) && form !== "gguf") {
+    throw new Fail("--ollama and --verify belong to --gguf", { exit: Exit.usage });
+  }
+  using source = await openSource(options);
+  const { model, tokenizerDir } = source;
+  switch (form) {
+    case "gguf":
+      return await gguf(options, source);
+    case "gguf-lora": {
+      const adapter = needAdapter(source, form, options.source);
+      const name = options.name ?? basename(options.source);
+      const written = await exportGgufLora({ model, adapter, out, name });
+      return { form, files: [basename(out)], ...written };
+    }
+    case "merged": {
+      const adapter = needAdapter(source, form, options.source);
+      const written = await exportMerged({ model, adapter, out, tokenizerDir, onProgress });
+      return { form, warnings: [], ...written };
+    }
+    case "adapter":
+      return await adapterFolder(options, source);
+  }
+}
