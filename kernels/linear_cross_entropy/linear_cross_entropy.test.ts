@@ -1,0 +1,81 @@
+import { expect, test } from "bun:test";
+import { checkDerivative, checkKernel } from "../check.ts";
+import { type CrossEntropyAttrs, linearCrossEntropyOp } from "./linear_cross_entropy.ts";
+
+const NONE = 0xffffffff;
+interface Sizes {
+  S: number;
+  C: number;
+  V: number;
+  scale?: number;
+  dtype?: "f32" | "f16" | "bf16";
+}
+
+/** Every fifth row is not asked for. */
+function of({ S, C, V, scale = 1, dtype = "f32" }: Sizes, change: Partial<CrossEntropyAttrs> = {}) {
+  const attrs = {
+    chunk: 64,
+    gradient: true,
+    bias: false,
+    trainsW: false,
+    trainsBias: false,
+    ...change,
+  };
+  const learns = (yes: boolean) => yes ? {} : { grad: false as const };
+  const inputs: Parameters<typeof checkKernel>[0]["inputs"][number][] = [
+    { shape: [S, C], scale },
+    { shape: [V, C], dtype, scale, ...learns(attrs.trainsW) },
+    {
+      shape: [S],
+      dtype: "u32",
+      data: Array.from({ length: S }, (_, s) => s % 5 === 4 ? NONE : (s * 7) % V),
+    },
+    { shape: [S], data: Array.from({ length: S }, (_, s) => 0.1 + (s % 3) / 10), grad: false },
+  ];
+  if (attrs.bias) inputs.push({ shape: [V], ...learns(attrs.trainsBias) });
+  if (attrs.trainsBias) inputs.push({ shape: [64, 1], data: new Array(64).fill(1), grad: false });
+  return { op: linearCrossEntropyOp, attrs, inputs };
+}
+
+test("linear_cross_entropy: derivative of the loss and of each row", () => {
+  const small = { S: 6, C: 3, V: 5 };
+  expect(checkDerivative(of(small))).toBeLessThan(1e-6);
+  expect(checkDerivative(of(small), [0, 1])).toBeLessThan(1e-6);
+  expect(checkDerivative(of(small, { bias: true }))).toBeLessThan(1e-6);
+});
+test("linear_cross_entropy: derivative with a projection and a bias that learn", () => {
+  const all = { bias: true, trainsW: true, trainsBias: true };
+  expect(checkDerivative(of({ S: 6, C: 3, V: 5 }, all))).toBeLessThan(1e-6);
+  expect(() => checkDerivative(of({ S: 6, C: 3, V: 5 }, all), [0, 1])).toThrow("only `loss`");
+});
+
+const cases: [Sizes, Partial<CrossEntropyAttrs>][] = [
+  [{ S: 1, C: 1, V: 1 }, {}],
+  [{ S: 5, C: 7, V: 3 }, { bias: true }],
+  [{ S: 64, C: 64, V: 257 }, { gradient: false }],
+  [{ S: 65, C: 36, V: 300 }, { bias: true, trainsW: true, trainsBias: true }],
+  [{ S: 130, C: 33, V: 67 }, { trainsW: true }],
+  [{ S: 70, C: 64, V: 129, dtype: "f16" }, { bias: true }],
+  [{ S: 70, C: 64, V: 128, dtype: "bf16" }, {}],
+  [{ S: 9, C: 8, V: 50, scale: 60 }, {}], // logits of thousands
+];
+for (const [sizes, change] of cases) {
+  test(`linear_cross_entropy: ${JSON.stringify(sizes)} ${JSON.stringify(change)}`, async () => {
+    const { S, C, V, scale = 1 } = sizes;
+    // A logit is a sum of C products of at most scale²; its error moves every probability as much.
+    const logit = (2 * Math.sqrt(C) + 8) * 2 ** -24 * C * scale * scale + 2e-6;
+    const rows = [
+      logit * 2 + 1e-6,
+      logit * 2 + 2e-6,
+      0,
+      0,
+      V * logit * scale,
+      S * logit * scale,
+      S * logit,
+    ];
+    await checkKernel(of(sizes, change), {
+      bound: (o, _i, want) => rows[o]! * (o < 2 ? (o === 0 ? S : 1) : 1) + 2e-6 * Math.abs(want),
+      skip: [3],
+    });
+  });
+}
