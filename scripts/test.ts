@@ -3,7 +3,7 @@
  * as a failed test.
  *
  *   bun scripts/test.ts          everything that is quick
- *   bun scripts/test.ts --deep   also tests named *.deep.ts
+ *   bun scripts/test.ts --deep   also tests named *.deep.ts, and the kernels' tests on wgpu
  */
 import { Glob } from "bun";
 import { join } from "node:path";
@@ -64,6 +64,7 @@ const checks = await Promise.all([
 ]);
 const results = [...checks, await tests("bun test", [])];
 if (process.argv.includes("--deep")) {
+  results.push(await check("wgpu", [process.execPath, "run", "test:wgpu"]));
   const deep = [...new Glob("{src,kernels,tests}/**/*.deep.ts").scanSync(root)].sort();
   if (deep.length > 0) results.push(await tests("deep", deep.map((file) => `./${file}`)));
 }
