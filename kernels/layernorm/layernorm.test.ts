@@ -55,7 +55,7 @@ test("layernorm: a mean a million times the deviation costs no digits", async ()
 });
 test("layernorm: workgroups of several subgroups", async () => {
   await checkKernel({ op: onHardware(layernormOp), attrs, inputs: [x(2, 500), x(500), x(500)] });
-}, 30_000);
+});
 test("layernorm: a gain that does not fit is named", () => {
   expect(() => checkDerivative({ op: layernormOp, attrs, inputs: [x(2, 6), x(4), x(6)] }))
     .toThrow("in1 f32[4] does not fit the last axis of in0 f32[2, 6]");

@@ -54,7 +54,7 @@ test("rmsnorm: rows of zeros and of large numbers", async () => {
 });
 test("rmsnorm: workgroups of several subgroups", async () => {
   await checkKernel({ op: onHardware(rmsnormOp), attrs, inputs: [x(2, 500), x(500)] });
-}, 30_000);
+});
 test("rmsnorm: a gain that does not fit is named", () => {
   expect(() => checkDerivative({ op: rmsnormOp, attrs, inputs: [x(2, 6), x(4)] }))
     .toThrow("in1 f32[4] does not divide the last axis of in0 f32[2, 6]");
