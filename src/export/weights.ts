@@ -39,8 +39,9 @@ const largest: Readonly<Record<string, number>> = {
 /** @throws Fail when a value is NaN, infinite, or too large for the type it is written as */
 export function checkRange(name: string, values: Float32Array, type: string): void {
   const limit = largest[type] ?? Number.MAX_VALUE;
-  const at = values.findIndex((value) => !(Math.abs(value) <= limit));
-  if (at < 0) return;
+  let at = 0;
+  while (at < values.length && Math.abs(values[at]!) <= limit) at++;
+  if (at === values.length) return;
   throw new Fail(`${name} holds ${values[at]}, which ${type} cannot hold`, {
     why: Number.isFinite(values[at])
       ? `the largest value of ${type} is about ${limit.toPrecision(3)}`
