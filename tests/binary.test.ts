@@ -33,24 +33,28 @@ async function run(env: Record<string, string>, ...args: string[]): Promise<Repo
   return JSON.parse(out);
 }
 
+/** Builds `entry` and puts the program at `path`. */
+function compile(entry: string, path: string): void {
+  const name = `test-${process.pid}${extension}`;
+  const built = Bun.spawnSync(
+    [process.execPath, "scripts/build.ts", `--entry=${entry}`, `--out=${name}`],
+    { cwd: root, stdout: "ignore", stderr: "inherit" },
+  );
+  expect(built.exitCode).toBe(0);
+  fs.copyFileSync(join(root, "dist", name), path);
+  fs.rmSync(join(root, "dist", name));
+}
+
 function find(folder: string, name: string): string {
   const path = fs.readdirSync(folder, { recursive: true, encoding: "utf8" })
     .find((path) => path.endsWith(name));
   return join(folder, path!);
 }
 
+afterAll(() => fs.rmSync(empty, { recursive: true, force: true }));
+
 describe("a compiled program", () => {
-  beforeAll(() => {
-    const name = `smoke-${process.pid}${extension}`;
-    const built = Bun.spawnSync(
-      [process.execPath, "scripts/build.ts", "--entry=tests/binary/main.ts", `--out=${name}`],
-      { cwd: root, stdout: "ignore", stderr: "inherit" },
-    );
-    expect(built.exitCode).toBe(0);
-    fs.copyFileSync(join(root, "dist", name), program);
-    fs.rmSync(join(root, "dist", name));
-  });
-  afterAll(() => fs.rmSync(empty, { recursive: true, force: true }));
+  beforeAll(() => compile("tests/binary/main.ts", program));
 
   test("reaches the GPU and its own files from an empty folder", async () => {
     const cache = join(empty, "cache");
@@ -99,5 +103,34 @@ describe("a compiled program", () => {
     const { squares } = await run({ WHET_CACHE: "", XDG_CACHE_HOME: join(empty, "xdg") });
     expect(squares).toEqual([0, 1, 4, 9]);
     expect(fs.existsSync(join(empty, "from-env"))).toBe(false);
+  });
+});
+
+describe("whet itself", () => {
+  const whet = join(empty, `whet${extension}`);
+  const start = (...args: string[]) => Bun.spawnSync([whet, ...args], { cwd: empty });
+  beforeAll(() => compile("src/main.ts", whet));
+
+  test("is one file of at most 125 MB", () => {
+    // Windows carries Direct3D's compilers as well.
+    const limit = process.platform === "win32" ? 135e6 : 125e6;
+    expect(fs.statSync(whet).size).toBeLessThanOrEqual(limit);
+  });
+
+  test("tells its version within 60 ms", () => {
+    const { version } = JSON.parse(fs.readFileSync(join(root, "package.json"), "utf8"));
+    const times = Array.from({ length: 10 }, () => {
+      const began = performance.now();
+      expect(start("--version").stdout.toString().trim()).toBe(version);
+      return performance.now() - began;
+    });
+    // The quickest of ten, because other work on the machine can only slow it down.
+    expect(Math.min(...times)).toBeLessThanOrEqual(60);
+  });
+
+  test("finds the GPU", () => {
+    const { exitCode, stdout } = start("doctor", "--json");
+    expect(exitCode).toBe(0);
+    expect(stdout.toString()).toContain("adapter");
   });
 });
