@@ -1,12 +1,5 @@
 /** What whet writes, run by llama.cpp: does another program see the same model? */
-import {
-  afterAll,
-  beforeAll,
-  describe,
-  expect,
-  setDefaultTimeout,
-  test,
-} from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -66,8 +59,7 @@ async function distance(
   const expected = await readNpy(`${fixtures}/${model}/${name}.npy`);
   expect(found.length).toBe(expected.data.length);
   return found.reduce(
-    (max, value, i) =>
-      Math.max(max, Math.abs(value - Number(expected.data[i]))),
+    (max, value, i) => Math.max(max, Math.abs(value - Number(expected.data[i]))),
     0,
   );
 }
