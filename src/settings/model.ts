@@ -42,3 +42,29 @@ export const computeField = () =>
     help: "number format of the arithmetic",
     later: { f16: NOT_F32 },
   });
+
+export const templateField = () =>
+  field(path().optional(), {
+    group: "Main",
+    aliases: ["chat-template"],
+    value: "FILE",
+    help: "a chat template (Jinja) instead of the model's own; plain is a simple built-in one",
+  });
+
+export const mapField = () =>
+  field(
+    z.string().regex(/^prompt=[^,]+,response=[^,]+$/, "expected prompt=KEY,response=KEY")
+      .optional(),
+    {
+      group: "Main",
+      value: "KEYS",
+      help: "which keys of a row hold prompt and answer, as prompt=KEY,response=KEY",
+      otherwise: "found by their names",
+    },
+  );
+
+/** The two keys of --map. */
+export function mapOf(text: string | undefined): { prompt: string; response: string } | undefined {
+  const found = text && /^prompt=([^,]+),response=([^,]+)$/.exec(text);
+  return found ? { prompt: found[1]!, response: found[2]! } : undefined;
+}

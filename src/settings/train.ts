@@ -1,6 +1,13 @@
 import { z } from "zod";
 import { field, fraction, path, positive, whole } from "./field.ts";
-import { computeField, doubleQuantField, modelField, quantField } from "./model.ts";
+import {
+  computeField,
+  doubleQuantField,
+  mapField,
+  modelField,
+  quantField,
+  templateField,
+} from "./model.ts";
 
 const LATER_TRACKER = "metrics go to metrics.jsonl and report.html in the output folder";
 
@@ -26,6 +33,17 @@ const trainFields = {
     aliases: ["output-dir", "out"],
     value: "DIR",
     help: "the run folder: adapter, checkpoints, metrics, report",
+  }),
+  template: templateField(),
+  map: mapField(),
+  json_indent: field(whole().max(16).default(0), {
+    group: "Main",
+    value: "N",
+    help: "spaces of indentation for answers that are JSON objects; 0 writes them on one line",
+  }),
+  skip_bad: field(z.boolean().default(false), {
+    group: "Main",
+    help: "pass over rows that cannot be used, at most one in a hundred",
   }),
   init_adapter: field(path().optional(), {
     group: "Main",
@@ -256,29 +274,64 @@ const trainFields = {
   }),
 };
 
-/** A run's settings with everything filled that follows from others: nothing left to guess. */
-export type TrainSettings = z.output<typeof trainSettings>;
+type Raw = z.output<z.ZodObject<typeof trainFields>>;
 
-export const trainSettings = z.strictObject(trainFields).superRefine((s, issues) => {
+/** What holds between settings. */
+function check(s: Partial<Raw>, issues: z.RefinementCtx) {
   const refuse = (key: string, message: string) =>
     issues.addIssue({ code: "custom", path: [key], message });
-  if (s.effective_batch !== undefined && s.effective_batch % s.batch !== 0) {
-    refuse("effective_batch", `must be a multiple of --batch ${s.batch}`);
+  const { effective_batch, batch = 1, warmup = 0, val } = s;
+  if (effective_batch !== undefined && effective_batch % batch !== 0) {
+    refuse("effective_batch", `must be a multiple of --batch ${batch}`);
   }
   if (s.full && s.init_adapter) {
     refuse("full", "trains all weights and leaves no adapter to continue");
   }
-  if (s.warmup > 1 && !Number.isInteger(s.warmup)) {
+  if (warmup > 1 && !Number.isInteger(warmup)) {
     refuse("warmup", "must be a share below 1 or a whole number of steps");
   }
-  if (s.patience !== undefined && !s.val) {
-    refuse("patience", "needs rows to measure on: --val FILE");
+  if (s.patience !== undefined && !val) refuse("patience", "needs rows to measure on: --val FILE");
+  if (s.samples && !val) refuse("samples", "needs rows to answer: --val FILE");
+  if (s.data === "-" && val === "-") {
+    refuse("val", "stdin cannot be both the training rows and these");
   }
-  if (s.samples > 0 && !s.val) refuse("samples", "needs rows to answer: --val FILE");
-}).transform((s) => ({
-  ...s,
-  alpha: s.alpha ?? 2 * s.rank,
-  lr: s.lr ?? (s.full ? 2e-5 : 2e-4),
-  accum: s.effective_batch === undefined ? s.accum : s.effective_batch / s.batch,
-  iters: s.smoke ? Math.min(s.iters ?? 3, 3) : s.iters,
-}));
+}
+
+/** Fills what follows from other settings. */
+function complete<T extends Omit<Raw, "data" | "output">>(s: T) {
+  return {
+    ...s,
+    alpha: s.alpha ?? 2 * s.rank,
+    lr: s.lr ?? (s.full ? 2e-5 : 2e-4),
+    accum: s.effective_batch === undefined ? s.accum : s.effective_batch / s.batch,
+    iters: s.smoke ? Math.min(s.iters ?? 3, 3) : s.iters,
+  };
+}
+
+export const trainSettings = z.strictObject(trainFields).superRefine(check).transform(complete);
+
+/** `whet plan` needs no rows, and knows how much memory there is to be. */
+export const planSettings = z.strictObject({
+  ...trainFields,
+  data: field(path().optional(), {
+    group: "Main",
+    short: "d",
+    aliases: ["dataset", "train-file", "train-data", "dataset-path"],
+    value: "FILE",
+    help: "training rows",
+    otherwise: "as many rows as a step takes, all of the longest kind",
+  }),
+  target_mem: field(
+    z.string().regex(/^\d+(\.\d+)?\s*[KMGT]i?B?$/i, "expected a size such as 16GB").optional(),
+    {
+      group: "Main",
+      value: "SIZE",
+      help: "memory that the run must fit in, for example 16GB",
+      otherwise: "the memory of this machine",
+    },
+  ),
+}).superRefine(check).transform(complete);
+
+/** A run's settings with everything filled that follows from others: nothing left to guess. */
+export type TrainSettings = z.output<typeof trainSettings>;
+export type PlanSettings = z.output<typeof planSettings>;

@@ -1,6 +1,13 @@
 import { z } from "zod";
 import { field, fraction, path, positive, whole } from "./field.ts";
-import { adapterField, computeField, modelField, quantField } from "./model.ts";
+import {
+  adapterField,
+  computeField,
+  mapField,
+  modelField,
+  quantField,
+  templateField,
+} from "./model.ts";
 
 /** Settings of the commands that use a model: score, infer, tokenize, eval, export. */
 
@@ -61,6 +68,7 @@ export const inferSettings = z.strictObject({
     value: "TEXT",
     help: "system message before every prompt; @FILE reads it from a file",
   }),
+  template: templateField(),
   id_field: field(z.string().min(1).optional(), {
     group: "Main",
     value: "KEY",
@@ -95,6 +103,8 @@ export const evalSettings = z.strictObject({
     value: "FILE",
     help: "rows with the answers expected",
   }),
+  template: templateField(),
+  map: mapField(),
   schema: field(path().optional(), {
     group: "Main",
     value: "FILE",

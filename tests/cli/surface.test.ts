@@ -188,7 +188,7 @@ describe.concurrent("settings", () => {
     expect(of("lr")).toEqual({ key: "lr", value: 4e-5, from: "--set train.lr=4e-5" });
     expect(of("rank")).toEqual({ key: "rank", value: 6, from: "WHET_RANK" });
     expect(of("batch")).toEqual({ key: "batch", value: 5, from: "other.json:1:35" });
-    expect(of("seed")).toEqual({ key: "seed", value: 1, from: "whet.yaml:1:38" });
+    expect(of("seed")).toEqual({ key: "seed", value: 1, from: "whet.yaml:1:39" });
     expect(of("scheduler")).toMatchObject({ value: "cosine", from: "built-in" });
   });
 
