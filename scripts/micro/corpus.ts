@@ -19,8 +19,17 @@ const REQUESTS_PER_SCHEMA = 6;
 /** Answers to these list commands that the request does not name: worth seeing, but less often. */
 const GUESSWORK = new Set(["ambiguous_command", "multiple_interpretations", "ambiguous_typo"]);
 
-/** Endless: requests and exercises in the given proportion, until the caller has enough. */
-export function* corpus(seed: number, exercises = 0.3): Generator<Example> {
+/** Endless: short texts to repeat, nothing else. A model that starts here learns to copy soonest. */
+export function* repeats(seed: number): Generator<Example> {
+  for (let i = 0;; i++) {
+    const die = dice(seed, "repeat", i);
+    const text = Array.from({ length: die.int(1, 6) }, () => word(die)).join(" ");
+    yield { prompt: `repeat "${text}"`, answer: `"${text}"` };
+  }
+}
+
+/** Endless: requests, and exercises in the given proportion. */
+export function* corpus(seed: number, exercises = 0.25): Generator<Example> {
   for (let round = 0;; round++) {
     const schema = inventSchema(dice(seed, "schema", round));
     const rows = teach(schema, {
@@ -172,17 +181,18 @@ function inventFlag(
 
 /** A value to be copied: mostly one word, sometimes two or three, a number or a coined word. */
 function label(die: Dice): string {
-  const word = () =>
-    die.chance(0.3)
-      ? pseudoWord(die)
-      : die.pick(die.chance(0.7) ? words.PLAIN : [...words.NAMES, ...words.THINGS]);
   const roll = die.next();
-  if (roll < 0.45) return word();
-  if (roll < 0.7) return `${word()} ${word()}`;
-  if (roll < 0.75) return `${word()} ${word()} ${word()}`;
-  if (roll < 0.85) return `${word()}-${word()}`;
-  if (roll < 0.93) return `${word()}${number(die)}`;
+  if (roll < 0.55) return word(die);
+  if (roll < 0.8) return `${word(die)} ${word(die)}`;
+  if (roll < 0.85) return `${word(die)} ${word(die)} ${word(die)}`;
+  if (roll < 0.9) return `${word(die)}-${word(die)}`;
+  if (roll < 0.95) return `${word(die)}${number(die)}`;
   return String(number(die));
+}
+
+function word(die: Dice): string {
+  if (die.chance(0.15)) return pseudoWord(die);
+  return die.pick(die.chance(0.7) ? words.PLAIN : [...words.NAMES, ...words.THINGS]);
 }
 
 function phrase(die: Dice): string {
@@ -252,7 +262,7 @@ export function pseudoWord(die: Dice): string {
 
 /** Copying in its pure forms: repeat, look up by key, what follows, words into JSON. */
 function exercise(die: Dice): Example {
-  const items = distinct(die.int(3, 6), () => ({ name: label(die) })).map((item) => item.name);
+  const items = distinct(die.int(2, 4), () => ({ name: label(die) })).map((item) => item.name);
   const keys = distinct(items.length, () => ({ name: die.pick(words.THINGS) })).map((key) =>
     key.name
   );
@@ -268,9 +278,8 @@ function exercise(die: Dice): Example {
       return { prompt: `${told}\n${keys[at]}`, answer: `"${items[at]}"` };
     }
     case 3: {
-      const told = items.map((item, i) => `${keys[i]} is ${item}`).slice(0, 3);
-      const some = Object.fromEntries(Object.entries(pairs).slice(0, 3));
-      return { prompt: told.join(", "), answer: JSON.stringify(some) };
+      const told = items.map((item, i) => `${keys[i]} is ${item}`).join(", ");
+      return { prompt: told, answer: JSON.stringify(pairs) };
     }
     default:
       return { prompt: `list ${items.join(", ")}`, answer: JSON.stringify(items) };

@@ -4,7 +4,7 @@
  *
  *   bun scripts/micro/make.ts [--tokens 3000000] [--seed 1] [--rows models/micro-rows/train.jsonl]
  *
- * Same seed, same bytes. Rows are {"input_ids","labels"}, −100 over the prompt.
+ * Same seed, same bytes. The rows are for training in order (--no-shuffle): they are {"input_ids","labels"}, −100 over the prompt.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -13,11 +13,13 @@ import { Tokenizer } from "@huggingface/tokenizers";
 import { parseCliSchema } from "../../src/settings/cli_schema.ts";
 import { teach } from "../../src/teachers/template.ts";
 import { tokenizerFiles, trainBpe } from "../../src/text/bpe_train.ts";
-import { corpus, type Example, requestText } from "./corpus.ts";
+import { corpus, type Example, repeats, requestText } from "./corpus.ts";
 
 const OUT = "models/micro";
 const VOCABULARY = 1536;
 const CONTEXT = 256;
+/** Tokens of repeating at the start. */
+const WARM_UP = 250_000;
 const SPECIAL = ["<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>"];
 
 const CHAT_TEMPLATE = "{% for message in messages %}" +
@@ -37,7 +39,7 @@ const CONFIG = {
   head_dim: 32,
   hidden_act: "silu",
   hidden_size: 128,
-  initializer_range: 0.02,
+  initializer_range: 0.08,
   intermediate_size: 384,
   max_position_embeddings: CONTEXT,
   mlp_bias: false,
@@ -88,7 +90,7 @@ const lines: string[] = [];
 const lengths: number[] = [];
 let total = 0;
 let supervised = 0;
-for (const example of corpus(seed)) {
+for (const example of lesson()) {
   const { ids, answerFrom } = encodeExample(example);
   if (ids.length > CONTEXT) continue;
   const labels = ids.map((id, i) => i < answerFrom ? -100 : id);
@@ -115,6 +117,15 @@ const demo = teach(schema, { rows: 1000, seed, part: "train" }).map((row) =>
     .length
 );
 console.log(`garden row  ${summary(demo)}`);
+
+/** First repeating, then everything: the order of the rows is part of the training. */
+function* lesson(): Generator<Example> {
+  for (const example of repeats(seed)) {
+    if (total >= WARM_UP) break;
+    yield example;
+  }
+  yield* corpus(seed);
+}
 
 /** Prompt and answer are tokenised apart, as in training, so no token spans both. */
 function encodeExample({ prompt, answer }: Example): { ids: number[]; answerFrom: number } {

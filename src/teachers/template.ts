@@ -435,9 +435,8 @@ function pointersOf(arg: Arg): readonly string[] {
 
 /** The value's place together with words that a pointer replaces: "the {bed} bed" is "this bed". */
 function around(arg: Arg): RegExp {
-  return new RegExp(
-    `((the|${escape(arg.name)}) )?"?\\{${escape(arg.name)}\\}"?( ${escape(arg.name)}\\b)?`,
-  );
+  const name = escape(arg.name);
+  return new RegExp(`(the )?(${name} )?"?\\{${name}\\}"?( ${name}\\b)?`);
 }
 
 function valuesOf(arg: Arg): readonly (string | number | boolean)[] {
