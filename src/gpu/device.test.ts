@@ -267,7 +267,7 @@ describe("errors end the run", () => {
       kernel: {
         file: "endless.wgsl",
         code: `@group(0) @binding(0) var<storage, read_write> n: array<atomic<u32>>;
-@compute @workgroup_size(1) fn main() { for (var i = 0u; i < 200000000u; i++) { atomicAdd(&n[0], 1u); } }`,
+@compute @workgroup_size(1) fn main() { for (var i = 0u; i < 1000000000u; i++) { atomicAdd(&n[0], 1u); } }`,
       },
     };
     await using({ patience: 100 }, async (device) => {
@@ -282,6 +282,7 @@ describe("errors end the run", () => {
       const began = performance.now();
       const fail = await failure(() => device.done());
       expect(fail.message).toContain("after endless");
+      expect(device.close()).toBeUndefined();
       expect(performance.now() - began).toBeLessThan(2000);
     });
   });

@@ -74,6 +74,7 @@ export class Device {
   #failure: Fail | undefined;
   #last = "the start";
   #closed = false;
+  #hung = false;
 
   /**
    * Opens an adapter with the highest limits it has.
@@ -281,13 +282,13 @@ export class Device {
     if (this.#closed) throw new Fail("The GPU device was used after it was closed");
   }
 
-  /** Destroys the device and all its buffers. */
+  /** Destroys the device and all its buffers; a hung device is left to the end of the process. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#owned.clear();
     this.bytes = 0;
-    this.gpu.destroy();
+    if (!this.#hung) this.gpu.destroy(); // it would wait for the kernel that never ends
   }
 
   async #compile(shader: Shader): Promise<Pipeline> {
@@ -407,6 +408,7 @@ export class Device {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const silence = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
+        this.#hung = true;
         this.#fail(
           new Fail(`The GPU has not answered for ${this.#patience / 1000} s after ${this.#last}`, {
             why: "a kernel hangs or takes far too long",
