@@ -1,0 +1,217 @@
+import { Fail } from "../../src/base/fail.ts";
+import type { Capabilities } from "../../src/gpu/device.ts";
+import type { Graph, Node, Op } from "../../src/graph/graph.ts";
+import { count, show, type Tensor } from "../../src/graph/tensor.ts";
+import { grid } from "../common/grid.ts";
+import forward from "./attention.wgsl" with { type: "text" };
+import backwardKv from "./backward_kv.wgsl" with { type: "text" };
+import backwardQ from "./backward_q.wgsl" with { type: "text" };
+import decode from "./decode.wgsl" with { type: "text" };
+import delta from "./delta.wgsl" with { type: "text" };
+import dotF32 from "./dot_f32.wgsl" with { type: "text" };
+import dotVec4 from "./dot_vec4.wgsl" with { type: "text" };
+import runs from "./runs.wgsl" with { type: "text" };
+import tile from "./tile.wgsl" with { type: "text" };
+
+export interface AttentionAttrs {
+  /** H, query heads. */
+  readonly heads: number;
+  /** Key and value heads, a divisor of H; each serves H / kvHeads query heads in a row. */
+  readonly kvHeads: number;
+  /** What the scores are multiplied with, usually 1/sqrt(D). */
+  readonly scale: number;
+}
+
+/**
+ * Softmax attention over spans of keys, without ever holding a row of scores (Dao et al. 2022).
+ * Inputs q f32[T, H·D], k and v f32[S, KV·D], spans u32[T, 2], and reach u32[S, 2] where it trains.
+ * Row t sees the keys spans[t] = [lo, hi), none where lo >= hi; key s is seen by the rows reach[s],
+ * which must say the same. In a causal batch of packed segments these are [start of the segment, t+1)
+ * and [s, end of the segment); with a key-value cache, [base, base + position + 1).
+ * Outputs o f32[T, H·D] and lse f32[T, H], the logarithm of each softmax's denominator. D is at most 256.
+ */
+export const attentionOp: Op<AttentionAttrs> = {
+  name: "attention",
+  infer(inputs, attrs) {
+    const { T } = sizes(inputs, attrs);
+    return [{ shape: inputs[0]!.shape, dtype: "f32" }, { shape: [T, attrs.heads], dtype: "f32" }];
+  },
+  reference([q, k, v, spans], attrs, { inputs }) {
+    const { T, H, KV, D } = sizes(inputs, attrs);
+    const o = new Float64Array(T * H * D), lse = new Float64Array(T * H);
+    for (let t = 0; t < T; t++) {
+      const [lo, hi] = [spans![2 * t]!, spans![2 * t + 1]!];
+      for (let h = 0; h < H && lo < hi; h++) {
+        const row = (t * H + h) * D, group = Math.floor(h / (H / KV));
+        const scores = Array.from({ length: hi - lo }, (_, i) => {
+          let score = 0;
+          for (let d = 0; d < D; d++) score += q![row + d]! * k![((lo + i) * KV + group) * D + d]!;
+          return score * attrs.scale;
+        });
+        const high = scores.reduce((a, b) => Math.max(a, b));
+        const total = scores.reduce((sum, score) => sum + Math.exp(score - high), 0);
+        lse[t * H + h] = high + Math.log(total);
+        scores.forEach((score, i) => {
+          const p = Math.exp(score - high) / total;
+          for (let d = 0; d < D; d++) o[row + d]! += p * v![((lo + i) * KV + group) * D + d]!;
+        });
+      }
+    }
+    return [o, lse];
+  },
+  launch(node, can) {
+    const { T, S, H, KV, wide, W } = sizes(node.inputs, node.attrs);
+    const bind = [...node.inputs.slice(0, 4), ...node.outputs];
+    const constants = { H, KV, W, SCALE: node.attrs.scale };
+    const { alias, dot } = vectors(wide);
+    if (T <= 16) {
+      const kernel = { file: "kernels/attention/decode.wgsl", code: decode };
+      const shader = { kernel, parts: [dot], alias, constants };
+      return [{ shader, workgroups: [T, H, 1], bind }];
+    }
+    const TILE = tileOf(W, can);
+    return [{
+      shader: {
+        kernel: { file: "kernels/attention/attention.wgsl", code: forward },
+        parts: [dot, runPart, tilePart],
+        alias,
+        constants: { ...constants, TILE, N: T },
+      },
+      workgroups: [Math.ceil(T / TILE), H, 1],
+      bind,
+    }];
+  },
+  backward(g, { inputs: [q, k, v, spans, reach], outputs: [o, lse], attrs }, [dout]) {
+    if (!reach) throw new Fail(`attention: ${show(q!)} needs a gradient, but reach was not given`);
+    if (!dout) return [];
+    const inputs = [dout, q!, k!, v!, o!, lse!, spans!, reach];
+    return g.add(attentionBackward, inputs, attrs).slice(0, 3);
+  },
+};
+
+/**
+ * Inputs dout f32[T, H·D], q, k, v, o, lse, spans, reach as above; outputs dq f32[T, H·D],
+ * dk and dv f32[S, KV·D], and scratch f32[T, H, 2].
+ */
+export const attentionBackward: Op<AttentionAttrs> = {
+  name: "attention_backward",
+  infer([, q, k, v], { heads }) {
+    const stats = { shape: [q!.shape[0]!, heads, 2], dtype: "f32" as const };
+    return [...[q!, k!, v!].map(({ shape }) => ({ shape, dtype: "f32" as const })), stats];
+  },
+  reference([dout, q, k, v, o, lse, spans], attrs, { inputs }) {
+    const { T, S, H, KV, D } = sizes(inputs.slice(1, 4), attrs);
+    const dq = new Float64Array(T * H * D), stats = new Float64Array(T * H * 2);
+    const dk = new Float64Array(S * KV * D), dv = dk.slice();
+    for (let t = 0; t < T; t++) {
+      for (let h = 0; h < H; h++) {
+        const row = (t * H + h) * D, group = Math.floor(h / (H / KV));
+        let delta = 0;
+        for (let d = 0; d < D; d++) delta += dout![row + d]! * o![row + d]!;
+        stats.set([lse![t * H + h]!, delta], (t * H + h) * 2);
+        for (let s = spans![2 * t]!; s < spans![2 * t + 1]!; s++) {
+          const key = (s * KV + group) * D;
+          let score = 0, dp = 0;
+          for (let d = 0; d < D; d++) {
+            score += q![row + d]! * k![key + d]!;
+            dp += dout![row + d]! * v![key + d]!;
+          }
+          const p = Math.exp(attrs.scale * score - lse![t * H + h]!);
+          const ds = attrs.scale * p * (dp - delta);
+          for (let d = 0; d < D; d++) {
+            dq[row + d]! += ds * k![key + d]!;
+            dk[key + d]! += ds * q![row + d]!;
+            dv[key + d]! += p * dout![row + d]!;
+          }
+        }
+      }
+    }
+    return [dq, dk, dv, stats];
+  },
+  launch({ inputs, outputs: [dq, dk, dv, stats], attrs }, can) {
+    const [dout, q, k, v, o, lse, spans, reach] = inputs;
+    const { T, S, H, KV, wide, W } = sizes(inputs.slice(1, 4), attrs);
+    const { alias, dot } = vectors(wide);
+    const TILE = tileOf(W, can);
+    const parts = [dot, runPart, tilePart];
+    const constants = { TILE, H, KV, W, SCALE: attrs.scale };
+    return [
+      {
+        shader: {
+          kernel: { file: "kernels/attention/delta.wgsl", code: delta },
+          parts: [dot],
+          alias,
+          constants: { N: T * H, W },
+        },
+        workgroups: grid(Math.ceil(T * H / 64)),
+        bind: [dout!, o!, lse!, stats!],
+      },
+      {
+        shader: {
+          kernel: { file: "kernels/attention/backward_q.wgsl", code: backwardQ },
+          parts,
+          alias,
+          constants: { ...constants, N: T },
+        },
+        workgroups: [Math.ceil(T / TILE), H, 1],
+        bind: [dout!, q!, k!, v!, stats!, spans!, dq!],
+      },
+      {
+        shader: {
+          kernel: { file: "kernels/attention/backward_kv.wgsl", code: backwardKv },
+          parts,
+          alias,
+          constants: { ...constants, N: S },
+        },
+        workgroups: [Math.ceil(S / TILE), KV, 1],
+        bind: [dout!, q!, k!, v!, stats!, reach!, dk!, dv!],
+      },
+    ];
+  },
+};
+
+const runPart = { file: "kernels/attention/runs.wgsl", code: runs };
+const tilePart = { file: "kernels/attention/tile.wgsl", code: tile };
+
+function vectors(wide: number) {
+  return wide === 4
+    ? { alias: { Vec: "vec4f" }, dot: { file: "kernels/attention/dot_vec4.wgsl", code: dotVec4 } }
+    : { alias: { Vec: "f32" }, dot: { file: "kernels/attention/dot_f32.wgsl", code: dotF32 } };
+}
+
+/** Sizes of q, k, v, with `wide` numbers to a Vec and W Vecs to a head. Throws what `infer` throws. */
+function sizes(inputs: readonly Tensor[], { heads: H, kvHeads: KV }: AttentionAttrs) {
+  const [q, k, v, spans, reach] = inputs;
+  const [T, width] = q!.shape as [number, number], S = k!.shape[0]!, D = width / H;
+  const fits = Number.isInteger(D) && D <= 256 && H % KV === 0 && k!.shape[1] === KV * D &&
+    String(k!.shape) === String(v!.shape) && (!spans || count(spans.shape) === 2 * T) &&
+    (!reach || count(reach.shape) === 2 * S);
+  if (!fits) {
+    throw new Fail(
+      `attention: ${H} heads and ${KV} key heads of at most 256 numbers do not fit ` +
+        inputs.map(show).join(", "),
+    );
+  }
+  const wide = D % 4 === 0 ? 4 : 1;
+  return { T, S, H, KV, D, wide, W: D / wide };
+}
+
+/** Rows and keys of a tile. A software GPU has few lanes to fill, and wants spans followed closely. */
+function tileOf(W: number, can: Capabilities): number {
+  return can.software && W <= 64 || can.maxWorkgroupStorage < 20_000 ? 16 : 32;
+}
+
+/** o f32[T, H·D]: q attends to k and v; see `attentionOp` for the shapes. */
+export function attention(
+  g: Graph,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { spans, reach, ...attrs }: AttentionAttrs & {
+    readonly spans: Tensor;
+    readonly reach?: Tensor;
+  },
+): Tensor {
+  const inputs = reach ? [q, k, v, spans, reach] : [q, k, v, spans];
+  return g.add(attentionOp, inputs, attrs)[0]!;
+}
