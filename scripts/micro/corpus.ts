@@ -164,7 +164,7 @@ function whole(die: Dice, name: string, phrases: readonly string[]): Arg {
 }
 
 function pointersTo(thing: string): string[] {
-  return [`this ${thing}`, `the current ${thing}`, "this", "it"];
+  return [`this ${thing}`, `the current ${thing}`];
 }
 
 function inventFlag(
@@ -257,7 +257,8 @@ export function pseudoWord(die: Dice): string {
   const vowel = ["a", "a", "e", "e", "i", "i", "o", "o", "u", "ai", "ee", "oo"];
   const coda = ["", "", "", "n", "r", "l", "s", "t", "m", "ck", "nd", "st", "x", "p", "rd", "ng"];
   const syllable = () => die.pick(onset) + die.pick(vowel) + die.pick(coda);
-  return Array.from({ length: die.pick([1, 1, 2, 2, 2, 2, 3]) }, syllable).join("");
+  const coined = Array.from({ length: die.pick([1, 1, 2, 2, 2, 2, 3]) }, syllable).join("");
+  return words.RESERVED.includes(coined) ? pseudoWord(die) : coined;
 }
 
 /** Copying in its pure forms: repeat, look up by key, what follows, words into JSON. */

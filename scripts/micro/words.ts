@@ -2,6 +2,9 @@
 
 const list = (text: string): string[] => text.trim().split(/\s+/);
 
+/** Names of the shipped schemas that a coined word could hit: the model must not know them. */
+export const RESERVED = list("bed crop jot mulch pick prune recap sow soak hard ripe rows");
+
 /** Things that invented programs deal with. */
 export const THINGS = list(`
   account album alarm alert archive article asset badge bank batch bill board book booking bottle box
@@ -131,7 +134,7 @@ export const PLAIN = list(`
   pillow pilot pine pink pizza plain planet plate plum pocket poem polar pond pony poor potato pot powder
   prince proud pump puppy pure purple puzzle quail quartz queen quick quiet rabbit race rail rain rapid
   rare raven raw razor ready real red reef rice rich right river rocket roof root rope rose rough round
-  royal ruby rug rusty sad safe sail salad salmon salt sand satin sauce scarf sea seal season seat second
+  royal ruby rug rusty sad safe sail salad salmon salt sand satin sauce scarf sea seal seat second
   secret seven shade shadow shark sharp sheep shell shiny shirt shoe short shy sick side silent silk silver
   simple sister six skate skin skirt sky sleep slow small smart smile smoke smooth snake snow soap soda
   soft solar solid sorry soup sour south spare spark spice spider spoon spring square stable star steam
