@@ -23,7 +23,7 @@ const GUESSWORK = new Set(["ambiguous_command", "multiple_interpretations", "amb
 export function* repeats(seed: number): Generator<Example> {
   for (let i = 0;; i++) {
     const die = dice(seed, "repeat", i);
-    const text = Array.from({ length: die.int(1, 6) }, () => word(die)).join(" ");
+    const text = Array.from({ length: die.int(1, 7) }, () => word(die)).join(" ");
     yield { prompt: `repeat "${text}"`, answer: `"${text}"` };
   }
 }
