@@ -119,6 +119,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     title: "a dry run of something that has none",
     text: "--dry-run is understood by whet train; whet plan is the same.",
   },
+  WH0215: {
+    title: "resumed with changed settings",
+    text:
+      "The run's second part was trained with other settings than its first, as --allow-change allows.",
+  },
   WH0301: { title: "input that cannot be read", text: "The file is missing or is not a file." },
   WH0302: {
     title: "text that is not UTF-8",
@@ -133,9 +138,33 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "The message lists up to 20 of them with their line numbers. No row was computed, so that no result is half there.",
   },
+  WH0305: {
+    title: "rows were passed over",
+    text:
+      "--skip-bad leaves out rows that cannot be used, as long as they are no more than one in a hundred.",
+  },
+  WH0306: {
+    title: "rows are longer than --max-seq",
+    text:
+      "--overlong drop leaves them out, truncate cuts their end: an answer whose end is cut teaches the model not to stop. A larger --max-seq costs memory.",
+  },
+  WH0307: {
+    title: "validation rows that are trained",
+    text:
+      "They make the validation loss look better than the model is. Take them out of one of the files.",
+  },
+  WH0601: {
+    title: "a step was not applied",
+    text:
+      "Its loss or gradient was not a finite number, so the weights were left as they were. After three such steps in a row the run ends with exit code 6.",
+  },
   WH1201: {
     title: "lines lost from the log file",
     text: "The disk was full or failing while the command ran. Its result is not affected.",
+  },
+  WH1202: {
+    title: "a damaged checkpoint was passed over",
+    text: "It does not match its own checksums. The newest whole one is used.",
   },
 };
 

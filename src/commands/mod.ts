@@ -12,6 +12,18 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./doctor.ts")).doctor,
   },
   {
+    name: "train sft",
+    group: "Train",
+    about: "Teaches a model from rows of prompts and answers",
+    load: async () => (await import("./train_sft.ts")).trainSft,
+  },
+  {
+    name: "plan",
+    group: "Train",
+    about: "Says what a training run needs, without touching a GPU",
+    load: async () => (await import("./plan.ts")).plan,
+  },
+  {
     name: "infer",
     group: "Use and measure",
     about: "Answers prompts",

@@ -1,0 +1,181 @@
+import { readFileSync } from "node:fs";
+import { type Model, openModel } from "../architectures/model.ts";
+import { Exit, Fail } from "../base/fail.ts";
+import { plural, short, thousands } from "../base/text.ts";
+import { datasetHash, leaks } from "../data/hash.ts";
+import { type LengthReport, type PreparedRow, prepareSft } from "../data/prepare.ts";
+import { readDataset, type SftExample } from "../data/rows.ts";
+import type { Rows } from "../report/record.ts";
+import { mapOf } from "../settings/model.ts";
+import type { PlanSettings, TrainSettings } from "../settings/train.ts";
+import {
+  type ChatTemplate,
+  createChatTemplate,
+  defaultTemplate,
+  loadChatTemplate,
+} from "../text/chat_template.ts";
+import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import { prepare, type Prepared } from "../trainer/loop.ts";
+import type { Io } from "./io.ts";
+
+/** Rows of a file, tokenised, and what is to be recorded of them. */
+export interface TokenRows {
+  readonly examples: readonly SftExample[];
+  readonly rows: readonly PreparedRow[];
+  readonly facts: Rows;
+}
+
+/** A run of which all is known but the device. */
+export interface PreparedRun {
+  readonly prepared: Prepared;
+  /** Last names of the modules that get an adapter; none with --full. */
+  readonly targets: readonly string[];
+  readonly tokenizer: Tokenizer;
+  readonly template: ChatTemplate | undefined;
+  readonly data: TokenRows | undefined;
+  readonly validation: TokenRows | undefined;
+}
+
+/** The chat template by --template: a file, "plain", or the model's own. */
+export async function templateOf(
+  model: string,
+  template: string | undefined,
+  tokenizer: Tokenizer,
+): Promise<ChatTemplate | undefined> {
+  if (template === undefined) return await loadChatTemplate(model, tokenizer);
+  if (template === "plain") return createChatTemplate(defaultTemplate, tokenizer);
+  try {
+    return createChatTemplate(readFileSync(template, "utf8"), tokenizer);
+  } catch (error) {
+    if (error instanceof Fail) throw error;
+    throw new Fail(`cannot read the chat template ${template}`, {
+      why: String(error),
+      fix: `check the path: ls -l ${template}; or --template plain`,
+      exit: Exit.usage,
+      cause: error,
+    });
+  }
+}
+
+/**
+ * Opens the model, reads and tokenises the rows, lays the run out and plans its memory. No device yet.
+ * @throws Fail (usage) (data)
+ */
+export async function prepareRun(
+  settings: TrainSettings | PlanSettings,
+  io: Io,
+): Promise<PreparedRun> {
+  const model = await openModel(settings.model);
+  const tokenizer = await loadTokenizer(settings.model);
+  const template = await templateOf(settings.model, settings.template, tokenizer);
+  const read = (path: string) => readRows(path, settings, model, tokenizer, template, io);
+  const data = settings.data === undefined ? undefined : await read(settings.data);
+  const validation = settings.val === undefined ? undefined : await read(settings.val);
+  if (data && validation) warnOfLeaks(data, validation, io);
+  const targets = targetsOf(settings, model);
+  const rows = data?.rows ?? imagined(settings, model);
+  const prepared = prepare(model, rows, validation?.rows ?? [], targets, settings);
+  return { prepared, targets, tokenizer, template, data, validation };
+}
+
+function targetsOf(settings: TrainSettings | PlanSettings, model: Model): readonly string[] {
+  const { full, target } = settings;
+  if (full) return [];
+  const { linears, defaultTargets } = model.architecture;
+  return target === undefined ? defaultTargets : target === "all-linear" ? linears : target;
+}
+
+async function readRows(
+  path: string,
+  settings: TrainSettings | PlanSettings,
+  model: Model,
+  tokenizer: Tokenizer,
+  template: ChatTemplate | undefined,
+  io: Io,
+): Promise<TokenRows> {
+  const { max_seq, overlong, limit, smoke } = settings;
+  const { examples: all, rejected } = await readDataset(path, {
+    map: mapOf(settings.map),
+    jsonIndent: settings.json_indent,
+    vocabulary: model.sizes.vocab,
+    skipBad: settings.skip_bad,
+  });
+  if (rejected.length > 0) {
+    const first = rejected[0]!;
+    io.warn(
+      "WH0305",
+      `${
+        plural(rejected.length, "row")
+      } of ${path} passed over, the first at line ${first.line}: ` +
+        first.reason,
+    );
+  }
+  const most = smoke ? Math.min(limit ?? Infinity, 3 * settings.batch * settings.accum) : limit;
+  const examples = most === undefined ? all : all.slice(0, most);
+  const name = path === "-" ? "stdin" : path;
+  const { rows, report } = prepareSft(examples, tokenizer, {
+    name,
+    maxSeq: Math.min(max_seq, model.sizes.context),
+    overlong,
+    template,
+  });
+  warnOfLength(name, report, settings, io);
+  const supervised = rows.reduce((sum, row) => sum + row.targets, 0);
+  const tokens = rows.reduce((sum, row) => sum + row.ids.length, 0);
+  const facts = {
+    path,
+    rows: rows.length,
+    tokens,
+    supervised_tokens: supervised,
+    sha256: datasetHash(examples),
+  };
+  io.detail(
+    `${name}: ${plural(rows.length, "row")}, ${thousands(tokens)} tokens, ${
+      thousands(supervised)
+    } trained`,
+  );
+  return { examples, rows, facts };
+}
+
+function warnOfLength(
+  name: string,
+  report: LengthReport,
+  { max_seq, overlong }: TrainSettings | PlanSettings,
+  io: Io,
+) {
+  if (report.overlong === 0) return;
+  const share = short((100 * report.tokensLost) / report.tokens);
+  const did = overlong === "drop" ? "left out" : "cut";
+  io.warn(
+    "WH0306",
+    `${name}: ${plural(report.overlong, "row")} of ${
+      thousands(report.rows)
+    } longer than ${max_seq} ` +
+      `tokens ${did}, ${share} % of all tokens lost` +
+      (report.endsLost > 0 ? `; ${report.endsLost} lost the end of their answer` : ""),
+    `the longest has ${report.longest} tokens: --max-seq ${report.longest}`,
+  );
+}
+
+function warnOfLeaks(data: TokenRows, validation: TokenRows, io: Io) {
+  const { exact, near } = leaks(data.examples, validation.examples);
+  const found = exact.length + near.length;
+  if (found === 0) return;
+  const [at, other] = (exact[0] ?? near[0])!;
+  io.warn(
+    "WH0307",
+    `${
+      plural(found, "validation row")
+    } also in the training rows, the first: line ${at} and line ` +
+      `${other}`,
+    "take them out of one file: what was trained says nothing about what was learnt",
+  );
+}
+
+/** Rows for a plan without data: as many as one step takes, as long as they may be, half of it answer. */
+function imagined(settings: TrainSettings | PlanSettings, model: Model) {
+  const length = Math.min(settings.max_seq, model.sizes.context);
+  const ids = new Uint32Array(length);
+  const labels = Int32Array.from(ids, (_, i) => i < length / 2 ? -100 : 0);
+  return Array.from({ length: settings.batch * settings.accum }, () => ({ ids, labels }));
+}

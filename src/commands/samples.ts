@@ -1,0 +1,64 @@
+import type { SftExample } from "../data/rows.ts";
+import { Generator } from "../generate/generator.ts";
+import type { Sample } from "../report/record.ts";
+import { encodePrompt } from "../text/prompt.ts";
+import type { Trainer } from "../trainer/trainer.ts";
+import type { PreparedRun } from "./prepared.ts";
+
+/** A prompt and the answer that the row has for it. */
+interface Question {
+  readonly ids: number[];
+  readonly prompt: string;
+  readonly expected: string;
+}
+
+/** Longest sample, tokens. */
+const MOST = 256;
+
+/** Answers of the model in training to the first validation rows, greedy, so that they can be compared. */
+export class Sampler {
+  readonly #questions: readonly Question[];
+
+  constructor(private readonly run: PreparedRun, count: number) {
+    const { validation, tokenizer, template } = run;
+    this.#questions = validation!.examples.slice(0, count).flatMap((example) => {
+      const asked = questionOf(example);
+      if (!asked) return [];
+      const ids = encodePrompt(tokenizer, asked.prompt, { template });
+      return [{ ids, prompt: asked.shown, expected: asked.expected }];
+    });
+  }
+
+  async *answers(trainer: Trainer): AsyncGenerator<Sample> {
+    if (this.#questions.length === 0) return;
+    const { prepared, tokenizer } = this.run;
+    const longest = Math.max(...this.#questions.map(({ ids }) => ids.length));
+    const generator = await Generator.create(prepared.model, trainer.memory, {
+      slots: Math.min(8, this.#questions.length),
+      context: Math.ceil((longest + MOST) / 64) * 64,
+      prefill: Math.min(128, Math.ceil(longest / 16) * 16),
+    }, { lora: prepared.lora, full: prepared.settings.full });
+    const requests = this.#questions.map(({ ids }) => ({ ids, maxTokens: MOST }));
+    const greedy = { temperature: 0, topP: 1, seed: 0 };
+    let i = 0;
+    for await (const { ids } of generator.answers(requests, new Set(tokenizer.eosIds), greedy)) {
+      const { prompt, expected } = this.#questions[i++]!;
+      yield { prompt, output: tokenizer.decode(ids, { skipSpecial: true }), expected };
+    }
+    generator.free();
+  }
+}
+
+/** What a row asks and expects; nothing for rows of plain text or ids. */
+function questionOf(example: SftExample) {
+  if ("prompt" in example) {
+    return { prompt: { prompt: example.prompt }, shown: example.prompt, expected: example.answer };
+  }
+  if (!("messages" in example)) return undefined;
+  const last = example.messages.findLastIndex((m) => m.role === "assistant");
+  const before = example.messages.slice(0, last);
+  const asked = before.findLast((m) => m.role === "user")?.content;
+  const expected = example.messages[last]?.content;
+  if (before.length === 0 || typeof expected !== "string") return undefined;
+  return { prompt: { messages: before }, shown: String(asked ?? ""), expected };
+}

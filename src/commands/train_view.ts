@@ -1,0 +1,72 @@
+import {
+  humanBytes,
+  humanSeconds,
+  progressBar,
+  short,
+  sparkline,
+  thousands,
+} from "../base/text.ts";
+import type { EvalPoint, StepPoint } from "../report/record.ts";
+import type { Io } from "./io.ts";
+
+/** How training looks: one live line on a terminal, a plain line every few steps elsewhere. */
+export class TrainView {
+  readonly #losses: number[] = [];
+  #validation: number | undefined;
+  #milliseconds = 0;
+
+  constructor(
+    private readonly io: Io,
+    private readonly steps: number,
+    private readonly every: number,
+  ) {}
+
+  step(point: StepPoint) {
+    this.#losses.push(point.loss);
+    // A running mean that forgets, so that the time left follows changes of speed.
+    this.#milliseconds = this.#milliseconds === 0
+      ? point.ms
+      : 0.9 * this.#milliseconds + 0.1 * point.ms;
+    if (this.io.live) this.io.progress(this.line(point));
+    else if (!this.io.json && (point.step % this.every === 0 || point.step === this.steps)) {
+      this.io.note(this.plain(point));
+    }
+  }
+
+  measured(point: EvalPoint) {
+    this.#validation = point.val_loss;
+    this.io.note(
+      `epoch ${short(point.epoch)}  step ${point.step}  val loss ${point.val_loss.toFixed(4)}  ` +
+        `perplexity ${short(point.ppl)}${point.best ? "  best so far" : ""}`,
+    );
+  }
+
+  /** The line that is redrawn. */
+  line(point: StepPoint): string {
+    const { io, steps } = this;
+    const left = ((steps - point.step) * this.#milliseconds) / 1000;
+    return [
+      `${progressBar(point.step / steps, 10, io.ascii)} ${point.step}/${steps}`,
+      `loss ${point.loss.toFixed(4)} ${io.paint("cyan", sparkline(this.#losses, 16, io.ascii))}`,
+      ...(this.#validation === undefined ? [] : [`val ${this.#validation.toFixed(4)}`]),
+      `lr ${short(point.lr)}`,
+      `${thousands(point.tok_s)} tok/s`,
+      humanBytes(point.mem_bytes),
+      `${humanSeconds(left)} left`,
+    ].join("  ");
+  }
+
+  /** The line of a log. */
+  plain(point: StepPoint): string {
+    return [
+      `step ${point.step}/${this.steps}`,
+      `epoch ${point.epoch.toFixed(2)}`,
+      `loss ${point.loss.toFixed(4)}`,
+      ...(this.#validation === undefined ? [] : [`val ${this.#validation.toFixed(4)}`]),
+      `lr ${short(point.lr)}`,
+      `grad ${short(point.grad_norm)}`,
+      `${thousands(point.tok_s)} tok/s`,
+      humanBytes(point.mem_bytes),
+    ].join("  ");
+  }
+}

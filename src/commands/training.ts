@@ -1,0 +1,475 @@
+import { existsSync, readFileSync, renameSync, statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { commit } from "../base/assets.ts";
+import { writeFile } from "../base/durable.ts";
+import { Exit, Fail } from "../base/fail.ts";
+import { lockFolder } from "../base/lock.ts";
+import { humanSeconds, short } from "../base/text.ts";
+import {
+  latestCheckpoint,
+  loadCheckpoint,
+  saveCheckpoint,
+  type TrainingState,
+} from "../formats/checkpoint.ts";
+import { checkFit, loraDefaults, readAdapter, writeAdapter } from "../formats/peft.ts";
+import { RunFolder } from "../report/folder.ts";
+import type { EvalPoint, Manifest, Status, StepPoint } from "../report/record.ts";
+import type { CommonSettings } from "../settings/common.ts";
+import type { TrainSettings } from "../settings/train.ts";
+import { type Best, type Ending, type RunSettings, start, train as loop } from "../trainer/loop.ts";
+import type { Trainer } from "../trainer/trainer.ts";
+import { openDevice } from "./gpu.ts";
+import type { Io } from "./io.ts";
+import { trainedLine } from "./plan.ts";
+import type { PreparedRun } from "./prepared.ts";
+import { Sampler } from "./samples.ts";
+import { TrainView } from "./train_view.ts";
+import { version } from "./version.ts";
+
+type Settings = TrainSettings & CommonSettings & { readonly output: string };
+
+/**
+ * Trains what was prepared, in its run folder: events, checkpoints, and at the end the weights and the
+ * files that explain them.
+ * @throws Fail (usage) (gpu) (memory) (diverged) (disk)
+ */
+export async function train(settings: Settings, run: PreparedRun, io: Io): Promise<TrainResult> {
+  const { prepared } = run;
+  const { model, batches, plan } = prepared;
+  const out = settings.output;
+  makeWay(settings);
+  using _lock = await lockFolder(out);
+  const from = await resumed(settings, run, io);
+  const device = await openDevice(settings, plan.parameters, io);
+  const trainer = await start(device, prepared, (done, total) => {
+    io.progress(`loading weights ${Math.round((100 * done) / total)} %`);
+  });
+  io.progress();
+  const began = performance.now();
+  const folder = await RunFolder.open(out, manifestOf(settings, run, device.capabilities));
+  const emit = (kind: string, fields: Record<string, unknown>) => {
+    folder.event(kind, fields);
+    io.event(kind, fields);
+  };
+  try {
+    if (from) trainer.restore(from.step, from.tensors);
+    else if (settings.init_adapter) await startFrom(settings.init_adapter, trainer, run);
+    io.out(trainedLine(plan));
+    const { manifest } = folder;
+    emit("start", {
+      settings: manifest.settings,
+      device: device.capabilities,
+      model: manifest.model,
+      data: manifest.data,
+      validation: manifest.validation,
+      git_commit: manifest.git_commit,
+      steps: batches.steps,
+      ...(from ? { resumed_from: from.step } : {}),
+    });
+    const view = new TrainView(io, batches.steps, settings.log_every);
+    const sampler = settings.samples > 0 ? new Sampler(run, settings.samples) : undefined;
+    const { ending, best } = await loop(trainer, prepared, {
+      step({ step, epoch, loss, rate, gradNorm, tokens, milliseconds }) {
+        const point: StepPoint = {
+          step,
+          epoch,
+          loss,
+          lr: rate,
+          grad_norm: gradNorm,
+          tok_s: (1000 * tokens) / milliseconds,
+          mem_bytes: device.bytes,
+          ms: milliseconds,
+        };
+        emit("step", { ...point });
+        view.step(point);
+        if (step % batches.stepsPerEpoch === 0) emit("epoch", { step, epoch });
+      },
+      async measured({ step, epoch, loss, perplexity, best, milliseconds }) {
+        const point: EvalPoint = {
+          step,
+          epoch,
+          val_loss: loss,
+          ppl: perplexity,
+          best,
+          ms: milliseconds,
+        };
+        emit("eval", { ...point });
+        view.measured(point);
+        for await (const sample of sampler?.answers(trainer) ?? []) {
+          emit("sample", { step, ...sample });
+        }
+      },
+      async save({ step, tensors, best, worse }, isBest) {
+        const state = stateOf(settings, run, trainer, { step, tensors, best, worse });
+        const { path, bytes, removed } = await saveCheckpoint(out, state, { keep: settings.keep });
+        emit("checkpoint", { path, step, best: isBest, bytes, removed });
+        io.detail(`checkpoint ${path}`);
+      },
+      skipped({ step, loss, gradNorm }, tensors) {
+        const blame = tensors.length > 0 ? `; not finite: ${tensors.slice(0, 3).join(", ")}` : "";
+        const message =
+          `step ${step} was not applied: loss ${loss}, gradient norm ${gradNorm}${blame}`;
+        folder.event("warn", { code: "WH0601", message });
+        io.warn("WH0601", message, "a lower --lr, if it happens again");
+      },
+      stop: () => io.stop.requested !== undefined,
+    }, from && { best: from.best ?? undefined, worse: from.worse });
+    const seconds = (performance.now() - began) / 1000;
+    const adapter = await writeWeights(settings, run, trainer, best);
+    const status = STATUS[ending];
+    emit("end", {
+      status,
+      best: best ? { step: best.step, val_loss: best.loss } : null,
+      adapter_path: adapter.path,
+      sha256: adapter.sha256,
+      seconds,
+    });
+    await folder.finish({
+      status,
+      seconds,
+      adapter,
+      best: best && { step: best.step, val_loss: best.loss },
+    });
+    tellEnd(settings, status, trainer.step, best, seconds, io);
+    return { status, best, adapter, seconds, report: join(out, "report.html") };
+  } catch (error) {
+    const seconds = (performance.now() - began) / 1000;
+    const message = error instanceof Error ? error.message : String(error);
+    await folder.finish({ status: "failed", seconds, error: message }).catch(() => {});
+    throw error;
+  } finally {
+    trainer.free();
+    device.close();
+    model.folder.close();
+  }
+}
+
+export interface TrainResult {
+  readonly status: Status;
+  readonly best: Best | undefined;
+  readonly adapter: { readonly path: string; readonly sha256: string; readonly bytes: number };
+  readonly seconds: number;
+  readonly report: string;
+}
+
+const STATUS: Readonly<Record<Ending, Status>> = {
+  finished: "finished",
+  early: "early",
+  stopped: "stopped",
+};
+
+function tellEnd(
+  settings: Settings,
+  status: Status,
+  step: number,
+  best: Best | undefined,
+  seconds: number,
+  io: Io,
+) {
+  const { output } = settings;
+  const what = settings.full ? "model" : "adapter";
+  io.out(
+    status === "stopped"
+      ? `stopped after step ${step}, ${humanSeconds(seconds)}; go on with --resume`
+      : `${status === "early" ? "stopped early" : "done"}: ${step} steps in ${
+        humanSeconds(seconds)
+      }` +
+        (best ? `, best val loss ${short(best.loss)} at step ${best.step}` : ""),
+  );
+  io.out(`${what}   ${output}\nreport  ${join(output, "report.html")}`);
+  if (status !== "stopped") {
+    const use = settings.full ? `-m ${output}` : `-m ${settings.model} -a ${output}`;
+    io.note(`\nNext: whet infer ${use} -p "..."\n      whet export ${output} -o model.gguf --gguf`);
+  }
+}
+
+/** Settings that change the numbers, so that a resumed run must have the same. */
+const NUMERIC: readonly (keyof RunSettings)[] = [
+  "full",
+  "rank",
+  "alpha",
+  "use_rslora",
+  "dropout",
+  "lr",
+  "scheduler",
+  "warmup",
+  "weight_decay",
+  "max_grad_norm",
+  "betas",
+  "eps",
+  "batch",
+  "accum",
+  "max_seq",
+  "packing",
+  "shuffle",
+  "seed",
+];
+
+interface Cursor {
+  readonly step: number;
+  readonly best: Best | undefined;
+  readonly worse: number;
+}
+
+function stateOf(
+  settings: Settings,
+  { targets, data, prepared }: PreparedRun,
+  trainer: Trainer,
+  progress: Cursor & {
+    readonly tensors: ReadonlyMap<string, { w: Float32Array; m: Float32Array; v: Float32Array }>;
+  },
+): TrainingState {
+  const shapes = new Map(trainer.trained.map((t) => [t.name, t.shape]));
+  const numeric = Object.fromEntries(NUMERIC.map((key) => [key, settings[key]]));
+  return {
+    step: progress.step,
+    tensors: new Map(
+      [...progress.tensors].map(([name, t]) => [name, { ...t, shape: shapes.get(name)! }] as const),
+    ),
+    cursor: { step: progress.step },
+    settings: { ...numeric, targets },
+    dataHash: data!.facts.sha256!,
+    history: null,
+    best: progress.best ?? null,
+    extra: { worse: progress.worse, model: prepared.model.folder.hash() },
+  };
+}
+
+interface From {
+  readonly step: number;
+  readonly tensors: TrainingState["tensors"];
+  readonly best: Best | null | undefined;
+  readonly worse: number;
+}
+
+/** The checkpoint to go on from, where --resume asks for one. */
+async function resumed(
+  settings: Settings,
+  run: PreparedRun,
+  io: Io,
+): Promise<From | undefined> {
+  const { resume, output } = settings;
+  if (resume === undefined) return undefined;
+  const warn = (message: string) => io.warn("WH1202", message);
+  const folder = resume === "auto" ? output : resume;
+  const path = existsSync(join(folder, "state.json"))
+    ? folder
+    : await latestCheckpoint(folder, warn);
+  if (path === undefined) {
+    if (resume === "auto") {
+      io.note("nothing to resume yet: starting anew");
+      return undefined;
+    }
+    throw new Fail(`${resume} holds no checkpoint`, {
+      why: "neither a run folder with checkpoints/ nor a checkpoint",
+      fix: "name OUT or OUT/checkpoints/step-N, or --resume alone for the newest in -o",
+      exit: Exit.usage,
+    });
+  }
+  const state = await loadCheckpoint(path);
+  compare(settings, run, state, io);
+  if (state.step >= run.prepared.batches.steps) {
+    throw new Fail(`${path} has all ${state.step} steps of this run`, {
+      why: `the settings ask for ${run.prepared.batches.steps} steps`,
+      fix: "train longer with a larger --epochs or --iters",
+      exit: Exit.usage,
+    });
+  }
+  io.note(`resuming from ${path}, step ${state.step}`);
+  const { worse } = state.extra as { worse: number };
+  return { step: state.step, tensors: state.tensors, best: state.best as Best | null, worse };
+}
+
+/** Refuses to go on with other rows, another model, or settings that would give other numbers. */
+function compare(
+  settings: Settings,
+  { data, targets, prepared }: PreparedRun,
+  state: TrainingState,
+  io: Io,
+) {
+  if (state.dataHash !== data!.facts.sha256) {
+    throw new Fail(`the rows of ${settings.data} are not those that the run was begun with`, {
+      why: `their content has SHA-256 ${data!.facts.sha256!.slice(0, 12)}…, the run's had ${
+        state.dataHash.slice(0, 12)
+      }…`,
+      fix: "resume with the same rows; to train further on others: --init-adapter and a new -o",
+      exit: Exit.data,
+    });
+  }
+  if ((state.extra as { model: string }).model !== prepared.model.folder.hash()) {
+    throw new Fail(`${settings.model} is not the model that the run was begun with`, {
+      why: "its config or weights differ",
+      fix: "resume with the same base model",
+      exit: Exit.data,
+    });
+  }
+  const before = state.settings as Record<string, unknown>;
+  const now: Record<string, unknown> = { ...settings, targets };
+  const changed = [...NUMERIC, "targets"].filter((key) =>
+    JSON.stringify(before[key]) !== JSON.stringify(now[key])
+  ).map((key) => `${key}: ${JSON.stringify(before[key])} -> ${JSON.stringify(now[key])}`);
+  if (changed.length === 0) return;
+  const shapes = /^(full|rank|targets):/;
+  if (!settings.allow_change || changed.some((line) => shapes.test(line))) {
+    throw new Fail("resuming with settings that change the numbers", {
+      why: changed.join("\n"),
+      fix: changed.some((line) => shapes.test(line))
+        ? "the trained weights would have other shapes: begin a new run"
+        : "put them back, or accept the change with --allow-change",
+      exit: Exit.usage,
+    });
+  }
+  io.warn("WH0215", `resuming with changed settings: ${changed.join("; ")}`);
+}
+
+/** A finished or begun run is not written over: with --yes it is put aside under another name. */
+function makeWay({ output, resume, yes }: Settings) {
+  const used = ["run.json", "checkpoints", "adapter_model.safetensors", "model.safetensors"]
+    .find((name) => existsSync(join(output, name)));
+  if (used === undefined || resume !== undefined) {
+    if (existsSync(output) && !statSync(output).isDirectory()) {
+      throw new Fail(`${output} is a file`, {
+        why: "a run is written into a folder",
+        fix: "name another place with -o",
+        exit: Exit.usage,
+      });
+    }
+    return;
+  }
+  if (!yes) {
+    throw new Fail(`${output} holds a run already`, {
+      why: `there is ${used} in it, and a run is never written over`,
+      fix: "another -o; or --resume to go on with it; or -y to put it aside and begin anew",
+      exit: Exit.usage,
+    });
+  }
+  let n = 1;
+  const aside = () => join(dirname(resolve(output)), `${basename(resolve(output))}.old-${n}`);
+  while (existsSync(aside())) n++;
+  renameSync(output, aside());
+}
+
+function manifestOf(
+  settings: Settings,
+  { prepared, data, validation, targets }: PreparedRun,
+  capabilities: object,
+): Manifest {
+  const { model, plan, batches } = prepared;
+  const { json: _, quiet: _q, verbose: _v, debug: _d, color: _c, set: _s, ...told } = settings;
+  return {
+    format: 1,
+    kind: "sft",
+    name: basename(resolve(settings.output)),
+    status: "running",
+    started: new Date().toISOString(),
+    whet: { version, commit: commit(), bun: Bun.version },
+    git_commit: gitCommit(),
+    command: ["whet", ...process.argv.slice(2)],
+    device: { ...capabilities },
+    settings: { ...told, target: targets },
+    model: {
+      path: settings.model,
+      type: model.architecture.modelType,
+      parameters: plan.parameters,
+      trainable: plan.trainable,
+      sha256: model.folder.hash(),
+    },
+    data: data!.facts,
+    validation: validation?.facts,
+    steps: batches.steps,
+  };
+}
+
+/** The commit of this folder, with "+" where tracked files differ from it; nothing without git. */
+function gitCommit(): string | undefined {
+  const git = (...words: string[]) => {
+    try {
+      const { exitCode, stdout } = Bun.spawnSync(["git", ...words], { stderr: "ignore" });
+      return exitCode === 0 ? stdout.toString().trim() : undefined;
+    } catch {
+      return undefined; // no git on this machine
+    }
+  };
+  const head = git("rev-parse", "HEAD");
+  return head && head + (git("status", "--porcelain", "--untracked-files=no") ? "+" : "");
+}
+
+/** --init-adapter: the weights of another adapter, with fresh moments. */
+async function startFrom(path: string, trainer: Trainer, { prepared }: PreparedRun) {
+  const adapter = await readAdapter(path);
+  checkFit(adapter, prepared.model.folder.tensors);
+  const wanted = new Map(trainer.trained.map((t) => [t.name, t.shape]));
+  const wrong = [
+    ...[...wanted].filter(([name, shape]) =>
+      String(adapter.tensors.get(name)?.shape) !== String(shape)
+    ).map(([name, shape]) =>
+      `${name}: this run has [${shape.join(", ")}], the adapter ${
+        adapter.tensors.has(name) ? `[${adapter.tensors.get(name)!.shape.join(", ")}]` : "has none"
+      }`
+    ),
+    ...[...adapter.tensors.keys()].filter((name) => !wanted.has(name)).map((name) =>
+      `${name}: only in the adapter`
+    ),
+  ];
+  if (wrong.length > 0) {
+    const { r, lora_alpha, target_modules } = adapter.config;
+    const targets = typeof target_modules === "string" ? target_modules : target_modules.join(",");
+    throw new Fail(`the adapter ${path} does not have the form of this run`, {
+      why: wrong.slice(0, 5).join("\n"),
+      fix: `--rank ${r} --alpha ${lora_alpha} --target ${targets}`,
+      exit: Exit.usage,
+    });
+  }
+  trainer.start(new Map([...adapter.tensors].map(([name, { data }]) => [name, data])));
+}
+
+/** Files of the base model that belong beside weights. */
+const COMPANIONS = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "chat_template.jinja",
+];
+
+/** Writes the best weights (the last ones without validation rows), and the tokenizer beside them. */
+async function writeWeights(
+  settings: Settings,
+  { targets, prepared }: PreparedRun,
+  trainer: Trainer,
+  best: Best | undefined,
+) {
+  const out = settings.output;
+  const { model } = prepared;
+  const tensors = best === undefined || best.step === trainer.step
+    ? await trainer.weights()
+    : await bestOf(out, best.step, trainer);
+  for (const name of COMPANIONS) {
+    const path = join(model.folder.dir, name);
+    if (existsSync(path)) await writeFile(join(out, name), readFileSync(path));
+  }
+  if (settings.full) {
+    const { writeModel } = await import("./full_weights.ts");
+    return { path: out, ...await writeModel(out, model.folder, tensors) };
+  }
+  const { size, sha256 } = await writeAdapter(out, {
+    ...loraDefaults,
+    base_model_name_or_path: resolve(settings.model),
+    task_type: "CAUSAL_LM",
+    r: settings.rank,
+    lora_alpha: settings.alpha,
+    lora_dropout: settings.dropout,
+    use_rslora: settings.use_rslora,
+    target_modules: [...targets],
+  }, tensors);
+  return { path: out, sha256, bytes: size };
+}
+
+/** The weights of the best step's checkpoint, which rotation keeps. */
+async function bestOf(out: string, step: number, trainer: Trainer) {
+  const { listCheckpoints } = await import("../formats/checkpoint.ts");
+  const entry = listCheckpoints(out).find((checkpoint) => checkpoint.step === step);
+  if (!entry) return await trainer.weights();
+  const { tensors } = await loadCheckpoint(entry.path);
+  return new Map([...tensors].map(([name, { shape, w }]) => [name, { shape: shape!, data: w }]));
+}
