@@ -1,9 +1,9 @@
 /**
- * Runs every check: format, lint, types, tests. The last line counts them; a failed check counts
- * as a failed test.
+ * Runs every check: format, lint, types, tests, and the kernels' tests once more on a second WebGPU
+ * implementation. The last line counts them; a failed check counts as a failed test.
  *
  *   bun scripts/test.ts          everything that is quick
- *   bun scripts/test.ts --deep   also tests named *.deep.ts, and the kernels' tests on wgpu
+ *   bun scripts/test.ts --deep   also tests named *.deep.ts
  */
 import { Glob } from "bun";
 import { join } from "node:path";
@@ -37,27 +37,32 @@ async function check(name: string, command: string[]): Promise<Result> {
   return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
 }
 
-async function tests(name: string, files: string[]): Promise<Result> {
-  const command = [process.execPath, "test", "--timeout", "120000", ...files];
+/** Runs a test runner and reads its counts: Bun's " 7 pass" lines or Deno's "7 passed | 0 failed". */
+async function tests(name: string, command: string[]): Promise<Result> {
   const child = Bun.spawn(command, {
     cwd: root,
+    env: { ...process.env, NO_COLOR: "1" },
     stdin: "ignore",
-    stdout: "inherit",
+    stdout: "pipe",
     stderr: "pipe",
   });
-  const decoder = new TextDecoder();
   let text = "";
-  for await (const bytes of child.stderr) {
-    process.stderr.write(bytes);
-    text += decoder.decode(bytes, { stream: true });
-  }
+  const copy = async (from: ReadableStream<Uint8Array>, to: NodeJS.WriteStream) => {
+    const decoder = new TextDecoder();
+    for await (const bytes of from) {
+      to.write(bytes);
+      text += decoder.decode(bytes, { stream: true });
+    }
+  };
+  await Promise.all([copy(child.stdout, process.stdout), copy(child.stderr, process.stderr)]);
   const code = await child.exited;
-  const count = (word: string) =>
-    Number(text.match(new RegExp(`^ *(\\d+) ${word}s?$`, "m"))?.[1] ?? 0);
-  const failed = count("fail") + count("error");
+  const count = (pattern: string) =>
+    Number(text.match(new RegExp(`^ *(\\d+) ${pattern}$`, "m"))?.[1] ?? 0);
+  const deno = /^(?:ok|FAILED) \| (\d+) passed.*?\| (\d+) failed/m.exec(text);
+  const failed = count("fail") + count("errors?") + Number(deno?.[2] ?? 0);
   if (code !== 0 && failed === 0) console.log(`${name}: the test process ended with ${code}`);
   return {
-    passed: count("pass"),
+    passed: count("pass") + Number(deno?.[1] ?? 0),
     failed: code !== 0 ? Math.max(failed, 1) : failed,
     skipped: count("skip") + count("todo"),
   };
@@ -68,11 +73,17 @@ const checks = await Promise.all([
   check("deno lint", [bin("deno"), "lint", "--quiet"]),
   check("types", [bin("tsc"), "-p", "."]),
 ]);
-const results = [...checks, await tests("bun test", [])];
+const bunTest = [process.execPath, "test", "--timeout", "120000"];
+const results = [
+  ...checks,
+  await tests("bun test", bunTest),
+  await tests("wgpu", [process.execPath, "run", "test:wgpu"]),
+];
 if (process.argv.includes("--deep")) {
-  results.push(await check("wgpu", [process.execPath, "run", "test:wgpu"]));
   const deep = [...new Glob("{src,kernels,tests}/**/*.deep.ts").scanSync(root)].sort();
-  if (deep.length > 0) results.push(await tests("deep", deep.map((file) => `./${file}`)));
+  if (deep.length > 0) {
+    results.push(await tests("deep", [...bunTest, ...deep.map((file) => `./${file}`)]));
+  }
 }
 
 const sum = (key: keyof Result) => results.reduce((total, result) => total + result[key], 0);
