@@ -4,12 +4,16 @@ import type { Graph, Node, Op } from "../../src/graph/graph.ts";
 import { count, show, type Tensor } from "../../src/graph/tensor.ts";
 import { grid } from "../common/grid.ts";
 import forward from "./attention.wgsl" with { type: "text" };
+import forwardSubgroup from "./attention_subgroup.wgsl" with { type: "text" };
 import backwardKv from "./backward_kv.wgsl" with { type: "text" };
+import backwardKvSubgroup from "./backward_kv_subgroup.wgsl" with { type: "text" };
 import backwardQ from "./backward_q.wgsl" with { type: "text" };
+import backwardQSubgroup from "./backward_q_subgroup.wgsl" with { type: "text" };
 import decode from "./decode.wgsl" with { type: "text" };
 import delta from "./delta.wgsl" with { type: "text" };
 import dotF32 from "./dot_f32.wgsl" with { type: "text" };
 import dotVec4 from "./dot_vec4.wgsl" with { type: "text" };
+import exchange from "./exchange.wgsl" with { type: "text" };
 import runs from "./runs.wgsl" with { type: "text" };
 import tile from "./tile.wgsl" with { type: "text" };
 
@@ -60,24 +64,18 @@ export const attentionOp: Op<AttentionAttrs> = {
     return [o, lse];
   },
   launch(node, can) {
-    const { T, S, H, KV, wide, W } = sizes(node.inputs, node.attrs);
+    const { T, H, KV, wide, W } = sizes(node.inputs, node.attrs);
     const bind = [...node.inputs.slice(0, 4), ...node.outputs];
     const constants = { H, KV, W, SCALE: node.attrs.scale };
     const { alias, dot } = vectors(wide);
     if (T <= 16) {
-      const kernel = { file: "kernels/attention/decode.wgsl", code: decode };
-      const shader = { kernel, parts: [dot], alias, constants };
+      const shader = { kernel: source("decode", decode), parts: [dot], alias, constants };
       return [{ shader, workgroups: [T, H, 1], bind }];
     }
-    const TILE = tileOf(W, can);
+    const { rows, forward, ...shader } = tiles(node.attrs, W, wide, can);
     return [{
-      shader: {
-        kernel: { file: "kernels/attention/attention.wgsl", code: forward },
-        parts: [dot, runPart, tilePart],
-        alias,
-        constants: { ...constants, TILE, N: T },
-      },
-      workgroups: [Math.ceil(T / TILE), H, 1],
+      shader: { ...shader, kernel: forward },
+      workgroups: [Math.ceil(T / rows), H, 1],
       bind,
     }];
   },
@@ -131,47 +129,61 @@ export const attentionBackward: Op<AttentionAttrs> = {
   launch({ inputs, outputs: [dq, dk, dv, stats], attrs }, can) {
     const [dout, q, k, v, o, lse, spans, reach] = inputs;
     const { T, S, H, KV, wide, W } = sizes(inputs.slice(1, 4), attrs);
+    const { rows, backwardQ, backwardKv, ...shader } = tiles(attrs, W, wide, can);
     const { alias, dot } = vectors(wide);
-    const TILE = tileOf(W, can);
-    const parts = [dot, runPart, tilePart];
-    const constants = { TILE, H, KV, W, SCALE: attrs.scale };
+    const first = source("delta", delta);
     return [
       {
-        shader: {
-          kernel: { file: "kernels/attention/delta.wgsl", code: delta },
-          parts: [dot],
-          alias,
-          constants: { N: T * H, W },
-        },
+        shader: { kernel: first, parts: [dot], alias, constants: { W } },
         workgroups: grid(Math.ceil(T * H / 64)),
         bind: [dout!, o!, lse!, stats!],
       },
       {
-        shader: {
-          kernel: { file: "kernels/attention/backward_q.wgsl", code: backwardQ },
-          parts,
-          alias,
-          constants: { ...constants, N: T },
-        },
-        workgroups: [Math.ceil(T / TILE), H, 1],
+        shader: { ...shader, kernel: backwardQ },
+        workgroups: [Math.ceil(T / rows), H, 1],
         bind: [dout!, q!, k!, v!, stats!, spans!, dq!],
       },
       {
-        shader: {
-          kernel: { file: "kernels/attention/backward_kv.wgsl", code: backwardKv },
-          parts,
-          alias,
-          constants: { ...constants, N: S },
-        },
-        workgroups: [Math.ceil(S / TILE), KV, 1],
+        shader: { ...shader, kernel: backwardKv },
+        workgroups: [Math.ceil(S / rows), KV, 1],
         bind: [dout!, q!, k!, v!, stats!, reach!, dk!, dv!],
       },
     ];
   },
 };
 
-const runPart = { file: "kernels/attention/runs.wgsl", code: runs };
-const tilePart = { file: "kernels/attention/tile.wgsl", code: tile };
+const source = (name: string, code: string) => ({ file: `kernels/attention/${name}.wgsl`, code });
+
+/**
+ * The kernels for many rows: by tiles in workgroup memory, or, where a subgroup has eight lanes (CPU
+ * adapters: Mesa's with 256-bit vectors), by exchange inside it, which such adapters run and compile
+ * much faster.
+ */
+function tiles(attrs: AttentionAttrs, W: number, wide: number, can: Capabilities) {
+  const { alias, dot } = vectors(wide), run = source("runs", runs);
+  const constants = { H: attrs.heads, KV: attrs.kvHeads, W, SCALE: attrs.scale };
+  if (can.subgroupSize === 8) {
+    return {
+      rows: 8,
+      alias,
+      parts: [dot, run, source("exchange", exchange)],
+      constants,
+      forward: source("attention_subgroup", forwardSubgroup),
+      backwardQ: source("backward_q_subgroup", backwardQSubgroup),
+      backwardKv: source("backward_kv_subgroup", backwardKvSubgroup),
+    };
+  }
+  const TILE = can.maxWorkgroupStorage < 20_000 ? 16 : 32;
+  return {
+    rows: TILE,
+    alias,
+    parts: [dot, run, source("tile", tile)],
+    constants: { ...constants, TILE },
+    forward: source("attention", forward),
+    backwardQ: source("backward_q", backwardQ),
+    backwardKv: source("backward_kv", backwardKv),
+  };
+}
 
 function vectors(wide: number) {
   return wide === 4
@@ -194,11 +206,6 @@ function sizes(inputs: readonly Tensor[], { heads: H, kvHeads: KV }: AttentionAt
   }
   const wide = D % 4 === 0 ? 4 : 1;
   return { T, S, H, KV, D, wide, W: D / wide };
-}
-
-/** Rows and keys of a tile. A software GPU has few lanes to fill, and wants spans followed closely. */
-function tileOf(W: number, can: Capabilities): number {
-  return can.software && W <= 64 || can.maxWorkgroupStorage < 20_000 ? 16 : 32;
 }
 
 /** o f32[T, H·D]: q attends to k and v; see `attentionOp` for the shapes. */

@@ -10,7 +10,6 @@
 //   maximum (Milakov and Gimelshein 2018; Dao et al. 2022); f32
 //   Vec is vec4f where D is a multiple of 4, else f32; W = D in Vecs
 
-override N: u32; // T
 override H: u32;
 override KV: u32;
 override W: u32;
@@ -55,6 +54,7 @@ fn main(
   let one = groups.z; // 1, which no compiler can know: unrolled, this takes minutes to compile on a CPU
   let lane = local.xy;
   let first = group.x * TILE;
+  let N = arrayLength(&spans);
   let head = group.y;
   let rows = min(first + lane.y + X * vec4u(0u, 1u, 2u, 3u), vec4u(N - 1u));
   let a = spans[rows.x];

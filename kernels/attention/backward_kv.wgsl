@@ -14,7 +14,6 @@
 //   row, so no atomics are needed
 //   Here the rows of a tile are keys, and its columns are queries.
 
-override N: u32; // S
 override H: u32;
 override KV: u32;
 override W: u32;
@@ -44,6 +43,7 @@ fn main(
   let one = groups.z; // 1, which no compiler can know: unrolled, this takes minutes to compile on a CPU
   let lane = local.xy;
   let first = group.x * TILE;
+  let N = arrayLength(&spans);
   let rows = min(first + lane.y + X * vec4u(0u, 1u, 2u, 3u), vec4u(N - 1u));
   let a = spans[rows.x];
   let b = spans[rows.y];

@@ -9,7 +9,6 @@
 //   dq     Vec[T, H, D]    write
 //   launch as attention.wgsl; f32 (Dao et al. 2022, algorithm 4)
 
-override N: u32; // T
 override H: u32;
 override KV: u32;
 override W: u32;
@@ -36,6 +35,7 @@ fn main(
   let one = groups.z; // 1, which no compiler can know: unrolled, this takes minutes to compile on a CPU
   let lane = local.xy;
   let first = group.x * TILE;
+  let N = arrayLength(&spans);
   let head = group.y;
   let rows = min(first + lane.y + X * vec4u(0u, 1u, 2u, 3u), vec4u(N - 1u));
   let a = spans[rows.x];

@@ -6,7 +6,6 @@
 //   launch one lane a row and head, 64 lanes a workgroup, grid in x and y; f32
 //   Vec is vec4f where D is a multiple of 4, else f32; W = D in Vecs
 
-override N: u32; // T · H
 override W: u32;
 
 @group(0) @binding(0) var<storage, read> dout: array<Vec>;
@@ -21,7 +20,7 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let n = (group.y * groups.x + group.x) * 64u + lane;
-  if (n >= N) { return; }
+  if (n >= arrayLength(&lse)) { return; }
   var delta = 0f;
   for (var i = 0u; i < W; i++) { delta += product(dout[n * W + i], o[n * W + i]); }
   stats[n] = vec2f(lse[n], delta);

@@ -1,5 +1,5 @@
 // The items that a workgroup's rows see, as runs: the kernel's `spans` holds [lo, hi) for each of its
-// N rows, of which this workgroup has `first` to `first + TILE - 1`. Uniform over the workgroup.
+// rows, of which this workgroup has `first` to `first + TILE - 1`. Uniform over the workgroup.
 
 const NONE = 0xffffffffu;
 
@@ -7,7 +7,7 @@ const NONE = 0xffffffffu;
 /// span around x. x is NONE when no row sees anything there.
 fn next_run(first: u32, from_item: u32) -> vec2u {
   var run = vec2u(NONE, NONE);
-  let end = min(first + TILE, N);
+  let end = min(first + TILE, arrayLength(&spans));
   for (var row = first; row < end; row++) {
     let span = spans[row];
     let start = max(span.x, from_item);
