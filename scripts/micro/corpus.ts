@@ -1,3 +1,4 @@
+import { requestText } from "../../src/data/rows.ts";
 import { answerProblems, type Arg, type CliSchema } from "../../src/settings/cli_schema.ts";
 import { type Dice, dice } from "../../src/teachers/dice.ts";
 import { ASIDES, FRAMES } from "../../src/teachers/lexicon.ts";
@@ -48,11 +49,6 @@ export function* corpus(seed: number, exercises = 0.25): Generator<Example> {
       if (die.chance(exercises / (1 - exercises))) yield exercise(die);
     }
   }
-}
-
-/** A request as the model sees it: the sentence, then what is known, as compact JSON on a new line. */
-export function requestText(instruction: string, context: unknown): string {
-  return context === null ? instruction : `${instruction}\n${JSON.stringify(context)}`;
 }
 
 /** A command line of one to three commands whose requests name what the answer must hold. */

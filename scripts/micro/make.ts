@@ -10,10 +10,11 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import { Tokenizer } from "@huggingface/tokenizers";
+import { requestText } from "../../src/data/rows.ts";
 import { parseCliSchema } from "../../src/settings/cli_schema.ts";
 import { teach } from "../../src/teachers/template.ts";
 import { tokenizerFiles, trainBpe } from "../../src/text/bpe_train.ts";
-import { corpus, type Example, repeats, requestText } from "./corpus.ts";
+import { corpus, type Example, repeats } from "./corpus.ts";
 
 const OUT = "models/micro";
 const VOCABULARY = 1536;

@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { answerProblems, parseCliSchema } from "../settings/cli_schema.ts";
-import { expand, partOf, type RowKind, teach, type TeacherOptions } from "./template.ts";
+import { expand } from "./phrasing.ts";
+import { partOf, type RowKind, teach, type TeacherOptions } from "./template.ts";
 
 const read = (name: string) =>
   parseCliSchema(readFileSync(join(import.meta.dir, "../../schemas", name), "utf8"), name);

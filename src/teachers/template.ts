@@ -1,7 +1,22 @@
-import type { Arg, CliSchema, Command, Subcommand } from "../settings/cli_schema.ts";
 import { editDistance } from "../base/text.ts";
+import type { Arg, CliSchema, Command, Subcommand } from "../settings/cli_schema.ts";
 import { type Dice, dice, hashText } from "./dice.ts";
 import * as lexicon from "./lexicon.ts";
+import {
+  clausesOf,
+  type Draft,
+  expand,
+  phrasesOf,
+  placeOf,
+  pointerClausesOf,
+  pointersOf,
+  samplesFor,
+  slip,
+  slots,
+  splices,
+  thingsOf,
+  valuesOf,
+} from "./phrasing.ts";
 
 /**
  * Writes training rows for any CLI schema from templates: phrasings × values × context. No model and
@@ -56,8 +71,6 @@ export type Lexicon = Pick<
   "FRAMES" | "ASIDES" | "NO_ACTION" | "NO_INTENT" | "OFF_TOPIC" | "SOMETHING"
 >;
 
-const PREPOSITION = /^(in|at|on|with|for|to|into|from|using|under|by|of|as|about|and) /;
-
 /** Confidences, by what the router does with them: execute, confirm, suggest, ask. */
 const SURE = 0.9;
 const INFERRED = 0.8;
@@ -90,24 +103,6 @@ export function partOf(phrasing: string, heldOut: number): Part {
   return hashText(phrasing) / 2 ** 32 < heldOut ? "held_out" : "train";
 }
 
-/**
- * Every reading of a template with alternatives in parentheses: "(a|b) c" gives "a c" and "b c".
- * Parentheses without a bar are text.
- */
-export function expand(template: string): string[] {
-  const choice = /\(([^()]*\|[^()]*)\)/.exec(template);
-  if (!choice) return [template];
-  const before = template.slice(0, choice.index);
-  const after = expand(template.slice(choice.index + choice[0].length));
-  return choice[1]!.split("|").flatMap((one) => after.map((rest) => before + one + rest));
-}
-
-/** A request under construction: the same words with values and with their names. */
-interface Draft {
-  readonly text: string;
-  readonly phrasing: string;
-}
-
 interface Candidate {
   readonly kind: RowKind;
   readonly draft: Draft;
@@ -134,7 +129,7 @@ class Teacher {
       command.subcommands.map((subcommand) => ({
         command,
         subcommand,
-        phrases: phrasesOf(command, subcommand).flatMap(expand),
+        phrases: phrasesOf(command, subcommand),
       }))
     );
   }
@@ -228,7 +223,7 @@ class Teacher {
         );
         const arg = places[0]!.subcommand.args.find((one) => one.name === name)!;
         const value = this.value(arg, die);
-        const thing = die.pick(clausesOf(arg).flatMap(expand)).replace(PREPOSITION, "");
+        const thing = die.pick(thingsOf(arg));
         const draft = framed(
           die.pick(this.words.NO_ACTION),
           (t, named) => t.replace("{}", thing).replace("{}", named ? `{${name}}` : String(value)),
@@ -312,14 +307,14 @@ class Teacher {
     const placed = new Set(slots(phrase));
     const clauses = [...told.keys()].filter((arg) => !placed.has(arg.name)).map((arg) =>
       arg === pointed
-        ? die.pick(pointersOf(arg))
-        : die.pick(clausesOf(arg).flatMap(expand)).replace("{}", `{${arg.name}}`)
+        ? die.pick(pointerClausesOf(arg))
+        : die.pick(clausesOf(arg)).replace("{}", `{${arg.name}}`)
     );
     const asides = flags.map((flag) =>
       die.pick((flag.phrases.length > 0 ? flag.phrases : [`with ${flag.name}`]).flatMap(expand))
     );
     let phrasing = [phrase, ...die.shuffle([...clauses, ...asides])].join(" ");
-    if (pointed) phrasing = phrasing.replace(around(pointed), die.pick(bareOf(pointed)));
+    if (pointed) phrasing = phrasing.replace(placeOf(pointed), die.pick(pointersOf(pointed)));
     if (missing) phrasing = phrasing.replace(`{${missing.name}}`, die.pick(this.words.SOMETHING));
     const text = phrasing.replace(
       /\{([^{}]+)\}/g,
@@ -401,97 +396,8 @@ function clarify(message: string, places: readonly Place[], confidence: number):
   };
 }
 
-function phrasesOf(command: Command, subcommand: Subcommand): readonly string[] {
-  if (subcommand.phrases.length > 0) return subcommand.phrases;
-  const named = [subcommand.name, ...subcommand.aliases];
-  const verbs = new Set(
-    named.flatMap((name) => lexicon.SYNONYMS[name] ?? [name.replaceAll("-", " ")]),
-  );
-  const things = [command.name, ...command.aliases];
-  const first = subcommand.args.find((arg) => arg.required);
-  const value = first ? ` {${first.name}}` : "";
-  return [...verbs].flatMap((verb) =>
-    things.flatMap((thing) => [
-      `${verb} ${thing}${value}`,
-      `${verb} the ${thing}${value}`,
-      ...(value ? [`${verb} the${value} ${thing}`] : []),
-    ])
-  );
-}
-
-function clausesOf(arg: Arg): readonly string[] {
-  if (arg.phrases.length > 0) return arg.phrases;
-  return [`with ${arg.name} {}`, `${arg.name} {}`, `and ${arg.name} {}`];
-}
-
-/** What stands for a pointed-at value where the sentence has a place for it, and as a clause. */
-function bareOf(arg: Arg): readonly string[] {
-  return arg.pointers.length > 0 ? arg.pointers : [`this ${arg.name}`, `the current ${arg.name}`];
-}
-
-function pointersOf(arg: Arg): readonly string[] {
-  return clausesOf(arg).flatMap(expand).map((clause) => clause.replace("{}", `{${arg.name}}`));
-}
-
-/** The value's place together with words that a pointer replaces: "the {bed} bed" is "this bed". */
-function around(arg: Arg): RegExp {
-  const name = escape(arg.name);
-  return new RegExp(`(the )?(${name} )?"?\\{${name}\\}"?( ${name}\\b)?`);
-}
-
-function valuesOf(arg: Arg): readonly (string | number | boolean)[] {
-  if (arg.type === "enum") return arg.values;
-  if (arg.type === "boolean") return [true, false];
-  if (arg.examples.length > 0) {
-    const texts = arg.examples.flatMap((e): (string | number)[] =>
-      typeof e === "number" ? [e] : expand(e)
-    );
-    return arg.type === "string" ? texts.map(String) : texts.map(Number);
-  }
-  if (arg.type === "integer") return Array.from({ length: 30 }, (_, i) => i + 1);
-  if (arg.type === "number") return Array.from({ length: 30 }, (_, i) => (i + 1) / 2);
-  return samplesFor(arg.name).flatMap(expand);
-}
-
-function samplesFor(name: string): readonly string[] {
-  return lexicon.SAMPLES.find(({ about }) => about.test(name.toLowerCase()))!.values;
-}
-
-function slots(phrase: string): string[] {
-  return [...phrase.matchAll(/\{([^{}]+)\}/g)].map((match) => match[1]!);
-}
-
 function read(context: Context, path: string): string {
   let at: Context | string = context;
   for (const key of path.split(".")) at = (at as Context)[key]!;
   return at as string;
-}
-
-/** A slip in a word of the template, never in a value: two neighbours swapped, or a letter lost. */
-function slip(draft: Draft, die: Dice): string {
-  const blanked = draft.phrasing.replace(/\{[^{}]+\}/g, (slot) => "\0".repeat(slot.length));
-  const fixed = [...blanked.matchAll(/[a-z]{5,}/g)].map((match) => match[0]);
-  const words = fixed.filter((word) => draft.text.split(word).length === 2);
-  if (words.length === 0) return draft.text;
-  const word = die.pick(words);
-  const at = die.int(1, word.length - 3);
-  const slipped = die.chance(0.5)
-    ? word.slice(0, at) + word[at + 1] + word[at] + word.slice(at + 2)
-    : word.slice(0, at) + word.slice(at + 1);
-  return draft.text.replace(word, slipped);
-}
-
-/** Every beginning of one word with every ending of the other. */
-function splices(a: string, b: string): Set<string> {
-  const out = new Set<string>();
-  for (const [x, y] of [[a, b], [b, a]] as const) {
-    for (let i = 1; i < x.length; i++) {
-      for (let j = 1; j < y.length; j++) out.add(x.slice(0, i) + y.slice(j));
-    }
-  }
-  return out;
-}
-
-function escape(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
