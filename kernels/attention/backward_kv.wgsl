@@ -59,27 +59,28 @@ fn main(
       for (var query = run.x; query < run.y; query += TILE) {
         var score = array<vec4f, 4>();
         var dp = array<vec4f, 4>();
-        for (var from_d = 0u; from_d < W; from_d += STEP * one) {
-          for (var n = index; n < TILE * STEP; n += X * X * one) {
-            let line = n / STEP;
-            let i = min(from_d + n % STEP, W - 1u);
-            let place = line * PITCH + n % STEP;
-            left[place] = k[(min(first + line, N - 1u) * KV + group.y) * W + i] * SCALE;
-            right[place] = q[(min(query + line, run.y - 1u) * H + head) * W + i];
+        for (var turn = 0u; turn < 2u * one; turn++) { // first the scores, then dp
+          score = dp;
+          dp = array<vec4f, 4>();
+          for (var from_d = 0u; from_d < W; from_d += STEP * one) {
+            for (var n = index; n < TILE * STEP; n += X * X * one) {
+              let line = n / STEP;
+              let i = min(from_d + n % STEP, W - 1u);
+              let row = (min(first + line, N - 1u) * KV + group.y) * W + i;
+              let column = (min(query + line, run.y - 1u) * H + head) * W + i;
+              let place = line * PITCH + n % STEP;
+              if (turn == 0u) {
+                left[place] = k[row] * SCALE;
+                right[place] = q[column];
+              } else {
+                left[place] = v[row];
+                right[place] = dout[column];
+              }
+            }
+            workgroupBarrier();
+            multiply(&dp, lane, min(STEP, W - from_d));
+            workgroupBarrier();
           }
-          workgroupBarrier();
-          multiply(&score, lane, min(STEP, W - from_d));
-          workgroupBarrier();
-          for (var n = index; n < TILE * STEP; n += X * X * one) {
-            let line = n / STEP;
-            let i = min(from_d + n % STEP, W - 1u);
-            let place = line * PITCH + n % STEP;
-            left[place] = v[(min(first + line, N - 1u) * KV + group.y) * W + i];
-            right[place] = dout[(min(query + line, run.y - 1u) * H + head) * W + i];
-          }
-          workgroupBarrier();
-          multiply(&dp, lane, min(STEP, W - from_d));
-          workgroupBarrier();
         }
         for (var c = 0u; c < 4u; c++) {
           let t = query + lane.x + c * X;

@@ -56,27 +56,28 @@ fn main(
     for (var key = run.x; key < run.y; key += TILE) {
       var score = array<vec4f, 4>();
       var dp = array<vec4f, 4>();
-      for (var from_d = 0u; from_d < W; from_d += STEP * one) {
-        for (var n = index; n < TILE * STEP; n += X * X * one) {
-          let line = n / STEP;
-          let i = min(from_d + n % STEP, W - 1u);
-          let place = line * PITCH + n % STEP;
-          left[place] = q[(min(first + line, N - 1u) * H + head) * W + i] * SCALE;
-          right[place] = k[(min(key + line, run.y - 1u) * KV + head / (H / KV)) * W + i];
+      for (var turn = 0u; turn < 2u * one; turn++) { // first the scores, then dp
+        score = dp;
+        dp = array<vec4f, 4>();
+        for (var from_d = 0u; from_d < W; from_d += STEP * one) {
+          for (var n = index; n < TILE * STEP; n += X * X * one) {
+            let line = n / STEP;
+            let i = min(from_d + n % STEP, W - 1u);
+            let row = (min(first + line, N - 1u) * H + head) * W + i;
+            let column = (min(key + line, run.y - 1u) * KV + head / (H / KV)) * W + i;
+            let place = line * PITCH + n % STEP;
+            if (turn == 0u) {
+              left[place] = q[row] * SCALE;
+              right[place] = k[column];
+            } else {
+              left[place] = dout[row];
+              right[place] = v[column];
+            }
+          }
+          workgroupBarrier();
+          multiply(&dp, lane, min(STEP, W - from_d));
+          workgroupBarrier();
         }
-        workgroupBarrier();
-        multiply(&score, lane, min(STEP, W - from_d));
-        workgroupBarrier();
-        for (var n = index; n < TILE * STEP; n += X * X * one) {
-          let line = n / STEP;
-          let i = min(from_d + n % STEP, W - 1u);
-          let place = line * PITCH + n % STEP;
-          left[place] = dout[(min(first + line, N - 1u) * H + head) * W + i];
-          right[place] = v[(min(key + line, run.y - 1u) * KV + head / (H / KV)) * W + i];
-        }
-        workgroupBarrier();
-        multiply(&dp, lane, min(STEP, W - from_d));
-        workgroupBarrier();
       }
       for (var c = 0u; c < 4u; c++) {
         let s = key + lane.x + c * X;

@@ -1,3 +1,5 @@
+import type { Capabilities } from "../../src/gpu/device.ts";
+import type { Op } from "../../src/graph/graph.ts";
 import { attentionBackward, attentionOp } from "./attention.ts";
 import { checkKernel, noise, type Operand } from "../check.ts";
 
@@ -70,11 +72,19 @@ export function backwardOf(size: Size) {
  */
 export const bound = (_o: number, _i: number, want: number) => 6e-6 + 2e-6 * Math.abs(want);
 
-/** Both directions, every variant. */
-export async function checkAttention(size: Size): Promise<void> {
-  await checkKernel(forwardOf(size), { bound });
+/** Always launched as on this device, never as on a lesser one. */
+function asHere<A>(op: Op<A>): Op<A> {
+  let here: Capabilities | undefined;
+  return { ...op, launch: (node, can) => op.launch(node, here ??= can) };
+}
+
+/** Both directions; every variant, or only this device's. */
+export async function checkAttention(size: Size, every = true): Promise<void> {
+  const forward = forwardOf(size), back = backwardOf(size);
+  const limited = <A>(op: Op<A>) => every ? op : asHere(op);
+  await checkKernel({ ...forward, op: limited(forward.op) }, { bound });
   const rows = Math.max(...size.segments) * size.H / size.KV;
-  await checkKernel(backwardOf(size), {
+  await checkKernel({ ...back, op: limited(back.op) }, {
     bound: (_o, _i, want) => 4e-6 * Math.sqrt(rows) + 4e-6 * Math.abs(want),
   });
 }
