@@ -4,16 +4,21 @@ import type { Launch } from "../../src/graph/graph.ts";
 import { show, type Tensor, type View } from "../../src/graph/tensor.ts";
 import { grid } from "../common/grid.ts";
 import type { Form } from "./matmul.ts";
+import broadcast from "./broadcast.wgsl" with { type: "text" };
+import few from "./few.wgsl" with { type: "text" };
 import finish from "./finish.wgsl" with { type: "text" };
 import finishAccumulate from "./finish_accumulate.wgsl" with { type: "text" };
 import finishAdd from "./finish_add.wgsl" with { type: "text" };
 import finishBias from "./finish_bias.wgsl" with { type: "text" };
 import finishBiasAdd from "./finish_bias_add.wgsl" with { type: "text" };
+import heldColumns from "./held_columns.wgsl" with { type: "text" };
+import heldRows from "./held_rows.wgsl" with { type: "text" };
 import leftAny from "./left_any.wgsl" with { type: "text" };
 import leftColumns from "./left_columns.wgsl" with { type: "text" };
 import leftRows from "./left_rows.wgsl" with { type: "text" };
 import leftVec4 from "./left_vec4.wgsl" with { type: "text" };
 import putAny from "./put_any.wgsl" with { type: "text" };
+import putTransposed from "./put_transposed.wgsl" with { type: "text" };
 import putVec4 from "./put_vec4.wgsl" with { type: "text" };
 import rightAny from "./right_any.wgsl" with { type: "text" };
 import rightColumns from "./right_columns.wgsl" with { type: "text" };
@@ -22,13 +27,10 @@ import rightHalfVec4 from "./right_half_vec4.wgsl" with { type: "text" };
 import rightRows from "./right_rows.wgsl" with { type: "text" };
 import rightVec4 from "./right_vec4.wgsl" with { type: "text" };
 import tile from "./tile.wgsl" with { type: "text" };
+import wideColumns from "./wide_columns.wgsl" with { type: "text" };
+import wideRows from "./wide_rows.wgsl" with { type: "text" };
 import widenBf16 from "./widen_bf16.wgsl" with { type: "text" };
 import widenF16 from "./widen_f16.wgsl" with { type: "text" };
-
-const part = (name: string, code: string): Source => ({
-  file: `kernels/matmul/${name}.wgsl`,
-  code,
-});
 
 export interface MatmulArgs {
   readonly form: Form;
@@ -42,66 +44,162 @@ export interface MatmulArgs {
   readonly accumulate?: boolean;
 }
 
-/** The dispatch of one product, for ops that are made of several; see `matmul` for the meaning. */
-export function matmulLaunch(args: MatmulArgs, _can: Capabilities): Launch {
-  const { form, a, b, out, bias, add, accumulate } = args;
-  if (accumulate && (bias || add)) {
-    throw new Error("matmul: accumulate adds neither bias nor addend");
-  }
+/** A product as the kernels see it: left[ROWS, K] · right[K, COLS]. */
+interface Product {
+  readonly ROWS: number;
+  readonly COLS: number;
+  readonly K: number;
+  readonly left: Operand;
+  readonly right: Operand;
+  /** y is stored [COLS, ROWS]. */
+  readonly transposed: boolean;
+}
+
+/** Stored [rows or columns of the product, K], or with `columns` [K, rows or columns]. */
+interface Operand {
+  readonly bound: Tensor | View;
+  readonly columns: boolean;
+}
+
+const part = (name: string, code: string): Source => ({
+  file: `kernels/matmul/${name}.wgsl`,
+  code,
+});
+
+/**
+ * The dispatch of one product, for ops that are made of several; see `matmul` for the meaning.
+ * @throws Error when `accumulate` meets bias or add
+ */
+export function matmulLaunch(args: MatmulArgs, can: Capabilities): Launch {
+  const { form, a, b, out, bias, add, alpha = 1 } = args;
   const [ROWS, COLS] = out.shape as [number, number];
-  const K = a.shape[form === "tn" ? 0 : 1]!;
-  const loads4 = (width: number) => K % 4 === 0 && width % 4 === 0;
-  const left = loads4(form === "tn" ? ROWS : K), right = loads4(form === "nt" ? K : COLS);
-  // Small results get small tiles: more workgroups, less waste at the edges.
-  const small = (n: number, other: number) => n <= 32 || ROWS * COLS < 64 * 64 * 64 && other > 32;
-  const rowsALane = small(ROWS, COLS) ? 4 : 8, colsALane = small(COLS, ROWS) ? 4 : 8;
-  const tiles = Math.ceil(ROWS / (8 * rowsALane)) * Math.ceil(COLS / (8 * colsALane));
+  const product: Product = {
+    ROWS,
+    COLS,
+    K: a.shape[form === "tn" ? 0 : 1]!,
+    left: { bound: a, columns: form === "tn" },
+    right: { bound: b, columns: form !== "nt" },
+    transposed: false,
+  };
+  const { kernel, parts, constants, tiles, taken } = form === "nt" && ROWS <= 4
+    ? byFew(product)
+    : can.subgroupSize === 8
+    ? byBroadcast(cheaper(product))
+    : byTile(product);
+  const { left, right } = taken;
   return {
     shader: {
-      kernel: part("tile", tile),
+      kernel,
       parts: [
-        form === "tn" ? part("left_columns", leftColumns) : part("left_rows", leftRows),
-        left ? part("left_vec4", leftVec4) : part("left_any", leftAny),
-        form === "nt" ? part("right_rows", rightRows) : part("right_columns", rightColumns),
-        ...rightLoader(b, right),
-        COLS % 4 === 0 ? part("put_vec4", putVec4) : part("put_any", putAny),
-        accumulate
-          ? part("finish_accumulate", finishAccumulate)
-          : bias && add
-          ? part("finish_bias_add", finishBiasAdd)
-          : bias
-          ? part("finish_bias", finishBias)
-          : add
-          ? part("finish_add", finishAdd)
-          : part("finish", finish),
+        ...parts,
+        fours(taken, left, taken.ROWS) ? part("left_vec4", leftVec4) : part("left_any", leftAny),
+        ...rightLoader(right.bound, fours(taken, right, taken.COLS)),
+        taken.transposed
+          ? part("put_transposed", putTransposed)
+          : COLS % 4 === 0
+          ? part("put_vec4", putVec4)
+          : part("put_any", putAny),
+        finisher(args),
       ],
-      constants: {
-        ROWS,
-        COLS,
-        K,
-        ALPHA: args.alpha ?? 1,
-        ROWS_A_LANE: rowsALane,
-        COLS_A_LANE: colsALane,
-        DEPTH: 16,
-      },
+      constants: { ROWS: taken.ROWS, COLS: taken.COLS, K: taken.K, ALPHA: alpha, ...constants },
     },
     workgroups: grid(tiles),
-    bind: [a, b, out, bias, add].filter((t) => t !== undefined),
+    bind: [left.bound, right.bound, out, bias, add].filter((t) => t !== undefined),
   };
 }
 
+interface Variant {
+  readonly taken: Product;
+  readonly kernel: Source;
+  readonly parts: readonly Source[];
+  readonly constants: Readonly<Record<string, number>>;
+  readonly tiles: number;
+}
+
+/** Small results get small tiles: more workgroups, and less waste at the edges. */
+function byTile(taken: Product): Variant {
+  const { ROWS, COLS, left, right } = taken;
+  const large = ROWS * COLS >= 512 * 512;
+  const rows = large && ROWS > 32 ? 8 : 4, cols = large && COLS > 32 ? 8 : 4;
+  return {
+    taken,
+    kernel: part("tile", tile),
+    parts: [
+      left.columns ? part("left_columns", leftColumns) : part("left_rows", leftRows),
+      right.columns ? part("right_columns", rightColumns) : part("right_rows", rightRows),
+    ],
+    constants: { ROWS_A_LANE: rows, COLS_A_LANE: cols },
+    tiles: Math.ceil(ROWS / (8 * rows)) * Math.ceil(COLS / (8 * cols)),
+  };
+}
+
+function byBroadcast(taken: Product): Variant {
+  const { ROWS, COLS, left, right } = taken, BLOCKS = blocks(taken);
+  return {
+    taken,
+    kernel: part("broadcast", broadcast),
+    parts: [
+      left.columns ? part("held_columns", heldColumns) : part("held_rows", heldRows),
+      right.columns ? part("wide_columns", wideColumns) : part("wide_rows", wideRows),
+    ],
+    constants: { BLOCKS },
+    tiles: Math.ceil(ROWS / (8 * BLOCKS)) * Math.ceil(COLS / 32),
+  };
+}
+
+function byFew(taken: Product): Variant {
+  return {
+    taken,
+    kernel: part("few", few),
+    parts: [part("wide_rows", wideRows)],
+    constants: {},
+    tiles: Math.ceil(taken.COLS / 16),
+  };
+}
+
+/** Two blocks of rows are faster, one is compiled in half the time. */
+const blocks = ({ ROWS, COLS, K }: Product) => ROWS <= 8 || ROWS * COLS * K < 2 ** 22 ? 1 : 2;
+
+/** The product or its transpose, whichever wastes less of the broadcast tiles: LoRA's are thin. */
+function cheaper(product: Product): Product {
+  const { ROWS, COLS, left, right } = product;
+  const turned = { ...product, ROWS: COLS, COLS: ROWS, left: right, right: left, transposed: true };
+  return dtypeOf(right.bound) === "f32" && cost(turned) < cost(product) ? turned : product;
+}
+
+/** In multiply-adds: a load of four neighbours costs as much as 12 of them. */
+function cost(product: Product): number {
+  const height = 8 * blocks(product);
+  const tiles = Math.ceil(product.ROWS / height) * Math.ceil(product.COLS / 32);
+  return tiles * (12 * (4 + height / 8) + 4 * height);
+}
+
+const dtypeOf = (bound: Tensor | View) => ("tensor" in bound ? bound.tensor : bound).dtype;
+
+/** Whether the operand can be read four numbers at a time. */
+const fours = ({ K }: Product, { columns }: Operand, extent: number) =>
+  K % 4 === 0 && (!columns || extent % 4 === 0);
+
 function rightLoader(b: Tensor | View, vec4: boolean): Source[] {
-  const tensor = "tensor" in b ? b.tensor : b;
-  switch (tensor.dtype) {
+  const dtype = dtypeOf(b);
+  switch (dtype) {
     case "f32":
       return [vec4 ? part("right_vec4", rightVec4) : part("right_any", rightAny)];
     case "f16":
     case "bf16":
       return [
-        tensor.dtype === "f16" ? part("widen_f16", widenF16) : part("widen_bf16", widenBf16),
+        dtype === "f16" ? part("widen_f16", widenF16) : part("widen_bf16", widenBf16),
         vec4 ? part("right_half_vec4", rightHalfVec4) : part("right_half_any", rightHalfAny),
       ];
     default:
-      throw new Error(`matmul cannot read ${show(tensor)}`);
+      throw new Error(`matmul cannot read ${show("tensor" in b ? b.tensor : b)}`);
   }
+}
+
+function finisher({ bias, add, accumulate }: MatmulArgs): Source {
+  if (accumulate && (bias || add)) throw new Error("matmul: accumulate goes with no bias or add");
+  if (accumulate) return part("finish_accumulate", finishAccumulate);
+  if (bias && add) return part("finish_bias_add", finishBiasAdd);
+  if (bias) return part("finish_bias", finishBias);
+  return add ? part("finish_add", finishAdd) : part("finish", finish);
 }

@@ -1,17 +1,23 @@
-// left_rows: 4x4 blocks of the left operand where it is stored [ROWS, K]; column j of a block is k + j
+// left_rows: slices of the left operand where it is stored [ROWS, K]
+//   a slice keeps four k of one row in a cell; the xor spreads the cells of one k over memory banks
 
 const LEFT_HEIGHT = ROWS;
 const LEFT_WIDTH = K;
 
-fn left_block(row: u32, k: u32) -> mat4x4f {
-  const last = ROWS - 1u;
-  return transpose(mat4x4f(
-    left(min(row, last), k),
-    left(min(row + 1u, last), k),
-    left(min(row + 2u, last), k),
-    left(min(row + 3u, last), k),
-  ));
+fn left_cell(r: u32, k: u32) -> u32 { return r * (DEPTH / 4u) + ((k / 4u) ^ (r / 4u % (DEPTH / 4u))); }
+
+fn left_fill(i: u32, row0: u32, k0: u32) {
+  let r = i / (DEPTH / 4u);
+  let k = i % (DEPTH / 4u) * 4u;
+  if (k0 + k < K) { lefts[left_cell(r, k)] = left(min(row0 + r, ROWS - 1u), k0 + k); }
 }
 
-// Block i of a tile of (across, deep) blocks: neighbours in i are neighbours in memory.
-fn left_place(i: u32, across: u32, deep: u32) -> vec2u { return vec2u(i / deep, i % deep); }
+// The 4x4 block at (r, k) of the slice; column j is k + j.
+fn left_block(r: u32, k: u32) -> mat4x4f {
+  return transpose(mat4x4f(
+    lefts[left_cell(r, k)],
+    lefts[left_cell(r + 1u, k)],
+    lefts[left_cell(r + 2u, k)],
+    lefts[left_cell(r + 3u, k)],
+  ));
+}

@@ -1,12 +1,19 @@
-// right_columns: 4x4 blocks of the right operand where it is stored [K, COLS]; column j of a block is k + j
+// right_columns: slices of the right operand where it is stored [K, COLS]
+//   a slice keeps four cols of one k in a cell
 
 const RIGHT_HEIGHT = K;
 const RIGHT_WIDTH = COLS;
 
-fn right_block(col: u32, k: u32) -> mat4x4f {
-  let c = min(col, (COLS - 1u) / 4u * 4u);
-  return mat4x4f(right(k, c), right(k + 1u, c), right(k + 2u, c), right(k + 3u, c));
+fn right_fill(i: u32, col0: u32, k0: u32) {
+  let k = k0 + i / (ALONG / 4u);
+  let c = col0 + i % (ALONG / 4u) * 4u;
+  var v = vec4f();
+  if (k < K && c < COLS) { v = right(k, c); }
+  rights[i] = v;
 }
 
-// Block i of a tile of (across, deep) blocks: neighbours in i are neighbours in memory.
-fn right_place(i: u32, across: u32, deep: u32) -> vec2u { return vec2u(i % across, i / across); }
+// The 4x4 block at (r, k) of the slice; column j is k + j.
+fn right_block(r: u32, k: u32) -> mat4x4f {
+  let at = k * (ALONG / 4u) + r / 4u;
+  return mat4x4f(rights[at], rights[at + ALONG / 4u], rights[at + ALONG / 2u], rights[at + ALONG / 4u * 3u]);
+}

@@ -1,17 +1,23 @@
-// right_rows: 4x4 blocks of the right operand where it is stored [COLS, K]; column j of a block is k + j
+// right_rows: slices of the right operand where it is stored [COLS, K]
+//   a slice keeps four k of one col in a cell; the xor spreads the cells of one k over memory banks
 
 const RIGHT_HEIGHT = COLS;
 const RIGHT_WIDTH = K;
 
-fn right_block(col: u32, k: u32) -> mat4x4f {
-  const last = COLS - 1u;
-  return transpose(mat4x4f(
-    right(min(col, last), k),
-    right(min(col + 1u, last), k),
-    right(min(col + 2u, last), k),
-    right(min(col + 3u, last), k),
-  ));
+fn right_cell(r: u32, k: u32) -> u32 { return r * (DEPTH / 4u) + ((k / 4u) ^ (r / 4u % (DEPTH / 4u))); }
+
+fn right_fill(i: u32, col0: u32, k0: u32) {
+  let r = i / (DEPTH / 4u);
+  let k = i % (DEPTH / 4u) * 4u;
+  if (k0 + k < K) { rights[right_cell(r, k)] = right(min(col0 + r, COLS - 1u), k0 + k); }
 }
 
-// Block i of a tile of (across, deep) blocks: neighbours in i are neighbours in memory.
-fn right_place(i: u32, across: u32, deep: u32) -> vec2u { return vec2u(i / deep, i % deep); }
+// The 4x4 block at (r, k) of the slice; column j is k + j.
+fn right_block(r: u32, k: u32) -> mat4x4f {
+  return transpose(mat4x4f(
+    rights[right_cell(r, k)],
+    rights[right_cell(r + 1u, k)],
+    rights[right_cell(r + 2u, k)],
+    rights[right_cell(r + 3u, k)],
+  ));
+}

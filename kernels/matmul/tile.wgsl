@@ -1,29 +1,25 @@
 // tile: y[r, c] = finish(sum over k of left[r, k] right[k, c])
 //   operands, y   see the parts left_*, right_*, put_* and finish_*
 //   launch one tile of 8 ROWS_A_LANE x 8 COLS_A_LANE a workgroup of 8 x 8 lanes, grid in x and y
-//   sums in f32, one after another over k. Both operands pass through workgroup memory in slices DEPTH
-//   deep, k by k, so that a lane reads its rows and columns of one k as vec4; the pad of one vec4 a line
-//   keeps neighbouring k in different memory banks.
+//   sums in f32, one after another over k. Slices of both operands, DEPTH deep, pass through workgroup
+//   memory; there a lane reads 4x4 blocks, and uses each value of a block 4 or 8 times.
 
 override ROWS: u32;
 override COLS: u32;
 override K: u32;
 override ROWS_A_LANE: u32; // 4 or 8
 override COLS_A_LANE: u32; // 4 or 8
-override DEPTH: u32;
 
-const LANES = 64u;
+const DEPTH = 32u;
 const R4 = ROWS_A_LANE / 4u;
 const C4 = COLS_A_LANE / 4u;
 const ACROSS = 8u * ROWS_A_LANE;
 const ALONG = 8u * COLS_A_LANE;
-const LEFT_LINE = ACROSS / 4u + 1u;
-const RIGHT_LINE = ALONG / 4u + 1u;
 const TILES_ACROSS = (ROWS + ACROSS - 1u) / ACROSS;
 const TILES_ALONG = (COLS + ALONG - 1u) / ALONG;
 
-var<workgroup> lefts: array<vec4f, DEPTH * LEFT_LINE>;
-var<workgroup> rights: array<vec4f, DEPTH * RIGHT_LINE>;
+var<workgroup> lefts: array<vec4f, ACROSS * DEPTH / 4u>;
+var<workgroup> rights: array<vec4f, ALONG * DEPTH / 4u>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -35,42 +31,34 @@ fn main(
   if (tile >= TILES_ACROSS * TILES_ALONG) { return; }
   let row0 = tile / TILES_ALONG * ACROSS;
   let col0 = tile % TILES_ALONG * ALONG;
-  let x = lane % 8u;
-  let y8 = lane / 8u;
+  let row = lane / 8u * 4u;
+  let col = lane % 8u * 4u;
 
   var sums: array<vec4f, ROWS_A_LANE * C4>;
   for (var k0 = 0u; k0 < K; k0 += DEPTH) {
-    for (var i = lane; i < ACROSS / 4u * (DEPTH / 4u); i += LANES) {
-      let at = left_place(i, ACROSS / 4u, DEPTH / 4u);
-      var block = mat4x4f();
-      if (k0 + at.y * 4u < K) { block = left_block(row0 + at.x * 4u, k0 + at.y * 4u); }
-      for (var j = 0u; j < 4u; j++) { lefts[(at.y * 4u + j) * LEFT_LINE + at.x] = block[j]; }
-    }
-    for (var i = lane; i < ALONG / 4u * (DEPTH / 4u); i += LANES) {
-      let at = right_place(i, ALONG / 4u, DEPTH / 4u);
-      var block = mat4x4f();
-      if (k0 + at.y * 4u < K) { block = right_block(col0 + at.x * 4u, k0 + at.y * 4u); }
-      for (var j = 0u; j < 4u; j++) { rights[(at.y * 4u + j) * RIGHT_LINE + at.x] = block[j]; }
-    }
+    for (var i = lane; i < ACROSS * DEPTH / 4u; i += 64u) { left_fill(i, row0, k0); }
+    for (var i = lane; i < ALONG * DEPTH / 4u; i += 64u) { right_fill(i, col0, k0); }
     workgroupBarrier();
-    for (var k = 0u; k < DEPTH; k++) {
-      var rights4: array<vec4f, C4>;
-      for (var c = 0u; c < C4; c++) { rights4[c] = rights[k * RIGHT_LINE + c * 8u + x]; }
+    for (var k = 0u; k < min(DEPTH, K - k0); k += 4u) {
+      var right4: array<mat4x4f, C4>;
+      for (var c = 0u; c < C4; c++) { right4[c] = right_block(c * 32u + col, k); }
       for (var r = 0u; r < R4; r++) {
-        let left4 = lefts[k * LEFT_LINE + r * 8u + y8];
+        let left4 = left_block(r * 32u + row, k);
         for (var c = 0u; c < C4; c++) {
-          sums[(r * 4u) * C4 + c] += left4.x * rights4[c];
-          sums[(r * 4u + 1u) * C4 + c] += left4.y * rights4[c];
-          sums[(r * 4u + 2u) * C4 + c] += left4.z * rights4[c];
-          sums[(r * 4u + 3u) * C4 + c] += left4.w * rights4[c];
+          for (var i = 0u; i < 4u; i++) {
+            sums[(r * 4u + i) * C4 + c] += left4[0][i] * right4[c][0] + left4[1][i] * right4[c][1] +
+              left4[2][i] * right4[c][2] + left4[3][i] * right4[c][3];
+          }
         }
       }
     }
     workgroupBarrier();
   }
-  for (var r = 0u; r < ROWS_A_LANE; r++) {
-    for (var c = 0u; c < C4; c++) {
-      put(row0 + (r / 4u * 8u + y8) * 4u + r % 4u, col0 + (c * 8u + x) * 4u, sums[r * C4 + c]);
-    }
+  // groups.z is 1, which compilers do not know: one store in a loop costs less to compile than many.
+  for (var at = 0u; at < ROWS_A_LANE * C4 * groups.z; at++) {
+    var sum = vec4f();
+    for (var i = 0u; i < ROWS_A_LANE * C4; i++) { sum = select(sum, sums[i], i == at); }
+    let r = at / C4;
+    put(row0 + r / 4u * 32u + row + r % 4u, col0 + at % C4 * 32u + col, sum);
   }
 }
