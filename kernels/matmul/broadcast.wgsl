@@ -6,13 +6,8 @@
 
 enable subgroups;
 
-override ROWS: u32;
-override COLS: u32;
-override K: u32;
 override BLOCKS: u32; // of 8 rows in a tile, 1 or 2
 
-const TILES_ACROSS = (ROWS + 8u * BLOCKS - 1u) / (8u * BLOCKS);
-const TILES_ALONG = (COLS + 31u) / 32u;
 
 @compute @workgroup_size(8)
 fn main(
@@ -21,19 +16,21 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let tile = group.y * groups.x + group.x;
-  if (tile >= TILES_ACROSS * TILES_ALONG) { return; }
-  let row = tile / TILES_ALONG * (8u * BLOCKS);
-  let col = tile % TILES_ALONG * 32u + lane * 4u;
+  let tiles_across = (size.rows + 8u * BLOCKS - 1u) / (8u * BLOCKS);
+  let tiles_along = (size.cols + 31u) / 32u;
+  if (tile >= tiles_across * tiles_along) { return; }
+  let row = tile / tiles_along * (8u * BLOCKS);
+  let col = tile % tiles_along * 32u + lane * 4u;
 
   var upper: array<vec4f, 8>;
   var lower: array<vec4f, 8>;
-  for (var k = 0u; k < K; k += 4u) {
+  for (var k = 0u; k < size.depth; k += 4u) {
     let right4 = right_block(col, k);
     spread(&upper, held(row, k, lane), right4);
     if (BLOCKS == 2u) { spread(&lower, held(row + 8u, k, lane), right4); }
   }
   // The bound is not constant, so that this stays one loop: every store costs compile time.
-  for (var r = 0u; r < min(8u * BLOCKS, ROWS - row); r++) {
+  for (var r = 0u; r < min(8u * BLOCKS, size.rows - row); r++) {
     var sum = vec4f();
     for (var i = 0u; i < 8u; i++) {
       sum = select(sum, upper[i], r == i);

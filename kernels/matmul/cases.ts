@@ -5,6 +5,9 @@ import { type Form, type MatmulAttrs, matmulOp } from "./matmul.ts";
 /** Around every size that a tile, a block or a vector has. */
 export const sizes = [1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 127, 129, 257];
 
+/** Sizes that every variant takes. */
+export const aligned = [4, 8, 12, 16, 20, 36, 64, 68, 132];
+
 export interface MatmulCase {
   readonly form: Form;
   readonly M: number;

@@ -3,14 +3,13 @@
 //   launch 16 columns a workgroup: 16 lanes share the sums of 4 columns, grid in x and y
 //   sums in f32: a lane takes every 16th block of 4 k, then the 16 sums are added in order
 
-override ROWS: u32;
-override COLS: u32;
-override K: u32;
 
-const LEFT_HEIGHT = ROWS;
-const LEFT_WIDTH = K;
+override MOST: u32; // rows, 1 to 4
 
-var<workgroup> parts: array<vec4f, ROWS * 64u>;
+fn left_height() -> u32 { return size.rows; }
+fn left_width() -> u32 { return size.depth; }
+
+var<workgroup> parts: array<vec4f, MOST * 64u>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -19,18 +18,18 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let tile = group.y * groups.x + group.x;
-  if (tile >= (COLS + 15u) / 16u) { return; }
+  if (tile >= (size.cols + 15u) / 16u) { return; }
   let col = tile * 16u + lane / 16u * 4u;
 
-  var sums: array<vec4f, ROWS>;
-  for (var k = lane % 16u * 4u; k < K; k += 64u) {
+  var sums: array<vec4f, MOST>;
+  for (var k = lane % 16u * 4u; k < size.depth; k += 64u) {
     let right4 = right_block(col, k);
-    for (var r = 0u; r < ROWS; r++) { sums[r] += right4 * left(r, k); }
+    for (var r = 0u; r < MOST; r++) { sums[r] += right4 * left(r, k); }
   }
-  for (var r = 0u; r < ROWS; r++) { parts[r * 64u + lane] = sums[r]; }
+  for (var r = 0u; r < MOST; r++) { parts[r * 64u + lane] = sums[r]; }
   workgroupBarrier();
   let r = lane % 16u;
-  if (r < ROWS) {
+  if (r < MOST) {
     var sum = vec4f();
     for (var i = 0u; i < 16u; i++) { sum += parts[r * 64u + lane - r + i]; }
     put(r, col, sum);

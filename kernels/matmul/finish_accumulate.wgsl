@@ -1,5 +1,3 @@
 // finish_accumulate: y += alpha sum
 
-override ALPHA: f32;
-
-fn finish(sum: Cell, at: u32, col: u32) -> Cell { return y[at] + ALPHA * sum; }
+fn finish(sum: Cell, at: u32, col: u32) -> Cell { return y[at] + size.alpha * sum; }

@@ -2,11 +2,11 @@
 
 enable subgroups;
 
-const LEFT_HEIGHT = K;
-const LEFT_WIDTH = ROWS;
+fn left_height() -> u32 { return size.depth; }
+fn left_width() -> u32 { return size.rows; }
 
 fn held(row: u32, k: u32, lane: u32) -> vec4f {
-  return left(k + lane % 4u, min(row + lane / 4u * 4u, (ROWS - 1u) / 4u * 4u));
+  return left(k + lane % 4u, min(row + lane / 4u * 4u, (size.rows - 1u) / 4u * 4u));
 }
 
 // sums[i] += held (row + i, k) times right (k, columns of this lane), for 4 k

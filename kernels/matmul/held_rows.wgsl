@@ -2,10 +2,10 @@
 
 enable subgroups;
 
-const LEFT_HEIGHT = ROWS;
-const LEFT_WIDTH = K;
+fn left_height() -> u32 { return size.rows; }
+fn left_width() -> u32 { return size.depth; }
 
-fn held(row: u32, k: u32, lane: u32) -> vec4f { return left(min(row + lane, ROWS - 1u), k); }
+fn held(row: u32, k: u32, lane: u32) -> vec4f { return left(min(row + lane, size.rows - 1u), k); }
 
 // sums[i] += held (row + i, k) times right (k, columns of this lane), for 4 k
 fn spread(sums: ptr<function, array<vec4f, 8>>, mine: vec4f, right4: mat4x4f) {

@@ -3,6 +3,7 @@ import type { Source } from "../../src/gpu/link.ts";
 import type { Launch } from "../../src/graph/graph.ts";
 import { show, type Tensor, type View } from "../../src/graph/tensor.ts";
 import { grid } from "../common/grid.ts";
+import { floatBits, numbers } from "../common/numbers.ts";
 import type { Form } from "./matmul.ts";
 import broadcast from "./broadcast.wgsl" with { type: "text" };
 import few from "./few.wgsl" with { type: "text" };
@@ -26,6 +27,7 @@ import rightHalfAny from "./right_half_any.wgsl" with { type: "text" };
 import rightHalfVec4 from "./right_half_vec4.wgsl" with { type: "text" };
 import rightRows from "./right_rows.wgsl" with { type: "text" };
 import rightVec4 from "./right_vec4.wgsl" with { type: "text" };
+import sizeCode from "./size.wgsl" with { type: "text" };
 import tile from "./tile.wgsl" with { type: "text" };
 import wideColumns from "./wide_columns.wgsl" with { type: "text" };
 import wideRows from "./wide_rows.wgsl" with { type: "text" };
@@ -83,10 +85,12 @@ export function matmulLaunch(args: MatmulArgs, can: Capabilities): Launch {
   };
   const { kernel, parts, constants, tiles, taken } = form === "nt" && ROWS <= 4
     ? byFew(product)
-    : can.subgroupSize === 8
+    : can.subgroupSize === 8 && fours(product, product.left, ROWS) &&
+        fours(product, product.right, COLS)
     ? byBroadcast(cheaper(product))
     : byTile(product);
   const { left, right } = taken;
+  const size = numbers(taken.ROWS, taken.COLS, taken.K, floatBits(alpha));
   return {
     shader: {
       kernel,
@@ -100,11 +104,12 @@ export function matmulLaunch(args: MatmulArgs, can: Capabilities): Launch {
           ? part("put_vec4", putVec4)
           : part("put_any", putAny),
         finisher(args),
+        part("size", sizeCode),
       ],
-      constants: { ROWS: taken.ROWS, COLS: taken.COLS, K: taken.K, ALPHA: alpha, ...constants },
+      constants,
     },
     workgroups: grid(tiles),
-    bind: [left.bound, right.bound, out, bias, add].filter((t) => t !== undefined),
+    bind: [left.bound, right.bound, out, size, bias, add].filter((t) => t !== undefined),
   };
 }
 
@@ -152,7 +157,7 @@ function byFew(taken: Product): Variant {
     taken,
     kernel: part("few", few),
     parts: [part("wide_rows", wideRows)],
-    constants: {},
+    constants: { MOST: taken.ROWS },
     tiles: Math.ceil(taken.COLS / 16),
   };
 }

@@ -5,8 +5,8 @@
 
 fn left(r: u32, c: u32) -> vec4f {
   var v = vec4f();
-  if (r < LEFT_HEIGHT) {
-    for (var i = 0u; i < min(4u, max(c, LEFT_WIDTH) - c); i++) { v[i] = a[r * LEFT_WIDTH + c + i]; }
+  if (r < left_height()) {
+    for (var i = 0u; i < min(4u, max(c, left_width()) - c); i++) { v[i] = a[r * left_width() + c + i]; }
   }
   return v;
 }

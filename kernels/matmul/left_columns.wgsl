@@ -1,14 +1,14 @@
 // left_columns: slices of the left operand where it is stored [K, ROWS]
 //   a slice keeps four rows of one k in a cell
 
-const LEFT_HEIGHT = K;
-const LEFT_WIDTH = ROWS;
+fn left_height() -> u32 { return size.depth; }
+fn left_width() -> u32 { return size.rows; }
 
 fn left_fill(i: u32, row0: u32, k0: u32) {
   let k = k0 + i / (ACROSS / 4u);
   let c = row0 + i % (ACROSS / 4u) * 4u;
   var v = vec4f();
-  if (k < K && c < ROWS) { v = left(k, c); }
+  if (k < size.depth && c < size.rows) { v = left(k, c); }
   lefts[i] = v;
 }
 

@@ -3,4 +3,4 @@
 
 @group(0) @binding(0) var<storage, read> a: array<vec4f>;
 
-fn left(r: u32, c: u32) -> vec4f { return a[(r * LEFT_WIDTH + c) / 4u]; }
+fn left(r: u32, c: u32) -> vec4f { return a[(r * left_width() + c) / 4u]; }

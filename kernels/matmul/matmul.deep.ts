@@ -1,5 +1,5 @@
 import { test } from "bun:test";
-import { checkMatmul, sizes } from "./cases.ts";
+import { aligned, checkMatmul, sizes } from "./cases.ts";
 
 // Every form, dtype and finish, each over triples in which every size takes every place.
 for (const form of ["nt", "nn", "tn"] as const) {
@@ -7,12 +7,13 @@ for (const form of ["nt", "nn", "tn"] as const) {
     if (form === "tn" && dtype !== "f32") continue;
     for (const bias of [false, true]) {
       for (const add of [false, true]) {
-        sizes.forEach((M, i) => {
-          const N = sizes[(i + 5) % sizes.length]!, K = sizes[(i + 11) % sizes.length]!;
+        const near = sizes.map((M, i) => [M, sizes[(i + 5) % 17]!, sizes[(i + 11) % 17]!]);
+        const even = aligned.map((M, i) => [M, aligned[(i + 2) % 9]!, aligned[(i + 5) % 9]!]);
+        for (const [M, N, K] of [...near, ...even] as [number, number, number][]) {
           const finish = `${bias ? " bias" : ""}${add ? " add" : ""}`;
           test(`matmul ${form}: ${M}x${N}x${K} ${dtype}${finish}`, () =>
             checkMatmul({ form, M, N, K, dtype, bias, add }));
-        });
+        }
       }
     }
   }

@@ -3,11 +3,10 @@ import { Fail } from "../../src/base/fail.ts";
 import { Graph, type Op } from "../../src/graph/graph.ts";
 import type { DType } from "../../src/graph/tensor.ts";
 import { checkDerivative, checkKernel } from "../check.ts";
-import { bound, checkMatmul, matmulCase, sizes } from "./cases.ts";
+import { bound, checkMatmul, type MatmulCase, matmulCase } from "./cases.ts";
 import { type Form, matmul, matmulLaunch, matmulOp } from "./matmul.ts";
 
 const forms: readonly Form[] = ["nt", "nn", "tn"];
-const dtypes: readonly DType[] = ["f32", "f16", "bf16"];
 
 for (const form of forms) {
   test(`matmul ${form}: derivative`, () => {
@@ -16,24 +15,36 @@ for (const form of forms) {
   });
 }
 
-// Every size, dtype and finish in every form; all their combinations are in matmul.deep.ts.
-forms.forEach((form, f) => {
-  for (let i = 0; i < 6; i++) {
-    const [M, N, K] = [0, 1, 2].map((j) => sizes[(i + 6 * ((j + f) % 3)) % sizes.length]!);
-    const dtype = form === "tn" ? "f32" : dtypes[(i + f) % 3]!;
-    const bias = i % 2 === 1, add = i % 4 >= 2;
-    const name = `${M}x${N}x${K} ${dtype}${bias ? " bias" : ""}${add ? " add" : ""}`;
-    test(`matmul ${form}: ${name}`, () =>
-      checkMatmul({ form, M: M!, N: N!, K: K!, dtype, bias, add }));
-  }
-  test(`matmul ${form}: large enough for two blocks of rows`, () =>
-    checkMatmul({ form, M: 132, N: 260, K: 128 }));
-  test(`matmul ${form}: thin result`, () => checkMatmul({ form, M: 72, N: 8, K: 36 }));
-});
-test("matmul nt: more than 65,535 workgroups of few rows", () =>
-  checkMatmul({ form: "nt", M: 1, N: 16 * 65_535 + 7, K: 1 }));
-test("matmul nn: more than 65,535 tiles", () =>
-  checkMatmul({ form: "nn", M: 1, N: 32 * 65_535 + 7, K: 1 }));
+// Every size once, every dtype and finish; their combinations are in matmul.deep.ts.
+const cases: readonly MatmulCase[] = [
+  { form: "nt", M: 1, N: 63, K: 17 },
+  { form: "nt", M: 7, N: 33, K: 257, dtype: "f16", bias: true },
+  { form: "nn", M: 65, N: 2, K: 31, dtype: "bf16", add: true },
+  { form: "nn", M: 129, N: 5, K: 8, bias: true },
+  { form: "tn", M: 15, N: 127, K: 3, bias: true, add: true },
+  { form: "tn", M: 16, N: 64, K: 3 },
+  // Four neighbours at a time: the broadcast kernel too where there is one.
+  { form: "nt", M: 3, N: 18, K: 68, dtype: "bf16" },
+  { form: "nt", M: 21, N: 37, K: 12, dtype: "f16", bias: true, add: true },
+  { form: "nn", M: 9, N: 36, K: 20, dtype: "bf16", bias: true },
+  { form: "tn", M: 20, N: 40, K: 8, add: true },
+  // Thin results, which are computed transposed.
+  { form: "nt", M: 70, N: 8, K: 36 },
+  { form: "nn", M: 72, N: 8, K: 36, add: true },
+  { form: "tn", M: 72, N: 16, K: 36 },
+  // Large enough for two blocks of rows in a tile, and for the larger tile.
+  { form: "nt", M: 516, N: 516, K: 20 },
+  { form: "nn", M: 132, N: 260, K: 128 },
+  { form: "tn", M: 132, N: 260, K: 128 },
+  // More than 65,535 workgroups.
+  { form: "nt", M: 1, N: 16 * 65_535 + 7, K: 1 },
+  { form: "nn", M: 1, N: 32 * 65_535 + 7, K: 1 },
+];
+for (const c of cases) {
+  const { form, M, N, K, dtype = "f32", bias, add } = c;
+  const name = `${M}x${N}x${K} ${dtype}${bias ? " bias" : ""}${add ? " add" : ""}`;
+  test(`matmul ${form}: ${name}`, () => checkMatmul(c));
+}
 
 test("matmulLaunch: adds to what is there", async () => {
   const c = matmulCase({ form: "nn", M: 9, N: 12, K: 20, add: true });

@@ -5,9 +5,9 @@ alias Cell = f32;
 @group(0) @binding(2) var<storage, read_write> y: array<Cell>;
 
 fn put(row: u32, col: u32, sum: vec4f) {
-  if (row < ROWS) {
-    for (var i = 0u; i < min(4u, max(col, COLS) - col); i++) {
-      let at = (col + i) * ROWS + row;
+  if (row < size.rows) {
+    for (var i = 0u; i < min(4u, max(col, size.cols) - col); i++) {
+      let at = (col + i) * size.rows + row;
       y[at] = finish(sum[i], at, row);
     }
   }

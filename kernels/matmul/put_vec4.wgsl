@@ -5,8 +5,8 @@ alias Cell = vec4f;
 @group(0) @binding(2) var<storage, read_write> y: array<Cell>;
 
 fn put(row: u32, col: u32, sum: vec4f) {
-  if (row < ROWS && col < COLS) {
-    let at = (row * COLS + col) / 4u;
+  if (row < size.rows && col < size.cols) {
+    let at = (row * size.cols + col) / 4u;
     y[at] = finish(sum, at, col / 4u);
   }
 }

@@ -5,8 +5,8 @@
 
 fn right(r: u32, c: u32) -> vec4f {
   var v = vec4f();
-  if (r < RIGHT_HEIGHT) {
-    for (var i = 0u; i < min(4u, max(c, RIGHT_WIDTH) - c); i++) { v[i] = b[r * RIGHT_WIDTH + c + i]; }
+  if (r < right_height()) {
+    for (var i = 0u; i < min(4u, max(c, right_width()) - c); i++) { v[i] = b[r * right_width() + c + i]; }
   }
   return v;
 }

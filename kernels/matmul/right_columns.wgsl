@@ -1,14 +1,14 @@
 // right_columns: slices of the right operand where it is stored [K, COLS]
 //   a slice keeps four cols of one k in a cell
 
-const RIGHT_HEIGHT = K;
-const RIGHT_WIDTH = COLS;
+fn right_height() -> u32 { return size.depth; }
+fn right_width() -> u32 { return size.cols; }
 
 fn right_fill(i: u32, col0: u32, k0: u32) {
   let k = k0 + i / (ALONG / 4u);
   let c = col0 + i % (ALONG / 4u) * 4u;
   var v = vec4f();
-  if (k < K && c < COLS) { v = right(k, c); }
+  if (k < size.depth && c < size.cols) { v = right(k, c); }
   rights[i] = v;
 }
 

@@ -4,6 +4,6 @@
 @group(0) @binding(1) var<storage, read> b: array<vec2u>;
 
 fn right(r: u32, c: u32) -> vec4f {
-  let pair = b[(r * RIGHT_WIDTH + c) / 4u];
+  let pair = b[(r * right_width() + c) / 4u];
   return vec4f(widen(pair.x), widen(pair.y));
 }

@@ -3,4 +3,4 @@
 
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
 
-fn right(r: u32, c: u32) -> vec4f { return b[(r * RIGHT_WIDTH + c) / 4u]; }
+fn right(r: u32, c: u32) -> vec4f { return b[(r * right_width() + c) / 4u]; }

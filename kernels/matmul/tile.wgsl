@@ -4,9 +4,6 @@
 //   sums in f32, one after another over k. Slices of both operands, DEPTH deep, pass through workgroup
 //   memory; there a lane reads 4x4 blocks, and uses each value of a block 4 or 8 times.
 
-override ROWS: u32;
-override COLS: u32;
-override K: u32;
 override ROWS_A_LANE: u32; // 4 or 8
 override COLS_A_LANE: u32; // 4 or 8
 
@@ -15,8 +12,6 @@ const R4 = ROWS_A_LANE / 4u;
 const C4 = COLS_A_LANE / 4u;
 const ACROSS = 8u * ROWS_A_LANE;
 const ALONG = 8u * COLS_A_LANE;
-const TILES_ACROSS = (ROWS + ACROSS - 1u) / ACROSS;
-const TILES_ALONG = (COLS + ALONG - 1u) / ALONG;
 
 var<workgroup> lefts: array<vec4f, ACROSS * DEPTH / 4u>;
 var<workgroup> rights: array<vec4f, ALONG * DEPTH / 4u>;
@@ -28,18 +23,20 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let tile = group.y * groups.x + group.x;
-  if (tile >= TILES_ACROSS * TILES_ALONG) { return; }
-  let row0 = tile / TILES_ALONG * ACROSS;
-  let col0 = tile % TILES_ALONG * ALONG;
+  let tiles_across = (size.rows + ACROSS - 1u) / ACROSS;
+  let tiles_along = (size.cols + ALONG - 1u) / ALONG;
+  if (tile >= tiles_across * tiles_along) { return; }
+  let row0 = tile / tiles_along * ACROSS;
+  let col0 = tile % tiles_along * ALONG;
   let row = lane / 8u * 4u;
   let col = lane % 8u * 4u;
 
   var sums: array<vec4f, ROWS_A_LANE * C4>;
-  for (var k0 = 0u; k0 < K; k0 += DEPTH) {
+  for (var k0 = 0u; k0 < size.depth; k0 += DEPTH) {
     for (var i = lane; i < ACROSS * DEPTH / 4u; i += 64u) { left_fill(i, row0, k0); }
     for (var i = lane; i < ALONG * DEPTH / 4u; i += 64u) { right_fill(i, col0, k0); }
     workgroupBarrier();
-    for (var k = 0u; k < min(DEPTH, K - k0); k += 4u) {
+    for (var k = 0u; k < min(DEPTH, size.depth - k0); k += 4u) {
       var right4: array<mat4x4f, C4>;
       for (var c = 0u; c < C4; c++) { right4[c] = right_block(c * 32u + col, k); }
       for (var r = 0u; r < R4; r++) {

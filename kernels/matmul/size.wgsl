@@ -1,0 +1,11 @@
+// size: the shape of the product left[rows, depth] · right[depth, cols] and its factor. Read from memory
+// and not built into the code, so that one pipeline serves every layer of a model.
+//   size   Size   read
+
+struct Size {
+  rows: u32,
+  cols: u32,
+  depth: u32,
+  alpha: f32,
+}
+@group(0) @binding(3) var<storage, read> size: Size;
