@@ -1,6 +1,6 @@
-import { splitLines } from "./lines.ts";
 import { JsonError, parseJson } from "../base/strict_json.ts";
 import { excerpt } from "../base/text.ts";
+import { type RawLine, splitLines } from "./lines.ts";
 
 /** A value of a dataset file, or what is wrong where it should stand. */
 export interface Value {
@@ -37,7 +37,7 @@ export async function* jsonValues(chunks: AsyncIterable<Uint8Array>): AsyncGener
     const start = bytes.findIndex((byte) => byte !== 0x20 && byte !== 0x09);
     if (start < 0 && raw.length <= LINE_LIMIT) continue;
     if (first && bytes[start] === 0x5b) {
-      yield* arrayElements(await wholeText({ ...raw, bytes }, lines));
+      yield* arrayValues({ ...raw, bytes }, lines);
       return;
     }
     first = false;
@@ -117,13 +117,28 @@ function badUtf8(bytes: Uint8Array): string {
     : `not valid UTF-8: byte 0x${byte} at position ${low + 1} of the line`;
 }
 
-async function wholeText(
-  head: { readonly number: number; readonly bytes: Uint8Array },
-  rest: AsyncIterable<{ readonly bytes: Uint8Array }>,
-): Promise<{ text: string; line: number }> {
-  const lines = [lenient.decode(head.bytes)];
-  for await (const { bytes } of rest) lines.push(lenient.decode(bytes));
-  return { text: lines.join("\n"), line: head.number };
+async function* arrayValues(head: RawLine, rest: AsyncIterable<RawLine>): AsyncGenerator<Value> {
+  const lines: string[] = [];
+  const take = ({ number, bytes, length }: RawLine): Value | undefined => {
+    const text = lenient.decode(bytes.subarray(0, 400));
+    if (length > LINE_LIMIT) {
+      const problem = `the line has ${length} bytes, more than the ${LINE_LIMIT} allowed; ` +
+        "write one object a line instead of an array";
+      return { line: number, text, problem };
+    }
+    try {
+      lines.push(utf8.decode(bytes));
+    } catch {
+      return { line: number, text, problem: badUtf8(bytes) };
+    }
+  };
+  let broken = take(head);
+  for await (const line of rest) {
+    broken ??= take(line);
+    if (broken) break;
+  }
+  if (broken) yield broken;
+  else yield* arrayElements({ text: lines.join("\n"), line: head.number });
 }
 
 /** Cuts an array at its own commas, so that one broken element does not hide the others. */

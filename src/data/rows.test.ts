@@ -273,6 +273,17 @@ describe("broken rows", () => {
     expect((await failure(read('[{"text":"a"}] x'))).why).toContain("after the closing bracket");
   });
 
+  test("bytes of an array that are no UTF-8 are not replaced in silence", async () => {
+    const data = Buffer.concat([bytes('[\n{"text":"caf'), Buffer.from([0xe9]), bytes('"}]')]);
+    expect((await failure(read(data))).why).toStartWith("line 2: not valid UTF-8: byte 0x22");
+    async function* huge() {
+      yield bytes("[");
+      for (let i = 0; i < 33; i++) yield new Uint8Array(2 ** 20).fill(0x20);
+      yield bytes("]");
+    }
+    expect((await failure(collectRows(huge(), "huge.json"))).why).toContain("one object a line");
+  });
+
   test("a few may be passed over, more than one in a hundred not", async () => {
     const lines = Array.from({ length: 200 }, () => GOOD);
     const with_ = (...at: number[]) => lines.map((l, i) => at.includes(i) ? "{" : l).join("\n");
