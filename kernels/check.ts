@@ -257,13 +257,21 @@ async function runLaunches<A>(
     device.write(buffer, 0, words);
     buffers.set(home, buffer);
   }
+  // Sizes that a launch binds beside the op's own tensors.
+  const constant = (t: Tensor) => {
+    if (!t.data) return undefined;
+    const buffer = device.buffer(t.name, GUARD + bytesOf(t));
+    device.write(buffer, GUARD, t.data);
+    buffers.set(t, buffer);
+    return buffer;
+  };
   for (const launch of node.op.launch(node, can)) {
     const { gpu, layout } = await device.pipeline(launch.shader);
     const entries = launch.bind.map((bound, binding) => {
       const view = "tensor" in bound ? bound : { tensor: bound, offset: 0, shape: bound.shape };
       const word = view.tensor.dtype === "f32" || view.tensor.dtype === "u32" ? 4 : 2;
       const size = Math.ceil(count(view.shape) * word / 4) * 4;
-      const buffer = buffers.get(storageOf(view.tensor));
+      const buffer = buffers.get(storageOf(view.tensor)) ?? constant(view.tensor);
       if (!buffer) {
         throw new Error(`${node.op.name} binds ${show(view.tensor)}, which is not its own`);
       }
