@@ -1,5 +1,5 @@
-import type { Capabilities } from "../../src/gpu/device.ts";
 import type { Op } from "../../src/graph/graph.ts";
+import { asHere } from "../common/testing.ts";
 import { attentionBackward, attentionOp } from "./attention.ts";
 import { checkKernel, noise, type Operand } from "../check.ts";
 
@@ -71,12 +71,6 @@ export function backwardOf(size: Size) {
  * error of a weight is that of its score, 8 · 2^-24 · Σ|q·k| · scale, and of exp.
  */
 export const bound = (_o: number, _i: number, want: number) => 6e-6 + 2e-6 * Math.abs(want);
-
-/** Always launched as on this device, never as on a lesser one. */
-function asHere<A>(op: Op<A>): Op<A> {
-  let here: Capabilities | undefined;
-  return { ...op, launch: (node, can) => op.launch(node, here ??= can) };
-}
 
 /** Both directions; every variant, or only this device's. */
 export async function checkAttention(size: Size, every = true): Promise<void> {

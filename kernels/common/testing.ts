@@ -1,3 +1,4 @@
+import type { Capabilities } from "../../src/gpu/device.ts";
 import type { Op } from "../../src/graph/graph.ts";
 
 /**
@@ -18,4 +19,10 @@ export function folded<A>(op: Op<A>): Op<A> {
 /** The op as it is launched on a GPU, when the tests run on a CPU's adapter. */
 export function onHardware<A>(op: Op<A>): Op<A> {
   return { ...op, launch: (node, can) => op.launch(node, { ...can, software: false }) };
+}
+
+/** The op as it is launched on this device, never as on a lesser one: for tests that would take long. */
+export function asHere<A>(op: Op<A>): Op<A> {
+  let here: Capabilities | undefined;
+  return { ...op, launch: (node, can) => op.launch(node, here ??= can) };
 }

@@ -4,18 +4,19 @@
 //   and where GRADIENT is 1, in place, d nll / d z:
 //   z[s, v]   = (exp(z[s, v]) / sum - [v = labels[s]]) * f,   f = weights[s] where WEIGHTED is 1, else 1;
 //               0 where labels[s] is no token
-//   logits   f32[S, V]   read_write
+//   logits   Vec[S, V]   read_write
 //   labels   u32[S]      read
 //   weights  f32[S]      read
 //   nll      f32[S]      write
 //   argmax   u32[S]      write
 //   launch one workgroup of LANES lanes a row; sums in f32, shifted by the largest logit
+//   Vec is four f32 where V is a multiple of 4, else one; V counts Vecs
 
 override V: u32;
 override GRADIENT: u32;
 override WEIGHTED: u32;
 
-@group(0) @binding(0) var<storage, read_write> logits: array<f32>;
+@group(0) @binding(0) var<storage, read_write> logits: array<Vec>;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read_write> nll: array<f32>;
@@ -29,46 +30,50 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let s = group.x;
   let row = s * V;
   var top = -0x1.fffffep+127f;
-  var place = V;
-  for (var v = lane; v < V; v += LANES) {
-    let z = logits[row + v];
-    if (z > top || place == V) {
-      top = z;
-      place = v;
-    }
-  }
+  for (var v = lane; v < V; v += LANES) { top = max(top, highest(logits[row + v])); }
   tops[lane] = top;
-  places[lane] = place;
   workgroupBarrier();
   for (var n = LANES / 2u; n > 0u; n /= 2u) {
-    if (lane < n) {
-      let z = tops[lane + n];
-      let v = places[lane + n];
-      if (v < V && (z > tops[lane] || (z == tops[lane] && v < places[lane]))) {
-        tops[lane] = z;
-        places[lane] = v;
-      }
-    }
+    if (lane < n) { tops[lane] = max(tops[lane], tops[lane + n]); }
     workgroupBarrier();
   }
   top = tops[0];
 
   var part = 0.0;
-  for (var v = lane; v < V; v += LANES) { part += exp(logits[row + v] - top); }
+  var place = V; // of the first Vec that holds the largest
+  for (var v = lane; v < V; v += LANES) {
+    let z = logits[row + v];
+    part += total(exp(z - top));
+    if (place == V && any(z == Vec(top))) { place = v; }
+  }
   let sum = workgroup_sum(part, lane);
+  places[lane] = place;
+  workgroupBarrier();
+  for (var n = LANES / 2u; n > 0u; n /= 2u) {
+    if (lane < n) { places[lane] = min(places[lane], places[lane + n]); }
+    workgroupBarrier();
+  }
   let label = labels[s];
+  let known = label < V * WIDTH;
   if (lane == 0u) {
-    argmax[s] = places[0];
+    place = places[0] % V; // a row of NaN has no largest: its nll says so
+    let largest = logits[row + place];
+    var i = WIDTH - 1u;
+    for (var n = WIDTH; n > 0u; n--) {
+      if (element(largest, n - 1u) == top) { i = n - 1u; }
+    }
+    argmax[s] = place * WIDTH + i;
     var loss = 0.0;
-    if (label < V) { loss = log(sum) - (logits[row + label] - top); }
+    if (known) {
+      loss = log(sum) - (element(logits[row + label / WIDTH], label % WIDTH) - top);
+    }
     nll[s] = loss;
   }
   if (GRADIENT == 0u) { return; }
-  storageBarrier(); // the label's logit is read before it is overwritten
-  var f = select(1.0, weights[s], WEIGHTED == 1u);
-  if (label >= V) { f = 0.0; }
+  storageBarrier(); // what lane 0 reads is read before it is overwritten
+  let f = select(0.0, select(1.0, weights[s], WEIGHTED == 1u), known);
   for (var v = lane; v < V; v += LANES) {
     let p = exp(logits[row + v] - top) / sum;
-    logits[row + v] = (p - select(0.0, 1.0, v == label)) * f;
+    logits[row + v] = (p - one_hot(label - v * WIDTH)) * f;
   }
 }

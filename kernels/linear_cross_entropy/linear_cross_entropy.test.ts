@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { checkDerivative, checkKernel } from "../check.ts";
+import { asHere } from "../common/testing.ts";
 import { type CrossEntropyAttrs, linearCrossEntropyOp } from "./linear_cross_entropy.ts";
 
 const NONE = 0xffffffff;
@@ -52,11 +53,11 @@ test("linear_cross_entropy: derivative with a projection and a bias that learn",
 const cases: [Sizes, Partial<CrossEntropyAttrs>][] = [
   [{ S: 1, C: 1, V: 1 }, {}],
   [{ S: 5, C: 7, V: 3 }, { bias: true }],
-  [{ S: 64, C: 64, V: 257 }, { gradient: false }],
-  [{ S: 65, C: 36, V: 300 }, { bias: true, trainsW: true, trainsBias: true }],
+  [{ S: 64, C: 64, V: 300 }, { gradient: false }],
+  [{ S: 65, C: 64, V: 300 }, { bias: true, trainsW: true, trainsBias: true }],
   [{ S: 130, C: 33, V: 67 }, { trainsW: true }],
   [{ S: 70, C: 64, V: 129, dtype: "f16" }, { bias: true }],
-  [{ S: 70, C: 64, V: 128, dtype: "bf16" }, {}],
+  [{ S: 70, C: 64, V: 300, dtype: "bf16" }, {}],
   [{ S: 9, C: 8, V: 50, scale: 60 }, {}], // logits of thousands
 ];
 for (const [sizes, change] of cases) {
@@ -73,7 +74,9 @@ for (const [sizes, change] of cases) {
       S * logit * scale,
       S * logit,
     ];
-    await checkKernel(of(sizes, change), {
+    // The variants of the products have their own tests.
+    const c = of(sizes, change);
+    await checkKernel({ ...c, op: asHere(c.op) }, {
       bound: (o, _i, want) => rows[o]! * (o < 2 ? (o === 0 ? S : 1) : 1) + 2e-6 * Math.abs(want),
       skip: [3],
     });

@@ -14,6 +14,8 @@ import { matmulLaunch } from "../matmul/matmul.ts";
 import { scale } from "../scale/scale.ts";
 import { scaleRows } from "../scale_rows/scale_rows.ts";
 import rowsCode from "./cross_entropy.wgsl" with { type: "text" };
+import vec1 from "./row_vec1.wgsl" with { type: "text" };
+import vec4 from "./row_vec4.wgsl" with { type: "text" };
 import sumCode from "./weighted_sum.wgsl" with { type: "text" };
 
 export interface CrossEntropyAttrs {
@@ -35,6 +37,9 @@ function layout(attrs: CrossEntropyAttrs) {
   const dbias = attrs.gradient && attrs.trainsBias ? next++ : undefined;
   return { loss: 0, nll: 1, argmax: 2, logits: 3, dh, dw, dbias };
 }
+
+const row1 = { file: "kernels/linear_cross_entropy/row_vec1.wgsl", code: vec1 };
+const row4 = { file: "kernels/linear_cross_entropy/row_vec4.wgsl", code: vec4 };
 
 const weighted = (attrs: CrossEntropyAttrs) => attrs.trainsW || attrs.trainsBias;
 
@@ -113,12 +118,12 @@ export const linearCrossEntropyOp: Op<CrossEntropyAttrs> = {
       launches.push({
         shader: {
           kernel: { file: "kernels/linear_cross_entropy/cross_entropy.wgsl", code: rowsCode },
-          parts: [{ file: "kernels/common/sum_tree.wgsl", code: tree }],
+          parts: [{ file: "kernels/common/sum_tree.wgsl", code: tree }, V % 4 === 0 ? row4 : row1],
           constants: {
-            V,
+            V: V % 4 === 0 ? V / 4 : V,
             GRADIENT: attrs.gradient ? 1 : 0,
             WEIGHTED: weighted(attrs) ? 1 : 0,
-            LANES: 64,
+            LANES: can.software ? 64 : 256,
           },
           alias: { Sum: "f32" },
         },
