@@ -111,10 +111,16 @@ function badUtf8(bytes: Uint8Array): string {
     if (valid(middle)) low = middle;
     else high = middle - 1;
   }
-  const byte = bytes[low]?.toString(16).padStart(2, "0");
-  return byte === undefined
-    ? "not valid UTF-8: the last character is cut"
-    : `not valid UTF-8: byte 0x${byte} at position ${low + 1} of the line`;
+  if (low === bytes.length) return "not valid UTF-8: the last character is cut";
+  // The byte to blame is the one that began a character which this one does not go on with.
+  for (let back = 1; back <= 3 && low >= back; back++) {
+    const begun = bytes[low - back]!;
+    const length = begun >= 0xf0 ? 4 : begun >= 0xe0 ? 3 : begun >= 0xc0 ? 2 : 0;
+    if (length > back) low -= back;
+    if (length > 0 || begun < 0x80) break;
+  }
+  const byte = bytes[low]!.toString(16).padStart(2, "0");
+  return `not valid UTF-8: byte 0x${byte} at position ${low + 1} of the line`;
 }
 
 async function* arrayValues(head: RawLine, rest: AsyncIterable<RawLine>): AsyncGenerator<Value> {

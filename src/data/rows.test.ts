@@ -177,7 +177,7 @@ const DEFECTS: readonly (readonly [string, string | Uint8Array, string])[] = [
   [
     "invalid UTF-8",
     Uint8Array.from([...bytes('{"prompt":"'), 0xc3, 0x28, ...bytes('","completion":"b"}')]),
-    "not valid UTF-8: byte 0x28 at position 13",
+    "not valid UTF-8: byte 0xc3 at position 12",
   ],
   ["Latin-1", Uint8Array.from([...bytes('{"text":"caf'), 0xe9, ...bytes('"}')]), "not valid UTF-8"],
   ["array", "[1,2]", "a row must be a JSON object, got a list"],
@@ -275,7 +275,9 @@ describe("broken rows", () => {
 
   test("bytes of an array that are no UTF-8 are not replaced in silence", async () => {
     const data = Buffer.concat([bytes('[\n{"text":"caf'), Buffer.from([0xe9]), bytes('"}]')]);
-    expect((await failure(read(data))).why).toStartWith("line 2: not valid UTF-8: byte 0x22");
+    expect((await failure(read(data))).why).toStartWith(
+      "line 2: not valid UTF-8: byte 0xe9 at position 13",
+    );
     async function* huge() {
       yield bytes("[");
       for (let i = 0; i < 33; i++) yield new Uint8Array(2 ** 20).fill(0x20);
