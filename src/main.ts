@@ -1,4 +1,5 @@
 import { writeSync } from "node:fs";
+import { Fail } from "./base/fail.ts";
 import { version } from "./commands/version.ts";
 
 /**
@@ -33,11 +34,13 @@ if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) {
 const { run } = await import("./commands/cli.ts");
 process.exit(await run(argv, stop));
 
-/** An error that nobody waited for. */
+/** An error that nobody waited for: foreseen ones are told as always, others are bugs. */
 function bug(error: unknown) {
-  say(`error: this is a bug in whet: ${error} (run it again with --debug and report it)`);
+  if (error instanceof Fail) {
+    say(`error: ${error.message}\n  why: ${error.why ?? ""}\n  fix: ${error.fix ?? ""}`);
+  } else say(`error: this is a bug in whet: ${error} (run it again with --debug and report it)`);
   if (argv.includes("--debug") && error instanceof Error) say(error.stack ?? "");
-  process.exit(1);
+  process.exit(error instanceof Fail ? error.exit : 1);
 }
 
 function say(text: string) {
