@@ -2,7 +2,7 @@ import { Glob } from "bun";
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { bindings } from "../src/gpu/link.ts";
+import { declared } from "../src/gpu/link.ts";
 
 const root = join(import.meta.dir, "..");
 const kernels = [...new Glob("kernels/*/**/*.wgsl").scanSync(root)]
@@ -24,12 +24,12 @@ function header(code: string): Map<string, string> {
   return described;
 }
 
-/** How header and bindings of one kernel differ. */
+/** How header and bindings of one file, a kernel or a part of kernels, differ. */
 function differences(file: string, code: string): string[] {
   const described = header(code);
   const wrong: string[] = [];
   if (!code.startsWith("// ")) wrong.push(`${file}: has no header`);
-  for (const { name, access } of bindings({ kernel: { file, code } })) {
+  for (const { binding: { name, access } } of declared({ file, code })) {
     const said = described.get(name);
     if (said !== access) {
       wrong.push(`${file}: ${name} is ${access}, the header says ${said ?? "nothing"}`);

@@ -97,25 +97,7 @@ export function link(shader: Shader): Linked {
 export function bindings(shader: Shader): readonly Binding[] {
   const known = bound.get(shader);
   if (known) return known;
-  const found: { index: number; binding: Binding }[] = [];
-  const pattern =
-    /((?:@(?:group|binding)\s*\(\s*\d+\s*\)\s*)+)var\s*<\s*(storage|uniform)\s*(?:,\s*(\w+)\s*)?>\s*(\w+)/g;
-  for (const source of sources(shader)) {
-    for (const [, places, space, access, name] of blank(source.code).matchAll(pattern)) {
-      const index = /@binding\s*\(\s*(\d+)/.exec(places!)?.[1];
-      if (index === undefined || /@group\s*\(\s*(\d+)/.exec(places!)?.[1] !== "0") {
-        throw mistake(`${source.file}: ${name} must be in @group(0) and have a @binding`);
-      }
-      const writes = access === "read_write";
-      found.push({
-        index: Number(index),
-        binding: {
-          name: name!,
-          access: space === "uniform" ? "uniform" : writes ? "read_write" : "read",
-        },
-      });
-    }
-  }
+  const found = sources(shader).flatMap(declared);
   found.sort((a, b) => a.index - b.index);
   if (found.some(({ index }, i) => index !== i)) {
     const listed = found.map(({ index, binding }) => `${binding.name}=${index}`).join(", ");
@@ -126,6 +108,23 @@ export function bindings(shader: Shader): readonly Binding[] {
   const result = found.map(({ binding }) => binding);
   bound.set(shader, result);
   return result;
+}
+
+/** The bindings that one file declares. @throws Fail when one has no number or is not in group 0 */
+export function declared(source: Source): { index: number; binding: Binding }[] {
+  const pattern =
+    /((?:@(?:group|binding)\s*\(\s*\d+\s*\)\s*)+)var\s*<\s*(storage|uniform)\s*(?:,\s*(\w+)\s*)?>\s*(\w+)/g;
+  return [...blank(source.code).matchAll(pattern)].map(([, places, space, access, name]) => {
+    const index = /@binding\s*\(\s*(\d+)/.exec(places!)?.[1];
+    if (index === undefined || /@group\s*\(\s*(\d+)/.exec(places!)?.[1] !== "0") {
+      throw mistake(`${source.file}: ${name} must be in @group(0) and have a @binding`);
+    }
+    const storage = access === "read_write" ? "read_write" : "read";
+    return {
+      index: Number(index),
+      binding: { name: name!, access: space === "uniform" ? "uniform" : storage },
+    };
+  });
 }
 
 /** The text with comments replaced by spaces: same length, same lines. */
