@@ -9,12 +9,11 @@ test("attention: derivative", () => {
 });
 
 // Kernels are compiled for their heads and widths: few of those, so that this takes seconds.
-const common = { H: 4, KV: 2, D: 20, scale: 0.25 };
+const common = { H: 4, KV: 2, D: 40, scale: 0.125 };
 const sizes: [Size, boolean][] = [
   [{ ...common, segments: [70, 3, 1, 40, -9, 33] }, true],
   [{ ...common, segments: [65] }, true],
   [{ H: 3, KV: 1, D: 5, segments: [7, -3, 63] }, false], // the other variants are in *.deep.ts
-  [{ H: 2, KV: 1, D: 80, segments: [31, -2] }, false],
 ];
 for (const [size, every] of sizes) {
   test(`attention, both ways: ${JSON.stringify(size)}`, () => checkAttention(size, every));

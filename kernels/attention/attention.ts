@@ -1,6 +1,6 @@
 import { Fail } from "../../src/base/fail.ts";
 import type { Capabilities } from "../../src/gpu/device.ts";
-import type { Graph, Node, Op } from "../../src/graph/graph.ts";
+import type { Graph, Op } from "../../src/graph/graph.ts";
 import { count, show, type Tensor } from "../../src/graph/tensor.ts";
 import { grid } from "../common/grid.ts";
 import forward from "./attention.wgsl" with { type: "text" };

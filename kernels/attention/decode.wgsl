@@ -1,5 +1,12 @@
-// attention, for few rows: o[t, h] = sum over s in [lo[t], hi[t]) of softmax_s(SCALE · q·k[s]) · v[s]
-//   q, k, v, spans, o, lse as in attention.wgsl
+// attention, for few rows:
+// o[t, h] = sum over s in [lo[t], hi[t]) of softmax_s(SCALE · q[t, h]·k[s, g]) · v[s, g]
+//   with g = h / (H / KV), and lse[t, h] = log of the softmax's denominator
+//   q      Vec[T, H, D]    read
+//   k      Vec[S, KV, D]   read
+//   v      Vec[S, KV, D]   read
+//   spans  u32[T, 2]       read    (lo, hi); where lo >= hi, o = 0 and lse = 0
+//   o      Vec[T, H, D]    write
+//   lse    f32[T, H]       write
 //   launch one workgroup of 64 lanes a row and head. Keys go by chunks: the lanes share the keys for
 //   the scores and the width for the values, with a running maximum between chunks; f32
 //   W = D in Vecs; the first STRIDE · PARTS lanes carry W Vecs (ACROSS each) of PARTS shares of the keys
