@@ -83,6 +83,7 @@ async function measure(
   const buffers = new Map([a, b, out].map((t) => [t, filled(t)]));
   await device.done();
   const pipeline = await device.pipeline(launch.shader);
+  for (const t of launch.bind as Tensor[]) if (!buffers.has(t)) buffers.set(t, filled(t));
   const slices = launch.bind.map((t) => ({ buffer: buffers.get(t as Tensor)! }));
   const group = device.group(pipeline, slices);
   for (let round = 0; round <= Number(values.rounds); round++) {
@@ -105,7 +106,7 @@ async function measure(
 
 function filled(t: Tensor): GPUBuffer {
   const next = noise(t.id), buffer = device.buffer(t.name, bytesOf(t));
-  const data = new Float32Array(count(t.shape)).map(next);
+  const data = t.data ?? new Float32Array(count(t.shape)).map(next);
   device.write(buffer, 0, t.dtype === "f16" ? Float16Array.from(data) : data);
   return buffer;
 }
