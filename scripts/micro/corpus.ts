@@ -41,7 +41,7 @@ export function* corpus(seed: number, exercises = 0.25): Generator<Example> {
       lexicon: { FRAMES, ASIDES, ...words.GENERAL },
     });
     for (const [i, row] of rows.entries()) {
-      if (GUESSWORK.has(row.metadata.kind) && !dice(seed, "guess", round, i).chance(0.7)) continue;
+      if (GUESSWORK.has(row.metadata.kind) && !dice(seed, "guess", round, i).chance(0.4)) continue;
       const problems = answerProblems(schema, JSON.parse(row.output));
       if (problems.length > 0) throw new Error(`${row.instruction}: ${problems.join("; ")}`);
       yield { prompt: requestText(row.instruction, row.context), answer: row.output };

@@ -2,7 +2,7 @@
  * Makes everything of the micro base model but its weights: the tokenizer and config.json in
  * models/micro/, and the rows it is trained on.
  *
- *   bun scripts/micro/make.ts [--tokens 2500000] [--seed 1] [--rows models/micro-rows/train.jsonl]
+ *   bun scripts/micro/make.ts [--tokens 3000000] [--seed 1] [--rows models/micro-rows/train.jsonl]
  *
  * Same seed, same bytes. The rows are for training in order (--no-shuffle): they are {"input_ids","labels"}, −100 over the prompt.
  */
@@ -57,7 +57,7 @@ const CONFIG = {
 
 const { values: flags } = parseArgs({
   options: {
-    tokens: { type: "string", default: "2500000" },
+    tokens: { type: "string", default: "3000000" },
     seed: { type: "string", default: "1" },
     rows: { type: "string", default: "models/micro-rows/train.jsonl" },
   },
