@@ -153,6 +153,10 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "They make the validation loss look better than the model is. Take them out of one of the files.",
   },
+  WH0308: {
+    title: "an export was not done quite as asked",
+    text: "The message says what was done instead. The file is whole and can be used.",
+  },
   WH0601: {
     title: "a step was not applied",
     text:

@@ -1,12 +1,13 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { plural } from "../base/text.ts";
 import { inferSettings } from "../settings/use.ts";
-import { type ChatTemplate, loadChatTemplate, type Message } from "../text/chat_template.ts";
+import type { ChatTemplate, Message } from "../text/chat_template.ts";
 import { encodePrompt } from "../text/prompt.ts";
-import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 import { command } from "./command.ts";
 import { readText } from "./io.ts";
 import { asIds, asObject, badRows, type Complaint, type Numbered, readRows } from "./rows.ts";
+import { textsOf } from "./texts.ts";
 
 const EXAMPLE =
   '{"prompt":"Hello"} or {"messages":[{"role":"user","content":"Hello"}]} or {"ids":[1,2]}';
@@ -42,10 +43,7 @@ export const infer = command({
     const rows: Numbered<Row>[] = settings.prompt === undefined
       ? await readRows<Row>(io, settings.rows, read, EXAMPLE)
       : [{ line: 1, row: { asked: { prompt: settings.prompt } } }];
-    const tokenizer = await loadTokenizer(settings.model);
-    const template = rows.some(({ row }) => "messages" in row.asked) || system !== undefined
-      ? await loadChatTemplate(settings.model, tokenizer)
-      : undefined;
+    const { tokenizer, template } = await textsOf(settings.model, settings.template);
     if (system !== undefined && template === undefined) {
       throw new Fail("this model has no chat template, so it knows no system message", {
         why: "a system message is put in its place by the template",
@@ -68,12 +66,12 @@ export const infer = command({
       }
     });
     // Only now what computes is needed: help and bad rows are answered without it.
-    const [{ loadModel }, { Generator }] = await Promise.all([
+    const [{ load, openBoth }, { Generator }] = await Promise.all([
       import("./loaded.ts"),
       import("../generate/generator.ts"),
     ]);
-    using loaded = await loadModel(settings, io);
-    const { vocab } = loaded.model.sizes;
+    using opened = await openBoth(settings);
+    const { vocab } = opened.model.sizes;
     for (const [i, ids] of encoded.entries()) {
       const outside = ids.find((id) => id >= vocab);
       if (
@@ -90,6 +88,7 @@ export const infer = command({
       const name = settings.rows === "-" ? "stdin" : settings.rows;
       throw badRows(name, complaints.slice(0, 20), complaints.length, rows.length, EXAMPLE);
     }
+    using loaded = await load(opened, settings, io);
     const longest = Math.max(...encoded.map((ids) => ids.length));
     const generator = await Generator.create(loaded.model, loaded.memory, {
       slots: Math.min(SLOTS, rows.length),

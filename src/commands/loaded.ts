@@ -1,38 +1,61 @@
-import { loadWeights, type Model, openModel } from "../architectures/model.ts";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { loadWeights, manifest, type Model, openModel, shapeOf } from "../architectures/model.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { humanBytes } from "../base/text.ts";
+import { openGgufModel } from "../export/gguf_folder.ts";
 import { type Adapter, checkFit, readAdapter, scaling, targets } from "../formats/peft.ts";
 import { Generator } from "../generate/generator.ts";
 import type { Device } from "../gpu/device.ts";
 import { Memory } from "../graph/memory.ts";
 import type { Lora } from "../nn/net.ts";
+import { readRun } from "../report/folder.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import { openDevice } from "./gpu.ts";
 import type { Io } from "./io.ts";
+import { isGguf } from "./texts.ts";
 
-/** A model on a device, with its adapter on top of it where one was named. */
-export interface Loaded extends Disposable {
+/** A model and an adapter that fits it, on disk. */
+export interface Opened extends Disposable {
   readonly model: Model;
-  readonly device: Device;
-  readonly memory: Memory;
+  readonly adapter: Adapter | undefined;
   readonly adapted: { readonly lora?: Lora };
 }
 
+/** The same on a device, its weights in memory. */
+export interface Loaded extends Opened {
+  readonly device: Device;
+  readonly memory: Memory;
+}
+
 /**
- * Opens a model folder and an adapter, checks both, and only then opens the device and loads them.
- * @throws Fail (data) where one is broken or they do not fit, (gpu), (memory)
+ * Opens a model folder or GGUF file, and an adapter, and checks that they fit.
+ * @throws Fail (data) where one is broken or they do not belong together
  */
-export async function loadModel(
-  settings: Pick<CommonSettings, "device" | "backend"> & { model: string; adapter?: string },
+export async function openBoth(
+  { model: path, adapter: adapterPath }: { model: string; adapter?: string },
+): Promise<Opened> {
+  const model = isGguf(path) ? openFile(path) : await openModel(path);
+  const adapter = adapterPath === undefined ? undefined : await readAdapter(adapterPath);
+  if (adapter) {
+    checkFit(adapter, model.folder.tensors);
+    checkBase(adapterPath!, path, model);
+  }
+  return {
+    model,
+    adapter,
+    adapted: adapter ? { lora: loraOf(adapter, adapterPath!) } : {},
+    [Symbol.dispose]: () => model.folder.close(),
+  };
+}
+
+/** Puts what was opened on the device that the settings ask for. @throws Fail (gpu) (memory) */
+export async function load(
+  opened: Opened,
+  settings: Pick<CommonSettings, "device" | "backend">,
   io: Io,
 ): Promise<Loaded> {
-  const model = await openModel(settings.model);
-  let adapter: Adapter | undefined;
-  if (settings.adapter !== undefined) {
-    adapter = await readAdapter(settings.adapter);
-    checkFit(adapter, model.folder.tensors);
-  }
-  const adapted = adapter ? { lora: loraOf(adapter, settings.adapter!) } : {};
+  const { model, adapter, adapted } = opened;
   const { frozen, trained } = Generator.tensors(model, adapted);
   const parameters = [...model.folder.tensors.values()]
     .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
@@ -45,38 +68,69 @@ export async function loadModel(
   io.progress();
   for (const t of trained) memory.write(t, adapter!.tensors.get(t.name)!.data);
   return {
-    model,
+    ...opened,
     device,
     memory,
-    adapted,
     [Symbol.dispose]() {
       memory.free();
       device.close();
-      model.folder.close();
+      opened[Symbol.dispose]();
     },
   };
 }
 
+/** A GGUF file as a model, all of whose weights are there. */
+function openFile(path: string): Model {
+  const folder = openGgufModel(path);
+  const model: Model = { folder, ...shapeOf(folder.config) };
+  const wrong = manifest(model).filter(({ name, shape }) =>
+    String(folder.tensors.get(name)?.shape) !== String(shape)
+  );
+  if (wrong.length === 0) return model;
+  folder.close();
+  throw new Fail(`${path} lacks weights, or has them in another shape`, {
+    why: wrong.slice(0, 5).map(({ name, shape }) => `${name} [${shape.join(", ")}]`).join("; "),
+    fix: "export or download the file again",
+    exit: Exit.data,
+  });
+}
+
+/** An adapter of a run says which base it was trained on: another one of the same shape is refused. */
+function checkBase(adapter: string, path: string, model: Model) {
+  if (isGguf(path) || !existsSync(join(adapter, "run.json"))) return;
+  const { manifest } = readRun(adapter);
+  const { sha256 } = manifest.model;
+  if (sha256 === undefined || sha256 === model.folder.hash()) return;
+  throw new Fail(`the adapter ${adapter} was trained on another model than ${path}`, {
+    why: `its run.json names ${manifest.model.path} with hash ${
+      sha256.slice(0, 12)
+    }…, ${path} has ${model.folder.hash().slice(0, 12)}…`,
+    fix: `use the base that it was trained on: -m ${manifest.model.path}`,
+    exit: Exit.data,
+  });
+}
+
 /** The adapter as the layers record it. Layers of different rank or scale cannot be recorded. */
-export function loraOf({ config, tensors }: Adapter, path: string): Lora {
+function loraOf({ config, tensors }: Adapter, path: string): Lora {
   const modules = [...tensors.keys()].filter((name) => name.endsWith(".lora_A.weight"))
     .map((name) => name.replace(/\.lora_A\.weight$/, ""));
+  const rank = (module: string) => tensors.get(`${module}.lora_A.weight`)!.shape[0]!;
+  const first = modules[0]!;
   const odd = modules.find((module) =>
-    scaling(config, module) !== scaling(config, modules[0]!) ||
-    tensors.get(`${module}.lora_A.weight`)!.shape[0] !==
-      tensors.get(`${modules[0]}.lora_A.weight`)!.shape[0]
+    scaling(config, module) !== scaling(config, first) || rank(module) !== rank(first)
   );
   if (odd !== undefined) {
-    throw new Fail(`${path}: ${odd} has another rank or scale than ${modules[0]}`, {
+    throw new Fail(`${path}: ${odd} has another rank or scale than ${first}`, {
       why: "this version computes with one rank and one scale for all layers",
       fix: "use an adapter without rank_pattern and alpha_pattern",
       exit: Exit.data,
     });
   }
   const adapted = new Set(modules);
+  const root = config.use_rslora ? Math.sqrt(rank(first)) : rank(first);
   return {
-    rank: tensors.get(`${modules[0]}.lora_A.weight`)!.shape[0]!,
-    alpha: config.lora_alpha,
+    rank: rank(first),
+    alpha: scaling(config, first) * root,
     rslora: config.use_rslora,
     dropout: 0,
     targets: (module) => adapted.has(module) && targets(config, module),

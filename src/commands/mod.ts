@@ -24,6 +24,18 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./plan.ts")).plan,
   },
   {
+    name: "eval",
+    group: "Use and measure",
+    about: "Measures answers against those of test rows",
+    load: async () => (await import("./eval.ts")).evaluate,
+  },
+  {
+    name: "export",
+    group: "Ship",
+    about: "Writes GGUF, a merged model, or the adapter alone",
+    load: async () => (await import("./export.ts")).exportCommand,
+  },
+  {
     name: "infer",
     group: "Use and measure",
     about: "Answers prompts",

@@ -1,6 +1,4 @@
-import { readFileSync } from "node:fs";
 import { type Model, openModel } from "../architectures/model.ts";
-import { Exit, Fail } from "../base/fail.ts";
 import { plural, short, thousands } from "../base/text.ts";
 import { datasetHash, leaks } from "../data/hash.ts";
 import { type LengthReport, type PreparedRow, prepareSft } from "../data/prepare.ts";
@@ -8,15 +6,11 @@ import { readDataset, type SftExample } from "../data/rows.ts";
 import type { Rows } from "../report/record.ts";
 import { mapOf } from "../settings/model.ts";
 import type { PlanSettings, TrainSettings } from "../settings/train.ts";
-import {
-  type ChatTemplate,
-  createChatTemplate,
-  defaultTemplate,
-  loadChatTemplate,
-} from "../text/chat_template.ts";
-import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import type { ChatTemplate } from "../text/chat_template.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 import { prepare, type Prepared } from "../trainer/loop.ts";
 import type { Io } from "./io.ts";
+import { type Texts, textsOf } from "./texts.ts";
 
 /** Rows of a file, tokenised, and what is to be recorded of them. */
 export interface TokenRows {
@@ -36,27 +30,6 @@ export interface PreparedRun {
   readonly validation: TokenRows | undefined;
 }
 
-/** The chat template by --template: a file, "plain", or the model's own. */
-export async function templateOf(
-  model: string,
-  template: string | undefined,
-  tokenizer: Tokenizer,
-): Promise<ChatTemplate | undefined> {
-  if (template === undefined) return await loadChatTemplate(model, tokenizer);
-  if (template === "plain") return createChatTemplate(defaultTemplate, tokenizer);
-  try {
-    return createChatTemplate(readFileSync(template, "utf8"), tokenizer);
-  } catch (error) {
-    if (error instanceof Fail) throw error;
-    throw new Fail(`cannot read the chat template ${template}`, {
-      why: String(error),
-      fix: `check the path: ls -l ${template}; or --template plain`,
-      exit: Exit.usage,
-      cause: error,
-    });
-  }
-}
-
 /**
  * Opens the model, reads and tokenises the rows, lays the run out and plans its memory. No device yet.
  * @throws Fail (usage) (data)
@@ -66,16 +39,16 @@ export async function prepareRun(
   io: Io,
 ): Promise<PreparedRun> {
   const model = await openModel(settings.model);
-  const tokenizer = await loadTokenizer(settings.model);
-  const template = await templateOf(settings.model, settings.template, tokenizer);
-  const read = (path: string) => readRows(path, settings, model, tokenizer, template, io);
+  const texts = await textsOf(settings.model, settings.template);
+  const { vocab, context } = model.sizes;
+  const read = (path: string) => readRows(path, settings, { vocab, context, ...texts }, io);
   const data = settings.data === undefined ? undefined : await read(settings.data);
   const validation = settings.val === undefined ? undefined : await read(settings.val);
   if (data && validation) warnOfLeaks(data, validation, io);
   const targets = targetsOf(settings, model);
   const rows = data?.rows ?? imagined(settings, model);
   const prepared = prepare(model, rows, validation?.rows ?? [], targets, settings);
-  return { prepared, targets, tokenizer, template, data, validation };
+  return { prepared, targets, ...texts, data, validation };
 }
 
 function targetsOf(settings: TrainSettings | PlanSettings, model: Model): readonly string[] {
@@ -85,19 +58,32 @@ function targetsOf(settings: TrainSettings | PlanSettings, model: Model): readon
   return target === undefined ? defaultTargets : target === "all-linear" ? linears : target;
 }
 
-async function readRows(
+/** How rows are read: what training, planning and evaluating have in common. */
+export interface Reading {
+  readonly max_seq: number;
+  readonly overlong: "drop" | "error" | "truncate";
+  readonly map?: string;
+  readonly json_indent: number;
+  readonly skip_bad: boolean;
+  readonly limit?: number;
+  readonly smoke?: boolean;
+  readonly batch: number;
+  readonly accum: number;
+}
+
+/** Reads and tokenises the rows of a file or of stdin. @throws Fail (data) */
+export async function readRows(
   path: string,
-  settings: TrainSettings | PlanSettings,
-  model: Model,
-  tokenizer: Tokenizer,
-  template: ChatTemplate | undefined,
+  settings: Reading,
+  model: Texts & { readonly vocab: number; readonly context: number },
   io: Io,
 ): Promise<TokenRows> {
   const { max_seq, overlong, limit, smoke } = settings;
+  const { tokenizer, template } = model;
   const { examples: all, rejected } = await readDataset(path, {
     map: mapOf(settings.map),
     jsonIndent: settings.json_indent,
-    vocabulary: model.sizes.vocab,
+    vocabulary: model.vocab,
     skipBad: settings.skip_bad,
   });
   if (rejected.length > 0) {
@@ -115,7 +101,7 @@ async function readRows(
   const name = path === "-" ? "stdin" : path;
   const { rows, report } = prepareSft(examples, tokenizer, {
     name,
-    maxSeq: Math.min(max_seq, model.sizes.context),
+    maxSeq: Math.min(max_seq, model.context),
     overlong,
     template,
   });
@@ -140,7 +126,7 @@ async function readRows(
 function warnOfLength(
   name: string,
   report: LengthReport,
-  { max_seq, overlong }: TrainSettings | PlanSettings,
+  { max_seq, overlong }: Reading,
   io: Io,
 ) {
   if (report.overlong === 0) return;

@@ -1,12 +1,11 @@
-import type { SftExample } from "../data/rows.ts";
 import { Generator } from "../generate/generator.ts";
 import type { Sample } from "../report/record.ts";
 import { encodePrompt } from "../text/prompt.ts";
 import type { Trainer } from "../trainer/trainer.ts";
 import type { PreparedRun } from "./prepared.ts";
+import { questionOf } from "./questions.ts";
 
-/** A prompt and the answer that the row has for it. */
-interface Question {
+interface Encoded {
   readonly ids: number[];
   readonly prompt: string;
   readonly expected: string;
@@ -17,7 +16,7 @@ const MOST = 256;
 
 /** Answers of the model in training to the first validation rows, greedy, so that they can be compared. */
 export class Sampler {
-  readonly #questions: readonly Question[];
+  readonly #questions: readonly Encoded[];
 
   constructor(private readonly run: PreparedRun, count: number) {
     const { validation, tokenizer, template } = run;
@@ -47,18 +46,4 @@ export class Sampler {
     }
     generator.free();
   }
-}
-
-/** What a row asks and expects; nothing for rows of plain text or ids. */
-function questionOf(example: SftExample) {
-  if ("prompt" in example) {
-    return { prompt: { prompt: example.prompt }, shown: example.prompt, expected: example.answer };
-  }
-  if (!("messages" in example)) return undefined;
-  const last = example.messages.findLastIndex((m) => m.role === "assistant");
-  const before = example.messages.slice(0, last);
-  const asked = before.findLast((m) => m.role === "user")?.content;
-  const expected = example.messages[last]?.content;
-  if (before.length === 0 || typeof expected !== "string") return undefined;
-  return { prompt: { messages: before }, shown: String(asked ?? ""), expected };
 }

@@ -1,6 +1,7 @@
 import { scoreSettings } from "../settings/use.ts";
-import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 import { command } from "./command.ts";
+import { textsOf } from "./texts.ts";
 import { asIds, asObject, badRows, type Complaint, readRows } from "./rows.ts";
 
 const EXAMPLE = '{"text":"The sky is blue"} or {"ids":[1,2,3]}';
@@ -24,15 +25,15 @@ export const score = command({
   async run(settings, io) {
     const rows = await readRows<Row>(io, settings.rows, read, EXAMPLE);
     const needsTokenizer = rows.some(({ row }) => "text" in row);
-    const tokenizer = needsTokenizer ? await loadTokenizer(settings.model) : undefined;
+    const tokenizer = needsTokenizer ? (await textsOf(settings.model)).tokenizer : undefined;
     const encoded = rows.map(({ line, row }) => ({ line, ids: idsOf(row, tokenizer) }));
     // Only now what computes is needed: help and bad rows are answered without it.
-    const [{ loadModel }, { Scorer }] = await Promise.all([
+    const [{ load, openBoth }, { Scorer }] = await Promise.all([
       import("./loaded.ts"),
       import("../evaluate/score.ts"),
     ]);
-    using loaded = await loadModel(settings, io);
-    const { vocab } = loaded.model.sizes;
+    using opened = await openBoth(settings);
+    const { vocab } = opened.model.sizes;
     const complaints = encoded.flatMap(({ line, ids }): Complaint[] => {
       const outside = ids.find((id) => id >= vocab);
       const reason = ids.length === 0
@@ -46,6 +47,7 @@ export const score = command({
       const name = settings.rows === "-" ? "stdin" : settings.rows;
       throw badRows(name, complaints.slice(0, 20), complaints.length, rows.length, EXAMPLE);
     }
+    using loaded = await load(opened, settings, io);
     const longest = Math.max(RUN, ...encoded.map(({ ids }) => ids.length));
     const scorer = await Scorer.create(loaded.model, loaded.memory, longest, loaded.adapted);
     let done = 0;

@@ -1,10 +1,10 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { excerpt } from "../base/text.ts";
 import { tokenizeSettings } from "../settings/use.ts";
-import { loadTokenizer } from "../text/tokenizer.ts";
 import { command } from "./command.ts";
 import type { Line } from "./io.ts";
 import { asIds, asObject } from "./rows.ts";
+import { textsOf } from "./texts.ts";
 
 export const tokenize = command({
   section: "tokenize",
@@ -18,7 +18,7 @@ export const tokenize = command({
     '{"ids":[...]} out; without, each line is text as it is, and ids come out separated by spaces.',
   settings: tokenizeSettings,
   async run({ model, text, decode, special, json }, io) {
-    const tokenizer = await loadTokenizer(model);
+    const { tokenizer } = await textsOf(model);
     const name = text === "-" ? "stdin" : text;
     for await (const line of io.lines(text)) {
       if (io.closed) return;
