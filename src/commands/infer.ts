@@ -44,17 +44,18 @@ export const infer = command({
       ? await readRows<Row>(io, settings.rows, read, EXAMPLE)
       : [{ line: 1, row: { asked: { prompt: settings.prompt } } }];
     const { tokenizer, template } = await textsOf(settings.model, settings.template);
-    if (system !== undefined && template === undefined) {
-      throw new Fail("this model has no chat template, so it knows no system message", {
-        why: "a system message is put in its place by the template",
-        fix: "write it into the prompt",
+    const chat = settings.chat || system !== undefined;
+    if (chat && template === undefined) {
+      throw new Fail("this model has no chat template", {
+        why: "it says how a conversation is written down",
+        fix: "leave --chat and --system out, or give one: --template FILE, --template plain",
         exit: Exit.data,
       });
     }
     const complaints: Complaint[] = [];
     const encoded = rows.map(({ line, row }) => {
       try {
-        return encode(row.asked, system, tokenizer, template);
+        return encode(row.asked, chat, system, tokenizer, template);
       } catch (error) {
         if (!(error instanceof Fail)) throw error;
         complaints.push({
@@ -141,13 +142,16 @@ function rowOf(value: unknown, idField: string | undefined): Row | string {
 
 function encode(
   asked: Asked,
+  chat: boolean,
   system: string | undefined,
   tokenizer: Tokenizer,
   template: ChatTemplate | undefined,
 ): number[] {
   if ("ids" in asked) return asked.ids;
-  if (system === undefined) return encodePrompt(tokenizer, asked, { template });
+  if (!chat) return encodePrompt(tokenizer, asked, { template });
   const turns = "messages" in asked ? asked.messages : [{ role: "user", content: asked.prompt }];
-  const first = turns[0]?.role === "system" ? [] : [{ role: "system", content: system }];
+  const first = system === undefined || turns[0]?.role === "system"
+    ? []
+    : [{ role: "system", content: system }];
   return encodePrompt(tokenizer, { messages: [...first, ...turns] }, { template });
 }

@@ -49,17 +49,22 @@ export async function openBoth(
   };
 }
 
-/** Puts what was opened on the device that the settings ask for. @throws Fail (gpu) (memory) */
+/**
+ * Puts what was opened on the device that the settings ask for, or on one that is open already and then
+ * stays open.
+ * @throws Fail (gpu) (memory)
+ */
 export async function load(
   opened: Opened,
   settings: Pick<CommonSettings, "device" | "backend">,
   io: Io,
+  shared?: Device,
 ): Promise<Loaded> {
   const { model, adapter, adapted } = opened;
   const { frozen, trained } = Generator.tensors(model, adapted);
   const parameters = [...model.folder.tensors.values()]
     .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
-  const device = await openDevice(settings, parameters, io);
+  const device = shared ?? await openDevice(settings, parameters, io);
   const memory = new Memory(device);
   memory.layOut(trained);
   await loadWeights(model, memory, frozen, (done, total) => {
@@ -73,7 +78,7 @@ export async function load(
     memory,
     [Symbol.dispose]() {
       memory.free();
-      device.close();
+      if (!shared) device.close();
       opened[Symbol.dispose]();
     },
   };

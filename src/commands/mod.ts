@@ -6,6 +6,12 @@ import type { Entry } from "./command.ts";
  */
 export const table: readonly Entry[] = [
   {
+    name: "demo",
+    group: "Start",
+    about: "Trains, measures and exports a tiny model: everything, in a few minutes",
+    load: async () => (await import("./demo.ts")).demo,
+  },
+  {
     name: "doctor",
     group: "This machine",
     about: "Shows what this machine has for whet, and what is missing",

@@ -12,6 +12,7 @@ import {
   type TrainingState,
 } from "../formats/checkpoint.ts";
 import { checkFit, loraDefaults, readAdapter, writeAdapter } from "../formats/peft.ts";
+import type { Device } from "../gpu/device.ts";
 import { RunFolder } from "../report/folder.ts";
 import type { EvalPoint, Manifest, Status, StepPoint } from "../report/record.ts";
 import type { CommonSettings } from "../settings/common.ts";
@@ -31,16 +32,22 @@ type Settings = TrainSettings & CommonSettings & { readonly output: string };
 /**
  * Trains what was prepared, in its run folder: events, checkpoints, and at the end the weights and the
  * files that explain them.
+ * @param shared a device that is open already, and stays open
  * @throws Fail (usage) (gpu) (memory) (diverged) (disk)
  */
-export async function train(settings: Settings, run: PreparedRun, io: Io): Promise<TrainResult> {
+export async function train(
+  settings: Settings,
+  run: PreparedRun,
+  io: Io,
+  shared?: Device,
+): Promise<TrainResult> {
   const { prepared } = run;
   const { model, batches, plan } = prepared;
   const out = settings.output;
   makeWay(settings);
   using _lock = await lockFolder(out);
   const from = await resumed(settings, run, io);
-  const device = await openDevice(settings, plan.parameters, io);
+  const device = shared ?? await openDevice(settings, plan.parameters, io);
   const trainer = await start(device, prepared, (done, total) => {
     io.progress(`loading weights ${Math.round((100 * done) / total)} %`);
   });
@@ -130,8 +137,8 @@ export async function train(settings: Settings, run: PreparedRun, io: Io): Promi
       adapter,
       best: best && { step: best.step, val_loss: best.loss },
     });
-    tellEnd(settings, status, trainer.step, best, seconds, io);
-    return { status, best, adapter, seconds, report: join(out, "report.html") };
+    if (!shared) tellEnd(settings, status, trainer.step, best, seconds, io);
+    return { status, best, adapter, seconds, folder };
   } catch (error) {
     const seconds = (performance.now() - began) / 1000;
     const message = error instanceof Error ? error.message : String(error);
@@ -139,7 +146,7 @@ export async function train(settings: Settings, run: PreparedRun, io: Io): Promi
     throw error;
   } finally {
     trainer.free();
-    device.close();
+    if (!shared) device.close();
     model.folder.close();
   }
 }
@@ -149,7 +156,8 @@ export interface TrainResult {
   readonly best: Best | undefined;
   readonly adapter: { readonly path: string; readonly sha256: string; readonly bytes: number };
   readonly seconds: number;
-  readonly report: string;
+  /** Its files for people can be written again with more in them. */
+  readonly folder: RunFolder;
 }
 
 const STATUS: Readonly<Record<Ending, Status>> = {

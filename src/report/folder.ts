@@ -12,6 +12,7 @@ import { type Manifest, recordOf, type RunEvent, type RunRecord, trainingArgs } 
  */
 export class RunFolder {
   #manifest: Manifest;
+  #closed = false;
 
   private constructor(
     readonly path: string,
@@ -36,10 +37,14 @@ export class RunFolder {
     this.log.append(JSON.stringify({ event: kind, v: 1, ...fields }));
   }
 
-  /** Completes run.json and writes the files for people. @returns what they were made from */
+  /**
+   * Completes run.json and writes the files for people; with more to say, again.
+   * @returns what they were made from
+   */
   async finish(changes: Partial<Manifest>): Promise<RunRecord> {
     this.#manifest = { ...this.#manifest, ...changes };
-    await this.log.close();
+    if (!this.#closed) await this.log.close();
+    this.#closed = true;
     await writeFile(join(this.path, "run.json"), json(this.#manifest));
     const record = readRun(this.path);
     const args = trainingArgs(this.#manifest.settings, this.#manifest.steps);

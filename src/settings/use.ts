@@ -63,10 +63,14 @@ export const inferSettings = z.strictObject({
     value: "TEXT",
     help: "answer this one prompt instead of rows",
   }),
+  chat: field(z.boolean().default(false), {
+    group: "Main",
+    help: "prompts are what a user says: put them through the chat template",
+  }),
   system: field(z.string().optional(), {
     group: "Main",
     value: "TEXT",
-    help: "system message before every prompt; @FILE reads it from a file",
+    help: "system message before every prompt, with --chat understood; @FILE reads it from a file",
   }),
   template: templateField(),
   id_field: field(z.string().min(1).optional(), {
