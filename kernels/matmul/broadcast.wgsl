@@ -8,7 +8,6 @@ enable subgroups;
 
 override BLOCKS: u32; // of 8 rows in a tile, 1 or 2
 
-
 @compute @workgroup_size(8)
 fn main(
   @builtin(workgroup_id) group: vec3u,

@@ -3,7 +3,6 @@
 //   launch 16 columns a workgroup: 16 lanes share the sums of 4 columns, grid in x and y
 //   sums in f32: a lane takes every 16th block of 4 k, then the 16 sums are added in order
 
-
 override MOST: u32; // rows, 1 to 4
 
 fn left_height() -> u32 { return size.rows; }

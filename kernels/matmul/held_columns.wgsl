@@ -1,4 +1,4 @@
-// held_columns: 8 rows of the left operand, stored [K, ROWS]; lane i holds (row + 4 (i / 4) …, k + i % 4)
+// held_columns: 8 rows of the left operand, stored [K, ROWS]; lane i holds four rows from 4 (i / 4) at k + i % 4
 
 enable subgroups;
 
@@ -11,15 +11,26 @@ fn held(row: u32, k: u32, lane: u32) -> vec4f {
 
 // sums[i] += held (row + i, k) times right (k, columns of this lane), for 4 k
 fn spread(sums: ptr<function, array<vec4f, 8>>, mine: vec4f, right4: mat4x4f) {
-  outer(sums, subgroupBroadcast(mine, 0u), subgroupBroadcast(mine, 4u), right4[0]);
-  outer(sums, subgroupBroadcast(mine, 1u), subgroupBroadcast(mine, 5u), right4[1]);
-  outer(sums, subgroupBroadcast(mine, 2u), subgroupBroadcast(mine, 6u), right4[2]);
-  outer(sums, subgroupBroadcast(mine, 3u), subgroupBroadcast(mine, 7u), right4[3]);
+  for (var i = 0u; i < 4u; i++) {
+    (*sums)[i] += right4 * lanes0to3(mine[i]);
+    (*sums)[4u + i] += right4 * lanes4to7(mine[i]);
+  }
 }
 
-fn outer(sums: ptr<function, array<vec4f, 8>>, low: vec4f, high: vec4f, w: vec4f) {
-  for (var i = 0u; i < 4u; i++) {
-    (*sums)[i] += low[i] * w;
-    (*sums)[4u + i] += high[i] * w;
-  }
+fn lanes0to3(v: f32) -> vec4f {
+  return vec4f(
+    subgroupBroadcast(v, 0u),
+    subgroupBroadcast(v, 1u),
+    subgroupBroadcast(v, 2u),
+    subgroupBroadcast(v, 3u),
+  );
+}
+
+fn lanes4to7(v: f32) -> vec4f {
+  return vec4f(
+    subgroupBroadcast(v, 4u),
+    subgroupBroadcast(v, 5u),
+    subgroupBroadcast(v, 6u),
+    subgroupBroadcast(v, 7u),
+  );
 }

@@ -9,16 +9,12 @@ fn held(row: u32, k: u32, lane: u32) -> vec4f { return left(min(row + lane, size
 
 // sums[i] += held (row + i, k) times right (k, columns of this lane), for 4 k
 fn spread(sums: ptr<function, array<vec4f, 8>>, mine: vec4f, right4: mat4x4f) {
-  for (var k = 0u; k < 4u; k++) {
-    let v = mine[k];
-    let w = right4[k];
-    (*sums)[0] += subgroupBroadcast(v, 0u) * w;
-    (*sums)[1] += subgroupBroadcast(v, 1u) * w;
-    (*sums)[2] += subgroupBroadcast(v, 2u) * w;
-    (*sums)[3] += subgroupBroadcast(v, 3u) * w;
-    (*sums)[4] += subgroupBroadcast(v, 4u) * w;
-    (*sums)[5] += subgroupBroadcast(v, 5u) * w;
-    (*sums)[6] += subgroupBroadcast(v, 6u) * w;
-    (*sums)[7] += subgroupBroadcast(v, 7u) * w;
-  }
+  (*sums)[0] += right4 * subgroupBroadcast(mine, 0u);
+  (*sums)[1] += right4 * subgroupBroadcast(mine, 1u);
+  (*sums)[2] += right4 * subgroupBroadcast(mine, 2u);
+  (*sums)[3] += right4 * subgroupBroadcast(mine, 3u);
+  (*sums)[4] += right4 * subgroupBroadcast(mine, 4u);
+  (*sums)[5] += right4 * subgroupBroadcast(mine, 5u);
+  (*sums)[6] += right4 * subgroupBroadcast(mine, 6u);
+  (*sums)[7] += right4 * subgroupBroadcast(mine, 7u);
 }

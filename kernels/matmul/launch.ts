@@ -83,11 +83,11 @@ export function matmulLaunch(args: MatmulArgs, can: Capabilities): Launch {
     right: { bound: b, columns: form !== "nt" },
     transposed: false,
   };
-  const { kernel, parts, constants, tiles, taken } = form === "nt" && ROWS <= 4
-    ? byFew(product)
-    : can.subgroupSize === 8 && fours(product, product.left, ROWS) &&
-        fours(product, product.right, COLS)
+  const { kernel, parts, constants, tiles, taken } = can.subgroupSize === 8 &&
+      fours(product, product.left, ROWS) && fours(product, product.right, COLS)
     ? byBroadcast(cheaper(product))
+    : form === "nt" && ROWS <= 4
+    ? byFew(product)
     : byTile(product);
   const { left, right } = taken;
   const size = numbers(taken.ROWS, taken.COLS, taken.K, floatBits(alpha));
