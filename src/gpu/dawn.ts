@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import { assetFolder, isBuilt, packed, packedName } from "../base/assets.ts";
 import { cacheRoots, type Packed, unpack } from "../base/cache.ts";
 import { Exit, Fail } from "../base/fail.ts";
+import { pollGently } from "./polling.ts";
 import { renameHost } from "./windows.ts";
 
 /** What dawn.node exports. */
@@ -52,6 +53,7 @@ function load(): Dawn {
     try {
       process.dlopen(module, join(place(), "dawn.node"));
       Object.assign(globalThis, module.exports.globals);
+      pollGently();
       return pins.dawn = module.exports;
     } catch (error) {
       errors.push(error instanceof Error ? error.message : String(error));
