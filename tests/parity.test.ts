@@ -136,7 +136,7 @@ for (const name of ["llama", "llama_tied", "phi2"]) {
         }
       }
       trainer.free();
-    }, 60_000);
+    }, 120_000);
   }
 }
 
