@@ -6,6 +6,7 @@ import { openModel } from "../src/architectures/model.ts";
 import type { TokenRow } from "../src/architectures/packed.ts";
 import { prepare, type RunSettings, start } from "../src/trainer/loop.ts";
 import { planRun } from "../src/trainer/plan.ts";
+import { supervised } from "../src/trainer/trainer.ts";
 import { tinyModel, tinyRows, tinySettings } from "./tiny.ts";
 
 const device = await testDevice();
@@ -27,14 +28,6 @@ async function run(steps: number, change: Partial<RunSettings> = {}, data?: read
   trainer.free();
   return { losses, state };
 }
-function distance(a: Awaited<ReturnType<typeof run>>, b: Awaited<ReturnType<typeof run>>): number {
-  let worst = 0;
-  for (const [name, { w }] of a.state) {
-    w.forEach((v, i) => worst = Math.max(worst, Math.abs(v - b.state.get(name)!.w[i]!)));
-  }
-  return worst;
-}
-
 gpu("two runs give the same bits, with dropout", async () => {
   const [a, b] = [await run(5), await run(5)];
   expect(a).toEqual(b);
@@ -57,33 +50,30 @@ gpu("20 steps = 10 steps, a restart, 10 steps: same bits, adapter and full", asy
 });
 
 gpu("recomputing blocks changes no bit", async () => {
-  const change = { full: false } as const;
-  expect(await run(3, { ...change, grad_checkpoint: "on" })).toEqual(await run(3, change));
+  expect(await run(3, { grad_checkpoint: "on" })).toEqual(await run(3));
 });
 
-gpu("batch 4 × accumulation 2 = batch 8; a narrow budget = one micro-batch", async () => {
+gpu("batch 4 × accumulation 2 = batch 8, whatever the micro-batches", async () => {
   const still = { dropout: 0 };
-  const together = await run(3, { ...still, batch: 8 });
-  expect(await run(3, { ...still, batch: 4, accum: 2 })).toEqual(together);
-  // One row of 64 tokens more forces another packed size, and so other micro-batches.
-  const { prepared } = await begin({ ...still, batch: 8 });
-  expect(prepared.batches.at(0).micro.length).toBeGreaterThanOrEqual(1);
+  const { prepared, trainer } = await begin({ ...still, batch: 8 });
+  trainer.free();
+  expect(prepared.batches.at(0).micro.length).toBeGreaterThan(1);
+  expect(await run(3, { ...still, batch: 4, accum: 2 })).toEqual(
+    await run(3, { ...still, batch: 8 }),
+  );
 });
 
 gpu("packed rows see only themselves: a row's loss is the same alone and in company", async () => {
-  const { trainer, prepared } = await begin({ dropout: 0 });
-  const few = rows.slice(0, 5);
-  const together = await trainer.validate(few, [[0, 1, 2, 3, 4]]);
+  const { trainer } = await begin({ dropout: 0 });
+  const few = rows.filter((row) => row.ids.length <= 20).slice(0, 3);
+  const together = await trainer.validate(few, [[0, 1, 2]]);
   let weighted = 0, count = 0;
   for (const row of few) {
-    const n = row.labels.slice === undefined
-      ? 0
-      : Array.from(row.labels).slice(1).filter((l) => l !== -100).length;
+    const n = supervised(row);
     weighted += await trainer.validate([row], [[0]]) * n;
     count += n;
   }
   expect(Math.abs(together - weighted / count)).toBeLessThan(1e-6);
-  expect(prepared.recipe.size.tokens).toBeGreaterThan(0);
   trainer.free();
 });
 
