@@ -53,13 +53,35 @@ gpu("recomputing blocks changes no bit", async () => {
   expect(await run(3, { grad_checkpoint: "on" })).toEqual(await run(3));
 });
 
-gpu("batch 4 × accumulation 2 = batch 8, whatever the micro-batches", async () => {
+gpu("batch 4 × accumulation 2 = batch 8", async () => {
   const still = { dropout: 0 };
-  const { prepared, trainer } = await begin({ ...still, batch: 8 });
-  trainer.free();
-  expect(prepared.batches.at(0).micro.length).toBeGreaterThan(1);
   expect(await run(3, { ...still, batch: 4, accum: 2 })).toEqual(
     await run(3, { ...still, batch: 8 }),
+  );
+});
+
+gpu("one micro-batch of eight rows = eight micro-batches of one row", async () => {
+  const change = { dropout: 0, batch: 8, iters: 5 };
+  const prepared = prepare(model, rows, [], targets, { ...tinySettings, ...change });
+  const { batches } = prepared;
+  const single = {
+    ...batches,
+    at: (step: number) => ({
+      ...batches.at(step),
+      micro: batches.at(step).micro.flat().map((row) => [row]),
+    }),
+  };
+  const results = [];
+  for (const plan of [batches, single]) {
+    const trainer = await start(device!, { ...prepared, batches: plan });
+    const losses: number[] = [];
+    for (let i = 0; i < 5; i++) losses.push((await trainer.next()).loss);
+    results.push(losses);
+    trainer.free();
+  }
+  expect(batches.at(0).micro.length).toBeLessThan(8);
+  results[0]!.forEach((loss, i) =>
+    expect(Math.abs(loss - results[1]![i]!)).toBeLessThan(1e-6 * loss)
   );
 });
 
