@@ -71,7 +71,7 @@ gpu("one micro-batch of eight rows = eight micro-batches of one row", async () =
       micro: batches.at(step).micro.flat().map((row) => [row]),
     }),
   };
-  const results = [];
+  const results: number[][] = [];
   for (const plan of [batches, single]) {
     const trainer = await start(device!, { ...prepared, batches: plan });
     const losses: number[] = [];

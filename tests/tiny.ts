@@ -2,7 +2,7 @@
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { manifest, shapeOf } from "../src/architectures/model.ts";
+import { manifest, specOf } from "../src/architectures/model.ts";
 import type { TokenRow } from "../src/architectures/packed.ts";
 import { normalFill } from "../src/base/random.ts";
 import { writeSafetensors } from "../src/formats/safetensors.ts";
@@ -50,7 +50,7 @@ export async function tinyModel(family: keyof typeof configs = "llama"): Promise
   writeFileSync(join(dir, "config.json"), JSON.stringify(config));
   await writeSafetensors(
     join(dir, "model.safetensors"),
-    manifest(shapeOf(config)).map((t, i) => {
+    manifest(specOf(config)).map((t, i) => {
       const data = normalFill(11, i, count(t.shape), t.shape.length === 1 ? 0.1 : 0.15);
       if (t.name.includes("norm") && t.name.endsWith("weight")) {
         data.forEach((v, j) => data[j] = 1 + v);

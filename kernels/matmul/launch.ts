@@ -4,7 +4,7 @@ import type { Launch } from "../../src/graph/graph.ts";
 import { show, type Tensor, type View } from "../../src/graph/tensor.ts";
 import { grid } from "../common/grid.ts";
 import { floatBits, numbers } from "../common/numbers.ts";
-import type { Form } from "./matmul.ts";
+
 import broadcast from "./broadcast.wgsl" with { type: "text" };
 import few from "./few.wgsl" with { type: "text" };
 import finish from "./finish.wgsl" with { type: "text" };
@@ -33,6 +33,14 @@ import wideColumns from "./wide_columns.wgsl" with { type: "text" };
 import wideRows from "./wide_rows.wgsl" with { type: "text" };
 import widenBf16 from "./widen_bf16.wgsl" with { type: "text" };
 import widenF16 from "./widen_f16.wgsl" with { type: "text" };
+
+/**
+ * How the operands are stored:
+ *  nt  y[M,N] = a[M,K] · b[N,K]ᵀ   forward
+ *  nn  y[M,N] = a[M,K] · b[K,N]    gradient of the activations
+ *  tn  y[M,N] = a[K,M]ᵀ · b[K,N]   gradient of the weights
+ */
+export type Form = "nt" | "nn" | "tn";
 
 export interface MatmulArgs {
   readonly form: Form;

@@ -2,17 +2,9 @@ import { Fail } from "../../src/base/fail.ts";
 import type { Graph, Op } from "../../src/graph/graph.ts";
 import { show, type Tensor } from "../../src/graph/tensor.ts";
 import { columnSum } from "../column_sum/column_sum.ts";
-import { matmulLaunch } from "./launch.ts";
+import { type Form, matmulLaunch } from "./launch.ts";
 
-export { matmulLaunch } from "./launch.ts";
-
-/**
- * How the operands are stored:
- *  nt  y[M,N] = a[M,K] · b[N,K]ᵀ   forward
- *  nn  y[M,N] = a[M,K] · b[K,N]    gradient of the activations
- *  tn  y[M,N] = a[K,M]ᵀ · b[K,N]   gradient of the weights
- */
-export type Form = "nt" | "nn" | "tn";
+export { type Form, matmulLaunch } from "./launch.ts";
 
 export interface MatmulAttrs {
   readonly form: Form;

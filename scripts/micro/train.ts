@@ -12,7 +12,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { manifest, openModel, shapeOf } from "../../src/architectures/model.ts";
+import { manifest, openModel, specOf } from "../../src/architectures/model.ts";
 import { fromF32 } from "../../src/base/bits.ts";
 import { normalFill } from "../../src/base/random.ts";
 import { writeSafetensors } from "../../src/formats/safetensors.ts";
@@ -113,7 +113,7 @@ async function writeStart(): Promise<void> {
     writeFileSync(join(START, name), readFileSync(join(OUT, name)));
   }
   const config = JSON.parse(readFileSync(join(OUT, "config.json"), "utf8"));
-  const shape = shapeOf(config);
+  const shape = specOf(config);
   await writeSafetensors(
     join(START, "model.safetensors"),
     manifest(shape).map((t, i) => {

@@ -47,3 +47,10 @@ export interface Architecture<C = unknown> {
   /** What PEFT adapts when no target is named. */
   readonly defaultTargets: readonly string[];
 }
+
+/** What a config.json describes: a family and its settings, without weights. */
+export interface ModelSpec {
+  readonly architecture: Architecture;
+  readonly config: unknown;
+  readonly sizes: Sizes;
+}

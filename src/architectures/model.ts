@@ -4,24 +4,17 @@ import { Graph } from "../graph/graph.ts";
 import type { Memory } from "../graph/memory.ts";
 import { bytesOf, type DType, show, type Tensor } from "../graph/tensor.ts";
 import { type Lora, Net } from "../nn/net.ts";
-import type { Architecture, Sizes } from "./architecture.ts";
+import type { ModelSpec } from "./architecture.ts";
 import { architectureOf } from "./mod.ts";
 import { PackedBatch } from "./packed.ts";
 
-/** A config.json, and the family that records it. */
-export interface Shape {
-  readonly architecture: Architecture;
-  readonly config: unknown;
-  readonly sizes: Sizes;
-}
-
 /** A base model on disk. */
-export interface Model extends Shape {
+export interface Model extends ModelSpec {
   readonly folder: ModelFolder;
 }
 
 /** What a config.json describes. Throws Fail for an unknown family or a setting it cannot run. */
-export function shapeOf(json: Record<string, unknown>): Shape {
+export function specOf(json: Record<string, unknown>): ModelSpec {
   const architecture = architectureOf(json), config = architecture.config(json);
   return { architecture, config, sizes: architecture.sizes(config) };
 }
@@ -35,10 +28,19 @@ const IGNORED = /(rotary_emb\.inv_freq|attention\.bias|attention\.masked_bias)$/
  * @throws Fail (exit 3) naming up to 20 tensors
  */
 export async function openModel(dir: string): Promise<Model> {
-  const folder = await openFolder(dir);
-  const model: Model = { folder, ...shapeOf(folder.config) };
-  compare(model);
-  return model;
+  return modelOf(await openFolder(dir));
+}
+
+/** The same for weights that are open already, from whatever file; closed when they do not fit. */
+export function modelOf(folder: ModelFolder): Model {
+  try {
+    const model: Model = { folder, ...specOf(folder.config) };
+    compare(model);
+    return model;
+  } catch (error) {
+    folder.close();
+    throw error;
+  }
 }
 
 /** The layers' view of the model on a new graph. */
@@ -64,7 +66,7 @@ function storage(model: Model, name: string): DType {
 }
 
 /** Every base weight the architecture reads, by checkpoint name, with its shape. */
-export function manifest(model: Shape): Tensor[] {
+export function manifest(model: ModelSpec): Tensor[] {
   const g = new Graph(), net = new Net(g, 1, () => "f32");
   const batch = new PackedBatch(g, model.sizes.vocab, { tokens: 1, targets: 1 });
   batch.loss(model, net, batch.hidden(model, net), false);

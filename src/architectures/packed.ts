@@ -6,7 +6,7 @@ import type { Graph } from "../graph/graph.ts";
 import type { Runner } from "../graph/runner.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Net } from "../nn/net.ts";
-import type { Shape } from "./model.ts";
+import type { ModelSpec } from "./architecture.ts";
 
 /** One sequence: `labels[t]` is what position t-1 must predict, -100 where it is not asked. */
 export interface TokenRow {
@@ -111,7 +111,7 @@ export class PackedBatch {
   }
 
   /** Records the model over this batch: hidden states f32[T, width] after the final norm. */
-  hidden(model: Shape, net: Net): Tensor {
+  hidden(model: ModelSpec, net: Net): Tensor {
     const { g } = net, { spans, reach } = this;
     return model.architecture.hidden(net, model.config, {
       ids: this.ids,
@@ -126,7 +126,7 @@ export class PackedBatch {
    * once. `nll` is f32[S], `argmax` u32[S], `loss` the weighted sum.
    */
   loss(
-    model: Shape,
+    model: ModelSpec,
     net: Net,
     hidden: Tensor,
     gradient: boolean,

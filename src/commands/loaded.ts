@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { loadWeights, manifest, type Model, openModel, shapeOf } from "../architectures/model.ts";
+import { loadWeights, type Model, modelOf, openModel } from "../architectures/model.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { humanBytes } from "../base/text.ts";
 import { openGgufModel } from "../export/gguf_folder.ts";
@@ -35,7 +35,7 @@ export interface Loaded extends Opened {
 export async function openBoth(
   { model: path, adapter: adapterPath }: { model: string; adapter?: string },
 ): Promise<Opened> {
-  const model = isGguf(path) ? openFile(path) : await openModel(path);
+  const model = isGguf(path) ? modelOf(openGgufModel(path)) : await openModel(path);
   const adapter = adapterPath === undefined ? undefined : await readAdapter(adapterPath);
   if (adapter) {
     checkFit(adapter, model.folder.tensors);
@@ -82,22 +82,6 @@ export async function load(
       opened[Symbol.dispose]();
     },
   };
-}
-
-/** A GGUF file as a model, all of whose weights are there. */
-function openFile(path: string): Model {
-  const folder = openGgufModel(path);
-  const model: Model = { folder, ...shapeOf(folder.config) };
-  const wrong = manifest(model).filter(({ name, shape }) =>
-    String(folder.tensors.get(name)?.shape) !== String(shape)
-  );
-  if (wrong.length === 0) return model;
-  folder.close();
-  throw new Fail(`${path} lacks weights, or has them in another shape`, {
-    why: wrong.slice(0, 5).map(({ name, shape }) => `${name} [${shape.join(", ")}]`).join("; "),
-    fix: "export or download the file again",
-    exit: Exit.data,
-  });
 }
 
 /** An adapter of a run says which base it was trained on: another one of the same shape is refused. */
