@@ -12,6 +12,8 @@ import { type Capabilities, Device } from "../gpu/device.ts";
 import { field } from "../settings/field.ts";
 import { command } from "./command.ts";
 import { tell } from "./errors.ts";
+import type { Io } from "./io.ts";
+import type { OpNumerics } from "./numerics.ts";
 
 /** One thing looked at: what was found, and what to do where it is not well. */
 interface Finding {
@@ -22,7 +24,7 @@ interface Finding {
 }
 
 export const doctor = command({
-  examples: ["whet doctor", "whet doctor --device software", "whet doctor --json"],
+  examples: ["whet doctor", "whet doctor --numerics", "whet doctor --device software --json"],
   details:
     "Opens the GPU that training would use and says what it can do; looks at memory, disk and " +
     "the cache. Exit code 4 where there is no usable GPU, 12 where this folder or the cache cannot be " +
@@ -32,21 +34,29 @@ export const doctor = command({
       group: "Main",
       help: "exit 4 where only a software adapter was found",
     }),
+    numerics: field(z.boolean().default(false), {
+      group: "Main",
+      help: "run every kernel, forward and backward, and compare with float64",
+    }),
   }),
-  async run({ device: wanted, backend, require_gpu, debug }, io) {
+  async run({ device: wanted, backend, require_gpu, numerics, debug }, io) {
     const { listed } = await listAdapters(backend).catch(() => ({ listed: [] }));
     let capabilities: Capabilities | undefined;
     let failure: Fail | undefined;
+    let kernels: OpNumerics[] | undefined;
     try {
       const device = await Device.open({ device: wanted, backend });
       capabilities = device.capabilities;
+      if (numerics) kernels = await compared(device, io);
       device.close();
     } catch (error) {
       if (!(error instanceof Fail)) throw error;
       failure = error;
     }
     const findings = [...surroundings()];
-    const usable = capabilities !== undefined && !(require_gpu && capabilities.software);
+    const wrong = kernels?.filter(({ ok }) => !ok) ?? [];
+    const usable = capabilities !== undefined && wrong.length === 0 &&
+      !(require_gpu && capabilities.software);
     io.result({
       ok: usable && findings.every((f) => f.ok),
       whet: { version, commit: commit() },
@@ -55,6 +65,7 @@ export const doctor = command({
       device: capabilities ?? null,
       memory: { total_bytes: totalmem(), free_bytes: freemem() },
       findings,
+      ...(kernels ? { numerics: kernels } : {}),
     });
 
     io.out(`whet ${version} (${commit()}) on ${process.platform}-${process.arch}\n`);
@@ -70,7 +81,27 @@ export const doctor = command({
     for (const { what, found, ok, fix } of findings) {
       io.out(`  ${mark(ok)} ${what}: ${found}${!ok && fix ? `\n      fix: ${fix}` : ""}`);
     }
+    if (kernels) {
+      io.out("\nKernels against float64: largest error, relative to the largest number");
+      const row = ({ op, worst, repeats, ok }: OpNumerics) => [
+        `  ${mark(ok)} ${op}`,
+        worst === 0 ? "exact" : worst.toExponential(1),
+        repeats ? "" : "differs from run to run",
+      ];
+      io.out(columns(kernels.map(row), [1]));
+    }
     if (failure) return tell(failure, io, debug);
+    if (wrong.length > 0) {
+      return tell(
+        new Fail(`${wrong.map(({ op }) => op).join(", ")} give wrong numbers on this device`, {
+          why: `${capabilities!.adapter}, driver ${capabilities!.driver}`,
+          fix: "update the graphics driver; --device names another adapter, or software",
+          exit: Exit.gpu,
+        }),
+        io,
+        debug,
+      );
+    }
     if (!usable) {
       return tell(
         new Fail("only a software adapter was found", {
@@ -93,6 +124,16 @@ export const doctor = command({
     return Exit.disk;
   },
 });
+
+async function compared(device: Device, io: Io): Promise<OpNumerics[]> {
+  const { numerics } = await import("./numerics.ts");
+  const found = await numerics(
+    device,
+    (done, of) => io.progress(`checking kernels: ${done} of ${of}`),
+  );
+  io.progress();
+  return found;
+}
 
 function described(c: Capabilities): [string, string][] {
   const yes = (flag: boolean) => flag ? "yes" : "no";
