@@ -44,12 +44,16 @@ function matchers(actual: unknown, negated: boolean) {
     );
   const number = Number(actual);
   return {
-    toBe: (wanted: unknown) => check(Object.is(actual, wanted), `to be ${show(wanted)}`),
-    toEqual: (wanted: unknown) => check(equal(actual, wanted), `to equal ${show(wanted)}`),
+    toBe: (wanted: unknown) =>
+      check(Object.is(actual, wanted), `to be ${show(wanted)}`),
+    toEqual: (wanted: unknown) =>
+      check(equal(actual, wanted), `to equal ${show(wanted)}`),
     toBeLessThan: (limit: number) => check(number < limit, `< ${limit}`),
-    toBeLessThanOrEqual: (limit: number) => check(number <= limit, `<= ${limit}`),
+    toBeLessThanOrEqual: (limit: number) =>
+      check(number <= limit, `<= ${limit}`),
     toBeGreaterThan: (limit: number) => check(number > limit, `> ${limit}`),
-    toBeGreaterThanOrEqual: (limit: number) => check(number >= limit, `>= ${limit}`),
+    toBeGreaterThanOrEqual: (limit: number) =>
+      check(number >= limit, `>= ${limit}`),
     toBeCloseTo: (wanted: number, digits = 2) =>
       check(
         Math.abs(number - wanted) < 10 ** -digits / 2,
@@ -57,15 +61,23 @@ function matchers(actual: unknown, negated: boolean) {
       ),
     toBeDefined: () => check(actual !== undefined, "to be defined"),
     toBeUndefined: () => check(actual === undefined, "to be undefined"),
-    toContain: (part: never) => check((actual as unknown[]).includes(part), `to contain ${part}`),
-    toMatch: (pattern: RegExp) => check(pattern.test(String(actual)), `to match ${pattern}`),
-    toThrow: (wanted?: string | RegExp) => {
+    toContain: (part: never) =>
+      check((actual as unknown[]).includes(part), `to contain ${part}`),
+    toMatch: (pattern: RegExp) =>
+      check(pattern.test(String(actual)), `to match ${pattern}`),
+    toThrow: (
+      wanted: string | RegExp | (abstract new (...args: never[]) => Error) = "",
+    ) => {
       const thrown = caught(actual as () => unknown);
       const message = thrown instanceof Error ? thrown.message : String(thrown);
-      const fits = typeof wanted === "string" ? message.includes(wanted) : wanted?.test(message);
+      const fits = typeof wanted === "string"
+        ? message.includes(wanted)
+        : wanted instanceof RegExp
+        ? wanted.test(message)
+        : thrown instanceof wanted;
       check(
-        thrown !== undefined && (fits ?? true),
-        `to throw ${wanted ?? ""} (${message})`,
+        thrown !== undefined && fits,
+        `to throw ${show(wanted)} (${message})`,
       );
     },
   };
@@ -93,5 +105,7 @@ function equal(a: unknown, b: unknown): boolean {
 }
 
 function show(value: unknown): string {
-  return typeof value === "function" ? "the call" : JSON.stringify(value) ?? String(value);
+  return typeof value === "function"
+    ? "the call"
+    : JSON.stringify(value) ?? String(value);
 }
