@@ -8,7 +8,7 @@ import type { Io } from "./io.ts";
  * @returns the exit code
  */
 export function tell(error: unknown, io: Io, debug: boolean): ExitCode {
-  const fail = error instanceof Fail ? error : undefined;
+  const fail = error instanceof Fail ? error : systemFail(error);
   const exit = fail?.exit ?? Exit.internal;
   const code = fail?.code ?? `WH${String(exit).padStart(2, "0")}00`;
   const thrown = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
@@ -26,6 +26,18 @@ export function tell(error: unknown, io: Io, debug: boolean): ExitCode {
     io.say((error.stack ?? "no stack") + cause);
   }
   return exit;
+}
+
+/** What the operating system refused (a folder that is gone, no rights, no file handles) is no bug. */
+function systemFail(error: unknown): Fail | undefined {
+  if (!(error instanceof Error) || !("syscall" in error) || !("code" in error)) return undefined;
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return new Fail(`the system refused ${syscall}: ${code}`, {
+    why: error.message.split(",")[0],
+    fix: "check that the folder and the files exist and may be read and written",
+    exit: Exit.disk,
+    cause: error,
+  });
 }
 
 function indent(text: string): string {

@@ -30,6 +30,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./plan.ts")).plan,
   },
   {
+    name: "report",
+    group: "Train",
+    about: "Makes a run's report again and says what its curves show",
+    load: async () => (await import("./report.ts")).report,
+  },
+  {
     name: "eval",
     group: "Use and measure",
     about: "Measures answers against those of test rows",
