@@ -53,6 +53,24 @@ gpu("recomputing blocks changes no bit", async () => {
   expect(await run(3, { grad_checkpoint: "on" })).toEqual(await run(3));
 });
 
+gpu(
+  "dropout draws another mask at every step and for every seed, and none when it is off",
+  async () => {
+    const norms = async (change: Partial<RunSettings>) => {
+      const { trainer } = await begin({ batch: rows.length, lr: 1e-30, ...change });
+      const found = [(await trainer.next()).gradNorm, (await trainer.next()).gradNorm];
+      trainer.free();
+      return found;
+    };
+    const [first, second] = await norms({ dropout: 0.3 });
+    expect(first).not.toBe(second!);
+    const [other] = await norms({ dropout: 0.3, seed: 6 });
+    expect(other).not.toBe(first!);
+    const [off, still] = await norms({ dropout: 0, shuffle: false });
+    expect(Math.abs(off! / still! - 1)).toBeLessThan(1e-6);
+  },
+);
+
 gpu("batch 4 × accumulation 2 = batch 8", async () => {
   const still = { dropout: 0 };
   expect(await run(3, { ...still, batch: 4, accum: 2 })).toEqual(

@@ -1,6 +1,6 @@
 import { Fail } from "../../src/base/fail.ts";
 import type { Graph, Op } from "../../src/graph/graph.ts";
-import { show, type Tensor } from "../../src/graph/tensor.ts";
+import { count, show, type Tensor } from "../../src/graph/tensor.ts";
 import { columnSum } from "../column_sum/column_sum.ts";
 import { type Form, matmulLaunch } from "./launch.ts";
 
@@ -77,6 +77,9 @@ export const matmulOp: Op<MatmulAttrs> = {
       }
     }
     return [y];
+  },
+  flops({ inputs: [a], outputs: [y], attrs: { form } }) {
+    return 2 * count(y!.shape) * a!.shape[form === "tn" ? 0 : 1]!;
   },
   launch({ inputs: [a, b, ...rest], outputs: [out], attrs: { form, alpha, bias, add } }, can) {
     return [matmulLaunch({

@@ -21,6 +21,7 @@ export const plan = command({
     const { prepareRun } = await import("./prepared.ts");
     const run = await prepareRun(settings, io);
     tellPlan(run, bytesOf(settings.target_mem) ?? totalmem(), io);
+    if (settings.record) io.out(`\nThe step\n${run.prepared.plan.print()}`);
   },
 });
 

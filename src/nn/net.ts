@@ -15,6 +15,8 @@ export interface Lora {
 
 /** What a layer needs to record itself: the graph, and how its weights take part. */
 export class Net {
+  /** u32[2], (seed, micro step): what dropout masks are computed from. One for the whole network. */
+  readonly clock: Tensor;
   #streams = 0;
 
   /**
@@ -28,7 +30,9 @@ export class Net {
     readonly dtypeOf: (name: string) => DType,
     readonly full = false,
     readonly lora?: Lora,
-  ) {}
+  ) {
+    this.clock = g.input("clock", [2], "u32");
+  }
 
   /** The base weight `name` under the open scopes. Vectors are always f32. */
   weight(name: string, shape: Shape): Tensor {
@@ -37,10 +41,6 @@ export class Net {
     return this.g.frozen(name, shape, shape.length === 1 ? "f32" : this.dtypeOf(path));
   }
 
-  /** (seed, micro step): what dropout masks are computed from. */
-  get clock(): Tensor {
-    return this.g.input("clock", [2], "u32");
-  }
   /** A number for the next random stream, the same in every recording of the same network. */
   nextStream(): number {
     return this.#streams++;

@@ -330,6 +330,10 @@ export const planSettings = z.strictObject({
       otherwise: "the memory of this machine",
     },
   ),
+  record: field(z.boolean().default(false), {
+    group: "Main",
+    help: "also print the recorded step: every op, its shapes and where its values lie",
+  }),
 }).superRefine(check).transform(complete);
 
 /** A run's settings with everything filled that follows from others: nothing left to guess. */

@@ -3,6 +3,7 @@ import type { Model } from "../architectures/model.ts";
 import type { Node } from "../graph/graph.ts";
 import { layoutArena } from "../graph/memory.ts";
 import { plan, prune } from "../graph/plan.ts";
+import { print } from "../graph/print.ts";
 import { bytesOf, count, storageOf, type Tensor } from "../graph/tensor.ts";
 import { type Recipe, recordStep, recordUpdate, recordValidation } from "./program.ts";
 
@@ -19,13 +20,14 @@ export interface RunBytes {
 
 export interface RunPlan {
   readonly bytes: RunBytes;
-  /** Arithmetic of one micro-batch's matrix products and attention, forward and backward. */
+  /** Arithmetic of one micro-batch's matrix products, forward and backward. */
   readonly flops: number;
   readonly trainable: number;
   readonly parameters: number;
   /** Bytes alive at the worst moment of the step: what the best possible planner could reach. */
   readonly peakLive: number;
-  readonly dispatched: number;
+  /** The recorded step, one line an op, with the slot of every value. */
+  print(): string;
 }
 
 const sum = (numbers: Iterable<number>) => [...numbers].reduce((a, b) => a + b, 0);
@@ -63,7 +65,7 @@ export function planRun(model: Model, recipe: Recipe, validation: boolean): RunP
     trainable,
     parameters: trainable + sum(frozen.map((t) => count(t.shape))),
     peakLive: main.peakLive,
-    dispatched: nodes.length,
+    print: () => print(nodes, main),
   };
 }
 
