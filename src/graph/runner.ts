@@ -62,14 +62,14 @@ export class Runner {
     }
     const dispatches: Dispatch[] = [];
     for (const { node, launch, pipeline } of launches) {
-      const { gpu, layout } = await pipeline;
-      const entries = launch.bind.map((bound, binding) => {
+      const built = await pipeline;
+      device.checkWorkgroups(`${this.#name} ${node.op.name}`, launch.workgroups);
+      const slices = launch.bind.map((bound) => {
         const { buffer, offset, size } = this.place(bound);
-        return { binding, resource: { buffer, offset, size: Math.ceil(size / 4) * 4 } };
+        return { buffer, offset, bytes: size };
       });
-      const label = `${this.#name} ${node.op.name} -> ${node.outputs[0]?.name}`;
-      const group = device.gpu.createBindGroup({ label, layout, entries });
-      dispatches.push([gpu, group, launch.workgroups]);
+      const group = device.group(built, slices);
+      dispatches.push([built.gpu, group, launch.workgroups]);
     }
     this.#dispatches = dispatches;
     device.check();
