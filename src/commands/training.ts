@@ -4,7 +4,7 @@ import { commit } from "../base/assets.ts";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { lockFolder } from "../base/lock.ts";
-import { humanSeconds, short } from "../base/text.ts";
+import { excerpt, humanSeconds, short } from "../base/text.ts";
 import {
   latestCheckpoint,
   loadCheckpoint,
@@ -114,8 +114,10 @@ export async function train(
       },
       skipped({ step, loss, gradNorm }, tensors) {
         const blame = tensors.length > 0 ? `; not finite: ${tensors.slice(0, 3).join(", ")}` : "";
+        const rows = batches.at(step - 1).micro.flat().map((i) => run.data!.rows[i]!.line);
         const message =
-          `step ${step} was not applied: loss ${loss}, gradient norm ${gradNorm}${blame}`;
+          `step ${step} was not applied: loss ${loss}, gradient norm ${gradNorm}${blame}; ` +
+          `rows at lines ${excerpt(rows.join(", "), 60)}`;
         folder.event("warn", { code: "WH0601", message });
         io.warn("WH0601", message, "a lower --lr, if it happens again");
       },

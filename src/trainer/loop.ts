@@ -186,6 +186,7 @@ export async function train(
       trainer,
     );
 
+  if (validation.length > 0) await trainer.prepareValidation();
   while (trainer.step < batches.steps) {
     const result = await trainer.next();
     if (!result.applied) {

@@ -1,12 +1,14 @@
 import { hyper, type HyperSettings, hyperSize } from "../../kernels/adamw/hyper.ts";
 import { loadWeights, type Model } from "../architectures/model.ts";
 import type { TokenRow } from "../architectures/packed.ts";
+import { allFinite } from "../base/bits.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { kaimingUniform } from "../base/random.ts";
 import type { Device } from "../gpu/device.ts";
 import { Memory } from "../graph/memory.ts";
 import { Runner } from "../graph/runner.ts";
 import { count, type Tensor } from "../graph/tensor.ts";
+import { firstNotFinite } from "./blame.ts";
 import type { BatchPlan } from "./layout.ts";
 import {
   type Recipe,
@@ -135,19 +137,24 @@ export class Trainer {
       this.#runner.run();
     });
     const rate = options.rate(step);
-    this.#updater.write(this.#update.hyper, hyper(options, step + 1, rate));
-    this.#updater.run();
-    const [, gradNorm, finite] = await this.#updater.read(this.#update.clip);
     const [loss] = await this.#runner.read(total);
-    this.memory.write(total.storage!, new Float32Array(1));
+    let gradNorm = NaN, applied = false;
+    // The gradient of a loss that is not finite can be finite, and must not be applied either.
+    if (Number.isFinite(loss)) {
+      this.memory.write(total.storage!, new Float32Array(1));
+      this.#updater.write(this.#update.hyper, hyper(options, step + 1, rate));
+      this.#updater.run();
+      const [, norm, finite] = await this.#updater.read(this.#update.clip);
+      gradNorm = norm!;
+      applied = finite === 1;
+    } else this.#forgetGradients();
     this.device.check();
-    const applied = finite === 1 && Number.isFinite(loss);
     this.step++;
     return {
       step: this.step,
       epoch: epoch + (step % this.plan.stepsPerEpoch + 1) / this.plan.stepsPerEpoch,
       loss: loss!,
-      gradNorm: gradNorm!,
+      gradNorm,
       rate,
       tokens,
       milliseconds: performance.now() - began,
@@ -155,19 +162,20 @@ export class Trainer {
     };
   }
 
+  /** Makes what `validate` needs, so that a lack of memory shows at the start and not hours later. */
+  async prepareValidation(): Promise<{ recorded: Recorded; runner: Runner }> {
+    if (this.#validation) return this.#validation;
+    const recorded = recordValidation(this.model, this.recipe), { nodes } = recorded.g;
+    const runner = await Runner.prepare("validation", this.memory, nodes, [recorded.total]);
+    return this.#validation = { recorded, runner };
+  }
+
   /** Mean loss over all supervised tokens of `rows`, with dropout off. */
   async validate(
     rows: readonly TokenRow[],
     micro: readonly (readonly number[])[],
   ): Promise<number> {
-    if (!this.#validation) {
-      const recorded = recordValidation(this.model, this.recipe);
-      const runner = await Runner.prepare("validation", this.memory, recorded.g.nodes, [
-        recorded.total,
-      ]);
-      this.#validation = { recorded, runner };
-    }
-    const { recorded, runner } = this.#validation;
+    const { recorded, runner } = await this.prepareValidation();
     const targets = rows.reduce((sum, row) => sum + supervised(row), 0);
     this.memory.write(recorded.total.storage!, new Float32Array(1));
     for (const indices of micro) {
@@ -199,13 +207,29 @@ export class Trainer {
     }
     return all;
   }
-  /** Names of the trained tensors that hold a NaN or an infinity. */
+  /**
+   * What made the step before not finite: the trained tensors that hold a NaN or an infinity; or else the
+   * base weight that does, or the first value of the forward pass; or else the gradients.
+   */
   async notFinite(): Promise<string[]> {
     const bad: string[] = [];
-    for (const t of this.trained) {
-      if (!(await this.memory.read(t)).every(Number.isFinite)) bad.push(t.name);
+    for (const t of this.trained) if (!allFinite(await this.memory.read(t))) bad.push(t.name);
+    if (bad.length > 0) return bad;
+    const { micro } = this.plan.at(this.step - 1);
+    const rows = micro.map((indices) => indices.map((i) => this.rows[i]!));
+    const first = await firstNotFinite(this.model, this.recipe, this.memory, rows);
+    if (first !== undefined) return [first];
+    for (const [name, gradient] of await this.gradients(this.step - 1)) {
+      if (!allFinite(gradient)) bad.push(`gradient of ${name}`);
     }
+    this.#forgetGradients();
     return bad;
+  }
+
+  /** As the update leaves them: gradients and the sum of losses zero. */
+  #forgetGradients(): void {
+    for (const t of this.trained) this.memory.write(t, new Float32Array(count(t.shape)), "g");
+    this.memory.write(this.#recorded.total.storage!, new Float32Array(1));
   }
 
   /** Continues from a checkpoint: weights, moments, and the number of steps done. */
