@@ -128,6 +128,7 @@ export class Device {
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
       pipeline = this.#compile(shader);
+      pipeline.catch(() => {}); // whoever waits for it is told; who gave up before must not end the process
       this.#pipelines.set(key, pipeline);
     }
     return pipeline;
