@@ -38,6 +38,7 @@ export class ConfigReader {
     if (!allowed.includes(value)) {
       throw new Fail(`config.json: ${key} is ${JSON.stringify(value)}`, {
         why: `this architecture is built for ${allowed.map((v) => JSON.stringify(v)).join(" or ")}`,
+        fix: "choose a model without this setting: it would compute something else",
         exit: Exit.data,
       });
     }
@@ -75,6 +76,7 @@ export class ConfigReader {
       default:
         throw new Fail(`config.json: rope type ${JSON.stringify(type)} is not built yet`, {
           why: "whet computes default, linear and llama3 rotary embeddings",
+          fix: "choose a model with one of these",
           exit: Exit.data,
         });
     }

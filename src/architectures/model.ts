@@ -97,13 +97,13 @@ function compare(model: Model): void {
     }
   }
   if (wrong.length === 0) return;
-  const more = wrong.length > 20 ? `\n  … and ${wrong.length - 20} more` : "";
+  const lines = wrong.slice(0, 20);
+  if (wrong.length > 20) lines.push(`and ${wrong.length - 20} more`);
   throw new Fail(
-    `${dir}: the weights do not fit config.json\n  ${wrong.slice(0, 20).join("\n  ")}${more}`,
+    `${dir}: the weights are not those of the ${model.architecture.modelType} model in config.json`,
     {
-      why: `config.json says model_type ${model.architecture.modelType}`,
-      fix:
-        "download the folder again, or check that config.json and the safetensors files belong together",
+      why: lines.join("\n"),
+      fix: "fetch the folder again; config.json and the safetensors files must belong together",
       exit: Exit.data,
     },
   );

@@ -101,6 +101,7 @@ export async function readRows(
   const name = path === "-" ? "stdin" : path;
   const { rows, report } = prepareSft(examples, tokenizer, {
     name,
+    vocabulary: model.vocab,
     maxSeq: Math.min(max_seq, model.context),
     overlong,
     template,

@@ -56,6 +56,19 @@ describe("prepareSft", () => {
     });
   });
 
+  test("a tokenizer with more tokens than the model: the row that needs them is named", () => {
+    const options = { template, name: "rows.jsonl", maxSeq: 9, overlong: "error" } as const;
+    const example = { line: 7, prompt: "abc", answer: "de" };
+    const all = prepareSft([example], tokenizer, options).rows[0]!.ids;
+    const most = Math.max(...all);
+    const within = (vocabulary: number) =>
+      prepareSft([example], tokenizer, { ...options, vocabulary });
+    expect(within(most + 1).rows[0]!.ids).toEqual(all);
+    expect(failure(() => within(most)).why).toStartWith(
+      `line 7: the tokenizer makes token ${most} of it, the model's vocabulary has ${most}: `,
+    );
+  });
+
   test("the first label is never a target", () => {
     expect(prepare([{ line: 1, ids: [1, 2, 3], labels: [1, -100, 3] }]).rows[0]!.targets).toBe(1);
   });

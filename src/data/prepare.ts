@@ -15,6 +15,8 @@ export interface PreparedRow {
 export interface PrepareOptions extends ExampleOptions {
   /** Name of the dataset, for errors. */
   readonly name: string;
+  /** Size of the model's vocabulary: a tokenizer may know more tokens than the model. */
+  readonly vocabulary?: number;
   /** Most tokens a row may have. */
   readonly maxSeq: number;
   readonly overlong: "drop" | "error" | "truncate";
@@ -44,7 +46,7 @@ export function prepareSft(
   tokenizer: Tokenizer,
   options: PrepareOptions,
 ): { rows: PreparedRow[]; report: LengthReport } {
-  const { maxSeq, overlong } = options;
+  const { maxSeq, overlong, vocabulary = Infinity } = options;
   const rows: PreparedRow[] = [];
   const bad: BadRow[] = [];
   const report = { rows: examples.length, tokens: 0, longest: 0, overlong: 0 };
@@ -61,6 +63,13 @@ export function prepareSft(
       continue;
     }
     const { ids, labels } = encoded;
+    const outside = ids.find((id) => id >= vocabulary);
+    if (outside !== undefined) {
+      refuse(
+        `the tokenizer makes token ${outside} of it, the model's vocabulary has ${vocabulary}`,
+      );
+      continue;
+    }
     report.tokens += ids.length;
     report.longest = Math.max(report.longest, ids.length);
     if (ids.length <= maxSeq) {
@@ -83,7 +92,12 @@ export function prepareSft(
       rows.push({ line: example.line, ids: ids.slice(0, maxSeq), labels: kept, targets });
     }
   }
-  if (bad.length > 0) throw badRows(options.name, bad, examples.length);
+  if (bad.length > 0) {
+    const fix = overlong === "error" && report.longest > maxSeq
+      ? `--max-seq ${report.longest} where the model can take that, or --overlong drop or truncate`
+      : "correct the rows named above";
+    throw badRows(options.name, bad, examples.length, fix);
+  }
   return { rows, report: { ...report, ...lost } };
 }
 

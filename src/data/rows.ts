@@ -83,7 +83,16 @@ export async function collectRows(
   }
   const all = examples.length + rejected.length;
   const tolerated = options.skipBad === true && rejected.length <= MOST_REJECTED * all;
-  if (rejected.length > 0 && !tolerated) throw badRows(name, rejected, all, options.skipBad);
+  if (rejected.length > 0 && !tolerated) {
+    throw badRows(
+      name,
+      rejected,
+      all,
+      options.skipBad
+        ? "correct the rows: more than 1 % of them is too much to pass over"
+        : "correct the rows named above, or pass over a few with --skip-bad",
+    );
+  }
   if (examples.length === 0) {
     throw new Fail(EMPTY_DATASET, {
       why: `${name} holds no rows`,
@@ -99,7 +108,7 @@ export function badRows(
   name: string,
   bad: readonly BadRow[],
   all: number,
-  skipBad = false,
+  fix: string,
 ): Fail {
   const lines = bad.slice(0, SHOWN).map(({ line, reason, text }) =>
     `line ${line}: ${reason}: ${excerpt(text, 60)}`
@@ -107,9 +116,7 @@ export function badRows(
   if (bad.length > SHOWN) lines.push(`and ${bad.length - SHOWN} more`);
   return new Fail(`${bad.length} of ${all} rows of ${name} cannot be used`, {
     why: lines.join("\n"),
-    fix: skipBad
-      ? "correct the rows: more than 1 % of them is too much to pass over"
-      : "correct the rows named above, or pass over a few with --skip-bad",
+    fix,
     exit: Exit.data,
   });
 }

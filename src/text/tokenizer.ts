@@ -90,6 +90,14 @@ async function readJson(dir: string, name: string): Promise<Json | undefined> {
  * @throws Fail when there is no tokenizer.json or it breaks a rule
  */
 export async function loadTokenizer(dir: string): Promise<Tokenizer> {
+  const folder = await stat(dir).catch(() => undefined);
+  if (!folder?.isDirectory()) {
+    throw new Fail(`${dir}: ${folder ? "this is a file" : "there is no such folder"}`, {
+      why: "a model is a folder with config.json, *.safetensors and tokenizer.json, or a GGUF file",
+      fix: "check the path given with -m",
+      exit: Exit.data,
+    });
+  }
   const [json, config, specials, modelConfig, generationConfig] = await Promise.all(
     [
       "tokenizer.json",
