@@ -10,7 +10,7 @@ export const demoSettings = z.strictObject({
     value: "DIR",
     help: "where everything is written; a number is added where it exists",
   }),
-  rows: field(whole(20).max(100_000).default(1200), {
+  rows: field(whole(20).max(100_000).default(2400), {
     group: "Main",
     value: "N",
     help: "training rows",
@@ -20,7 +20,7 @@ export const demoSettings = z.strictObject({
     value: "N",
     help: "test rows, whose phrasings no training row uses",
   }),
-  epochs: field(positive().default(3), { group: "Main", value: "N", help: "passes over the rows" }),
+  epochs: field(positive().default(2), { group: "Main", value: "N", help: "passes over the rows" }),
   lr: field(positive().default(4e-3), { group: "Main", value: "R", help: "peak learning rate" }),
   rank: field(whole(1).max(128).default(16), {
     group: "Main",
