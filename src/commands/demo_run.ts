@@ -105,7 +105,7 @@ export async function runDemo(settings: Settings, io: Io): Promise<void> {
     io.event("eval", { phase: "before", ...before.measures });
 
     say("3  Training");
-    const run = join(out, "run");
+    const run = join(out, schema.name);
     const result = await trained(settings, { model, run, ...files }, io, device);
     if (result.status === "stopped") {
       io.note(`stopped; what there is lies in ${out}`);
