@@ -57,7 +57,7 @@ export const exportCommand = command({
   },
 });
 
-function formOf({ gguf, merge, quant }: ExportSettings): ExportForm {
+function formOf({ gguf, gguf_lora, merge, quant }: ExportSettings): ExportForm {
   if (gguf) return "gguf"; // the adapter is merged into it, so --merge says nothing more
   if (quant !== "f16") {
     throw new Fail(`--quant ${quant} belongs to --gguf`, {
@@ -66,5 +66,5 @@ function formOf({ gguf, merge, quant }: ExportSettings): ExportForm {
       exit: Exit.usage,
     });
   }
-  return merge ? "merged" : "adapter";
+  return gguf_lora ? "gguf-lora" : merge ? "merged" : "adapter";
 }

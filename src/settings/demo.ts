@@ -10,7 +10,7 @@ export const demoSettings = z.strictObject({
     value: "DIR",
     help: "where everything is written; a number is added where it exists",
   }),
-  rows: field(whole(20).max(100_000).default(2400), {
+  rows: field(whole(20).max(100_000).default(3800), {
     group: "Main",
     value: "N",
     help: "training rows",
@@ -20,14 +20,14 @@ export const demoSettings = z.strictObject({
     value: "N",
     help: "test rows, whose phrasings no training row uses",
   }),
-  epochs: field(positive().default(2), { group: "Main", value: "N", help: "passes over the rows" }),
-  lr: field(positive().default(4e-3), { group: "Main", value: "R", help: "peak learning rate" }),
+  epochs: field(positive().default(1), { group: "Main", value: "N", help: "passes over the rows" }),
+  lr: field(positive().default(3e-3), { group: "Main", value: "R", help: "peak learning rate" }),
   rank: field(whole(1).max(128).default(16), {
     group: "Main",
     value: "N",
     help: "rank of the adapter",
   }),
-  batch: field(whole(1).default(16), { group: "Main", value: "N", help: "rows in a step" }),
+  batch: field(whole(1).default(8), { group: "Main", value: "N", help: "rows in a step" }),
   seed: field(whole().max(2 ** 32 - 1).default(1), {
     group: "Main",
     value: "N",

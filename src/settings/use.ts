@@ -201,8 +201,8 @@ export const exportSettings = z.strictObject({
   }),
   gguf_lora: field(z.boolean().default(false), {
     group: "Form",
-    help: "the adapter alone as GGUF",
-    later: { true: "export the merged model with --gguf, or the adapter in PEFT format" },
+    help: "the adapter alone as GGUF, for llama.cpp's --lora",
+    excludes: ["gguf", "merge"],
   }),
   ollama: field(z.string().optional(), {
     group: "Form",
