@@ -106,7 +106,7 @@ export async function readRows(
     overlong,
     template,
   });
-  warnOfLength(name, report, settings, io);
+  warnOfLength(name, report, Math.min(max_seq, model.context), model.context, overlong, io);
   const supervised = rows.reduce((sum, row) => sum + row.targets, 0);
   const tokens = rows.reduce((sum, row) => sum + row.ids.length, 0);
   const facts = {
@@ -126,21 +126,24 @@ export async function readRows(
 
 function warnOfLength(
   name: string,
-  report: LengthReport,
-  { max_seq, overlong }: Reading,
+  { rows, tokens, longest, overlong, tokensLost, endsLost }: LengthReport,
+  limit: number,
+  context: number,
+  choice: Reading["overlong"],
   io: Io,
 ) {
-  if (report.overlong === 0) return;
-  const share = short((100 * report.tokensLost) / report.tokens);
-  const did = overlong === "drop" ? "left out" : "cut";
+  if (overlong === 0) return;
+  const did = choice === "drop" ? "left out" : "cut";
   io.warn(
     "WH0306",
-    `${name}: ${plural(report.overlong, "row")} of ${
-      thousands(report.rows)
-    } longer than ${max_seq} ` +
-      `tokens ${did}, ${share} % of all tokens lost` +
-      (report.endsLost > 0 ? `; ${report.endsLost} lost the end of their answer` : ""),
-    `the longest has ${report.longest} tokens: --max-seq ${report.longest}`,
+    `${name}: ${thousands(overlong)} of ${plural(rows, "row")} ${
+      overlong === 1 ? "is" : "are"
+    } longer than ${limit} tokens and ${did}: ` +
+      `${short((100 * tokensLost) / tokens)} % of all tokens lost` +
+      (endsLost > 0 ? `; ${thousands(endsLost)} lost the end of their answer` : ""),
+    longest <= context
+      ? `the longest has ${longest} tokens: --max-seq ${longest}`
+      : `the longest has ${longest} tokens, this model takes ${context}: shorten the rows`,
   );
 }
 

@@ -4,7 +4,7 @@ import { commit } from "../base/assets.ts";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { lockFolder } from "../base/lock.ts";
-import { excerpt, humanSeconds, short } from "../base/text.ts";
+import { excerpt, humanSeconds, plural, short } from "../base/text.ts";
 import {
   latestCheckpoint,
   loadCheckpoint,
@@ -181,7 +181,7 @@ function tellEnd(
   io.out(
     status === "stopped"
       ? `stopped after step ${step}, ${humanSeconds(seconds)}; go on with --resume`
-      : `${status === "early" ? "stopped early" : "done"}: ${step} steps in ${
+      : `${status === "early" ? "stopped early" : "done"}: ${plural(step, "step")} in ${
         humanSeconds(seconds)
       }` +
         (best ? `, best val loss ${short(best.loss)} at step ${best.step}` : ""),
@@ -241,7 +241,11 @@ function stateOf(
     dataHash: data!.facts.sha256!,
     history: null,
     best: progress.best ?? null,
-    extra: { worse: progress.worse, model: prepared.model.folder.hash() },
+    extra: {
+      worse: progress.worse,
+      model: prepared.model.folder.hash(),
+      steps: prepared.batches.steps,
+    },
   };
 }
 
@@ -312,6 +316,16 @@ function compare(
       fix: "resume with the same base model",
       exit: Exit.data,
     });
+  }
+  const { steps } = state.extra as { steps?: number };
+  if (
+    steps !== undefined && steps !== prepared.batches.steps && settings.scheduler !== "constant"
+  ) {
+    io.warn(
+      "WH0215",
+      `the run has ${prepared.batches.steps} steps now, it was begun with ${steps}: the learning ` +
+        "rate goes on as in a run of the new length",
+    );
   }
   const before = state.settings as Record<string, unknown>;
   const now: Record<string, unknown> = { ...settings, targets };

@@ -70,6 +70,8 @@ export function layOut(lengths: readonly RowLength[], o: BatchOptions): BatchPla
     throw new Fail(
       "Cannot train with empty dataset. No training examples available after formatting.",
       {
+        why: "every row was left out as too long",
+        fix: "--overlong truncate, or a larger --max-seq where the model can take that",
         exit: Exit.data,
       },
     );
