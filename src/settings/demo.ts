@@ -10,7 +10,7 @@ export const demoSettings = z.strictObject({
     value: "DIR",
     help: "where everything is written; a number is added where it exists",
   }),
-  rows: field(whole(20).max(100_000).default(3800), {
+  rows: field(whole(20).max(100_000).default(5200), {
     group: "Main",
     value: "N",
     help: "training rows",
