@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { Exit, Fail } from "../base/fail.ts";
 import type { PreparedRow } from "../data/prepare.ts";
@@ -16,6 +15,7 @@ import { Scorer } from "../evaluate/score.ts";
 import { Generator } from "../generate/generator.ts";
 import { answerProblems, parseCliSchema } from "../settings/cli_schema.ts";
 import { encodePrompt } from "../text/prompt.ts";
+import { readText } from "./io.ts";
 import type { Loaded } from "./loaded.ts";
 import { questionOf } from "./questions.ts";
 import type { Texts } from "./texts.ts";
@@ -86,10 +86,11 @@ export async function measure(
   const answered: Answered[] = [];
   const answers: Answer[] = [];
   if (questions.length > 0) {
-    const requests = questions.map(({ prompt }) => ({
-      ids: encodePrompt(tokenizer, prompt, { template }),
-      maxTokens: sampling.max_tokens,
-    }));
+    const requests = questions.map(({ prompt }) => {
+      const ids = encodePrompt(tokenizer, prompt, { template });
+      const left = Math.max(1, loaded.model.sizes.context - ids.length);
+      return { ids, maxTokens: Math.min(sampling.max_tokens, left) };
+    });
     const longest = Math.max(...requests.map(({ ids }) => ids.length));
     const generator = await Generator.create(loaded.model, loaded.memory, {
       slots: Math.min(SLOTS, requests.length),
@@ -154,17 +155,7 @@ function calibration(answered: readonly Answered[]): { ece?: number } {
 
 /** --schema: a CLI schema in YAML, or a JSON Schema. @throws Fail (usage) (data) */
 export function problemsOf(path: string): Problems {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    throw new Fail(`cannot read the schema ${path}`, {
-      why: String(error),
-      fix: `check the path: ls -l ${path}`,
-      exit: Exit.usage,
-      cause: error,
-    });
-  }
+  const text = readText(path, "the schema");
   if (!path.endsWith(".json")) {
     const schema = parseCliSchema(text, path);
     return (answer) => answerProblems(schema, answer);

@@ -72,21 +72,23 @@ export const infer = command({
       import("../generate/generator.ts"),
     ]);
     using opened = await openBoth(settings);
-    const { vocab } = opened.model.sizes;
+    const { vocab, context } = opened.model.sizes;
     for (const [i, ids] of encoded.entries()) {
       const outside = ids.find((id) => id >= vocab);
-      if (
-        outside === undefined && ids.length > 0 || complaints.some((c) => c.line === rows[i]!.line)
-      ) {
-        continue;
-      }
-      const reason = outside === undefined
+      if (complaints.some((c) => c.line === rows[i]!.line)) continue;
+      const reason = outside !== undefined
+        ? `id ${outside} is outside the vocabulary of ${vocab}`
+        : ids.length === 0
         ? "the prompt has no tokens"
-        : `id ${outside} is outside the vocabulary of ${vocab}`;
+        : ids.length >= context
+        ? `the prompt has ${ids.length} tokens, prompt and answer together may have ${context}`
+        : undefined;
+      if (reason === undefined) continue;
       complaints.push({ line: rows[i]!.line, reason, text: JSON.stringify(ids.slice(0, 12)) });
     }
     if (complaints.length > 0) {
-      const name = settings.rows === "-" ? "stdin" : settings.rows;
+      const { prompt, rows: path } = settings;
+      const name = prompt !== undefined ? "--prompt" : path === "-" ? "stdin" : path;
       throw badRows(name, complaints.slice(0, 20), complaints.length, rows.length, EXAMPLE);
     }
     using loaded = await load(opened, settings, io);
@@ -96,7 +98,10 @@ export const infer = command({
       context: Math.ceil((longest + max_tokens + 1) / 64) * 64,
       prefill: Math.min(PREFILL, Math.ceil(longest / 16) * 16),
     }, loaded.adapted);
-    const requests = encoded.map((ids) => ({ ids, maxTokens: max_tokens }));
+    const requests = encoded.map((ids) => ({
+      ids,
+      maxTokens: Math.min(max_tokens, context - ids.length),
+    }));
     const sampling = { temperature: settings.temp, topP: settings.top_p, seed: settings.seed };
     const began = performance.now();
     let done = 0;

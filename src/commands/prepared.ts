@@ -115,6 +115,7 @@ export async function readRows(
     tokens,
     supervised_tokens: supervised,
     sha256: datasetHash(examples),
+    chat: examples.some((example) => "messages" in example),
   };
   io.detail(
     `${name}: ${plural(rows.length, "row")}, ${thousands(tokens)} tokens, ${

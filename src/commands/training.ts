@@ -52,6 +52,8 @@ export async function train(
     io.progress(`loading weights ${Math.round((100 * done) / total)} %`);
   });
   io.progress();
+  if (from) trainer.restore(from.step, from.tensors);
+  else if (settings.init_adapter) await startFrom(settings.init_adapter, trainer, run);
   const began = performance.now();
   const folder = await RunFolder.open(out, manifestOf(settings, run, device.capabilities));
   const emit = (kind: string, fields: Record<string, unknown>) => {
@@ -59,8 +61,6 @@ export async function train(
     io.event(kind, fields);
   };
   try {
-    if (from) trainer.restore(from.step, from.tensors);
-    else if (settings.init_adapter) await startFrom(settings.init_adapter, trainer, run);
     io.out(trainedLine(plan));
     const { manifest } = folder;
     emit("start", {
@@ -139,7 +139,7 @@ export async function train(
       adapter,
       best: best && { step: best.step, val_loss: best.loss },
     });
-    if (!shared) tellEnd(settings, status, trainer.step, best, seconds, io);
+    if (!shared) tellEnd(settings, run, status, trainer.step, best, seconds, io);
     return { status, best, adapter, seconds, folder };
   } catch (error) {
     const seconds = (performance.now() - began) / 1000;
@@ -170,6 +170,7 @@ const STATUS: Readonly<Record<Ending, Status>> = {
 
 function tellEnd(
   settings: Settings,
+  { data }: PreparedRun,
   status: Status,
   step: number,
   best: Best | undefined,
@@ -189,7 +190,10 @@ function tellEnd(
   io.out(`${what}   ${output}\nreport  ${join(output, "report.html")}`);
   if (status !== "stopped") {
     const use = settings.full ? `-m ${output}` : `-m ${settings.model} -a ${output}`;
-    io.note(`\nNext: whet infer ${use} -p "..."\n      whet export ${output} -o model.gguf --gguf`);
+    const chat = data!.facts.chat ? "--chat " : "";
+    io.note(
+      `\nNext: whet infer ${use} ${chat}-p "..."\n      whet export ${output} -o model.gguf --gguf`,
+    );
   }
 }
 

@@ -139,7 +139,11 @@ async function adapterFolder({ out, source: from }: ExportOptions, source: Sourc
 export async function exportRun(options: ExportOptions): Promise<ExportReport> {
   const { form, out, onProgress } = options;
   if ((options.ollama !== undefined || options.verify) && form !== "gguf") {
-    throw new Fail("--ollama and --verify belong to --gguf", { exit: Exit.usage });
+    throw new Fail("--ollama and --verify belong to --gguf", {
+      why: "they describe and check a GGUF file",
+      fix: "add --gguf and a file, as in -o model.gguf",
+      exit: Exit.usage,
+    });
   }
   using source = await openSource(options);
   const { model, tokenizerDir } = source;

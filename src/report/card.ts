@@ -60,7 +60,9 @@ export function modelCard(record: RunRecord): string {
     "## Use",
     "",
     "```sh",
-    full ? `whet infer -m . -p "your prompt"` : `whet infer -m ${model.path} -a . -p "your prompt"`,
+    `whet infer ${full ? "-m ." : `-m ${model.path} -a .`} ${
+      data.chat ? "--chat " : ""
+    }-p "your prompt"`,
     full
       ? "whet export . -o model.gguf --gguf"
       : "whet export . -o model.gguf --gguf   # adapter merged",
