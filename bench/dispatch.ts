@@ -7,9 +7,9 @@
 import { Device } from "../src/gpu/device.ts";
 import type { Shader } from "../src/gpu/link.ts";
 
-const count = Number(process.argv[2] ?? 2048);
-const steps = Number(process.argv[3] ?? 25);
-const perSubmit = 256;
+const count = Number(process.argv[2] ?? 1024);
+const steps = Number(process.argv[3] ?? 100);
+const perSubmit = 1024;
 
 const kernel = (n: number): Shader => ({
   kernel: {
@@ -34,10 +34,12 @@ const groups = Array.from(
   (_, i) => device.group(pipelines[i % 4]!, [at(i), at(i + 1), at(i + 2)]),
 );
 
-/** One step; returns µs on the host for encoding and submitting, and until the GPU is done. */
-async function step(): Promise<{ host: number; done: number }> {
+/** One step; µs on the host for encoding and for submitting, and until the GPU is done. */
+async function step(): Promise<Record<"encode" | "submit" | "done", number>> {
   const began = performance.now();
+  let encode = 0, submit = 0;
   for (let from = 0; from < count; from += perSubmit) {
+    const start = performance.now();
     const encoder = device.gpu.createCommandEncoder({ label: "bench" });
     const pass = encoder.beginComputePass({ label: "bench" });
     for (let i = from; i < Math.min(from + perSubmit, count); i++) {
@@ -46,25 +48,28 @@ async function step(): Promise<{ host: number; done: number }> {
       pass.dispatchWorkgroups(1, 1, 1);
     }
     pass.end();
-    device.submit("bench", [encoder.finish()]);
+    const commands = encoder.finish(), encoded = performance.now();
+    device.submit("bench", [commands]);
+    encode += encoded - start;
+    submit += performance.now() - encoded;
   }
-  const host = (performance.now() - began) * 1000;
   await device.done();
-  return { host, done: (performance.now() - began) * 1000 };
+  const done = performance.now() - began;
+  return { encode: encode * 1000, submit: submit * 1000, done: done * 1000 };
 }
 
 await step();
-const times: { host: number; done: number }[] = [];
+const times: Awaited<ReturnType<typeof step>>[] = [];
 for (let i = 0; i < steps; i++) times.push(await step());
-const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1]! / count;
-const best = Math.min(...times.map(({ host }) => host)) / count;
+const median = (key: "encode" | "submit" | "done") =>
+  +(times.map((t) => t[key]).sort((a, b) => a - b)[steps >> 1]! / count).toFixed(2);
 console.log(JSON.stringify({
   adapter: device.capabilities.adapter,
   dispatches: count,
   steps,
-  encode_us_per_dispatch: +median(times.map(({ host }) => host)).toFixed(3),
-  encode_us_per_dispatch_best: +best.toFixed(3),
-  done_us_per_dispatch: +median(times.map(({ done }) => done)).toFixed(3),
+  encode_us_per_dispatch: median("encode"),
+  submit_us_per_dispatch: median("submit"),
+  done_us_per_dispatch: median("done"),
 }));
 device.close();
 process.exit(0);

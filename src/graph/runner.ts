@@ -4,10 +4,14 @@ import type { Memory, Place } from "./memory.ts";
 import { type Plan, plan, prune } from "./plan.ts";
 import { bytesOf, count, show, storageOf, type Tensor, type View } from "./tensor.ts";
 
-type Dispatch = readonly [GPUComputePipeline, GPUBindGroup, Launch["workgroups"]];
+interface Dispatch {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly workgroups: Launch["workgroups"];
+}
 
-/** Dispatches in one command buffer: few enough that a slow GPU's watchdog stays asleep. */
-const PER_SUBMIT = 256;
+/** Dispatches in one command buffer: few enough that a slow GPU's watchdog stays asleep; software has none. */
+const PER_SUBMIT = { hardware: 256, software: 1024 };
 
 /**
  * The device side of a record: pipelines, buffers and bind groups, made once. After `prepare` a run
@@ -69,7 +73,7 @@ export class Runner {
         return { buffer, offset, bytes: size };
       });
       const group = device.group(built, slices);
-      dispatches.push([built.gpu, group, launch.workgroups]);
+      dispatches.push({ pipeline: built.gpu, group, workgroups: launch.workgroups });
     }
     this.#dispatches = dispatches;
     device.check();
@@ -105,13 +109,15 @@ export class Runner {
   /** Encodes and submits every dispatch; returns before the device is done. */
   run(): void {
     const device = this.#device;
-    for (let from = 0; from < this.#dispatches.length; from += PER_SUBMIT) {
+    const most = PER_SUBMIT[device.capabilities.software ? "software" : "hardware"];
+    for (let from = 0; from < this.#dispatches.length; from += most) {
       const encoder = device.gpu.createCommandEncoder({ label: this.#name });
       const pass = encoder.beginComputePass({ label: this.#name });
-      const to = Math.min(from + PER_SUBMIT, this.#dispatches.length);
+      let set: GPUComputePipeline | undefined;
+      const to = Math.min(from + most, this.#dispatches.length);
       for (let i = from; i < to; i++) {
-        const [pipeline, group, workgroups] = this.#dispatches[i]!;
-        pass.setPipeline(pipeline);
+        const { pipeline, group, workgroups } = this.#dispatches[i]!;
+        if (pipeline !== set) pass.setPipeline(set = pipeline);
         pass.setBindGroup(0, group);
         pass.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);
       }
