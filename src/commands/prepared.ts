@@ -1,6 +1,6 @@
 import { type Model, openModel } from "../architectures/model.ts";
 import { plural, short, thousands } from "../base/text.ts";
-import { datasetHash, leaks } from "../data/hash.ts";
+import { datasetHash, leaks, tokensHash } from "../data/hash.ts";
 import { type LengthReport, type PreparedRow, prepareSft } from "../data/prepare.ts";
 import { readDataset, type SftExample } from "../data/rows.ts";
 import type { Rows } from "../report/record.ts";
@@ -115,6 +115,7 @@ export async function readRows(
     tokens,
     supervised_tokens: supervised,
     sha256: datasetHash(examples),
+    tokens_sha256: tokensHash(rows),
     chat: examples.some((example) => "messages" in example),
   };
   io.detail(

@@ -249,6 +249,7 @@ function stateOf(
       worse: progress.worse,
       model: prepared.model.folder.hash(),
       steps: prepared.batches.steps,
+      tokens: data!.facts.tokens_sha256,
     },
   };
 }
@@ -321,7 +322,7 @@ function compare(
       exit: Exit.data,
     });
   }
-  const { steps } = state.extra as { steps?: number };
+  const { steps, tokens } = state.extra as { steps?: number; tokens?: string };
   if (
     steps !== undefined && steps !== prepared.batches.steps && settings.scheduler !== "constant"
   ) {
@@ -336,9 +337,8 @@ function compare(
   const changed = [...NUMERIC, "targets"].filter((key) =>
     JSON.stringify(before[key]) !== JSON.stringify(now[key])
   ).map((key) => `${key}: ${JSON.stringify(before[key])} -> ${JSON.stringify(now[key])}`);
-  if (changed.length === 0) return;
   const shapes = /^(full|rank|targets):/;
-  if (!settings.allow_change || changed.some((line) => shapes.test(line))) {
+  if (changed.length > 0 && !settings.allow_change || changed.some((line) => shapes.test(line))) {
     throw new Fail("resuming with settings that change the numbers", {
       why: changed.join("\n"),
       fix: changed.some((line) => shapes.test(line))
@@ -347,7 +347,16 @@ function compare(
       exit: Exit.usage,
     });
   }
-  io.warn("WH0215", `resuming with changed settings: ${changed.join("; ")}`);
+  if (tokens !== undefined && tokens !== data!.facts.tokens_sha256) {
+    throw new Fail(`the rows of ${settings.data} become other tokens than when the run was begun`, {
+      why: "the tokenizer, --template, --max-seq or --overlong is another one",
+      fix: "put it back, or begin a new run with another -o",
+      exit: Exit.data,
+    });
+  }
+  if (changed.length > 0) {
+    io.warn("WH0215", `resuming with changed settings: ${changed.join("; ")}`);
+  }
 }
 
 /** A finished or begun run is not written over: with --yes it is put aside under another name. */

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { datasetHash, leaks, looseRowHash, rowHash } from "./hash.ts";
+import { datasetHash, leaks, looseRowHash, rowHash, tokensHash } from "./hash.ts";
 import type { SftExample } from "./rows.ts";
 
 const row = (line: number, prompt: string, answer = "b"): SftExample => ({ line, prompt, answer });
@@ -13,6 +13,18 @@ test("a dataset's hash sees content and order, not lines or the order of keys", 
   expect(datasetHash([{ line: 1, text: "xy" }])).not.toBe(datasetHash([{ line: 1, text: "x" }]));
   const ids = (label: number): SftExample => ({ line: 1, ids: [1, 2], labels: [-100, label] });
   expect(datasetHash([ids(2)])).not.toBe(datasetHash([ids(3)]));
+});
+
+test("the hash of tokens sees ids, labels, and where a row ends", () => {
+  const rows = [{ ids: [1, 2], labels: [-100, 2] }, { ids: [3], labels: [3] }];
+  expect(tokensHash(rows)).toBe(tokensHash(structuredClone(rows)));
+  const others = [
+    rows.toReversed(),
+    [{ ids: [1, 2], labels: [1, 2] }, rows[1]!],
+    [{ ids: [1], labels: [2] }, { ids: [-100], labels: [2] }, rows[1]!],
+    [{ ids: [1, 2, 3], labels: [-100, 2, 3] }],
+  ];
+  expect(new Set([rows, ...others].map(tokensHash)).size).toBe(5);
 });
 
 test("near copies share the loose hash only", () => {

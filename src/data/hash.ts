@@ -11,6 +11,19 @@ export function datasetHash(examples: Iterable<SftExample>): string {
   return hash.digest("hex");
 }
 
+/** SHA-256 of rows as the model sees them: what tokenizer, template and limit on length make of them. */
+export function tokensHash(
+  rows: Iterable<{ readonly ids: readonly number[]; readonly labels: readonly number[] }>,
+): string {
+  const hash = createHash("sha256");
+  for (const { ids, labels } of rows) {
+    hash.update(Int32Array.of(ids.length)).update(Int32Array.from(ids)).update(
+      Int32Array.from(labels),
+    );
+  }
+  return hash.digest("hex");
+}
+
 /** SHA-256 of one row's content. */
 export function rowHash(example: SftExample): string {
   return createHash("sha256").update(canonical(example)).digest("hex");

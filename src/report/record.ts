@@ -51,6 +51,8 @@ export interface Rows {
   readonly tokens?: number;
   readonly supervised_tokens?: number;
   readonly sha256?: string;
+  /** Of the rows as the model sees them. */
+  readonly tokens_sha256?: string;
   /** Rows are conversations, so the model answers in its chat template: `whet infer --chat`. */
   readonly chat?: boolean;
 }

@@ -286,6 +286,28 @@ describe("the output folder", () => {
       .toEqual([]);
   });
 
+  test("killed outright, a run goes on from its last checkpoint to the same bytes", async () => {
+    const argv = [...sft, "--iters", "60", "--save-every", "4", "--json", "-o"];
+    const child = start([...argv, "killed"], folder);
+    child.stdin.end();
+    let out = "";
+    for await (const chunk of child.stdout) {
+      out += new TextDecoder().decode(chunk);
+      if (out.includes('"event":"checkpoint"') && child.exitCode === null) child.kill("SIGKILL");
+    }
+    expect(await child.exited).toBe(137);
+    const [resumed, whole] = await Promise.all([
+      whet([...argv, "killed", "--resume"], folder),
+      whet([...argv, "whole"], folder),
+    ]);
+    expect([resumed.code, whole.code]).toEqual([0, 0]);
+    expect(JSON.parse(resumed.out.split("\n")[0]!).resumed_from).toBeGreaterThanOrEqual(4);
+    const bytes = (run: string) => readFileSync(at(run, "adapter_model.safetensors"));
+    expect(bytes("killed").equals(bytes("whole"))).toBe(true);
+    const left = readdirSync(at("killed/checkpoints")).filter((name) => !/^step-\d+$/.test(name));
+    expect(left).toEqual([]);
+  });
+
   test("a second signal stops at once and leaves nothing broken", async () => {
     const argv = [...sft, "-o", "twice", "--iters", "2000", "--save-every", "5", "--json"];
     const child = start(argv, folder);
