@@ -1,6 +1,8 @@
 import { totalmem } from "node:os";
+import { Exit, Fail } from "../base/fail.ts";
 import { columns, humanBytes, plural, short, thousands } from "../base/text.ts";
 import { planSettings } from "../settings/train.ts";
+import type { RunPlan } from "../trainer/plan.ts";
 import { command } from "./command.ts";
 import type { Io } from "./io.ts";
 import type { PreparedRun } from "./prepared.ts";
@@ -51,22 +53,12 @@ export function tellPlan({ prepared }: PreparedRun, memory: number, io: Io) {
   };
   io.result(answer);
 
-  const rowsOf: [string, number][] = [
-    ["weights", bytes.weights],
-    ["adapter", bytes.adapter],
-    ["gradients", bytes.gradients],
-    ["optimizer", bytes.optimizer],
-    ["activations", bytes.activations],
-    ["scratch", bytes.scratch],
-    ["total", bytes.total],
-  ];
   io.out("Memory");
-  io.out(columns(rowsOf.map(([name, n]) => [`  ${name}`, humanBytes(n)]), [1]));
+  io.out(parts(bytes).replaceAll(/^/gm, "  "));
   io.out(
     answer.fits
       ? `  fits in ${humanBytes(memory)}`
-      : `  does not fit in ${humanBytes(memory)}: try --grad-checkpoint on, a smaller --max-seq, ` +
-        "or a smaller --batch with a larger --accum",
+      : `  does not fit in ${humanBytes(memory)}: ${SMALLER}`,
   );
   io.out("\nWork");
   io.out(columns([
@@ -85,6 +77,30 @@ export function tellPlan({ prepared }: PreparedRun, memory: number, io: Io) {
     ],
     ["  trained", trainedLine(plan)],
   ]));
+}
+
+const SMALLER = "try --grad-checkpoint on, a smaller --max-seq, or a smaller --batch";
+
+/** Memory by part, one a line. */
+function parts(bytes: RunPlan["bytes"]): string {
+  const { weights, adapter, gradients, optimizer, activations, scratch, total } = bytes;
+  const all = { weights, adapter, gradients, optimizer, activations, scratch, total };
+  return columns(Object.entries(all).map(([name, n]) => [name, humanBytes(n)]), [1]);
+}
+
+/**
+ * Refuses a run that needs more memory than there is. A software adapter grants it all the same, and
+ * the system kills the process later.
+ * @throws Fail (memory) with the table of what would be needed
+ */
+export function requireMemory(bytes: RunPlan["bytes"], memory: number) {
+  if (bytes.total <= memory) return;
+  const [needed, there] = [humanBytes(bytes.total), humanBytes(memory)];
+  throw new Fail(`this run needs ${needed} of memory, this machine has ${there}`, {
+    why: parts(bytes),
+    fix: `${SMALLER}; whet plan says what a run needs`,
+    exit: Exit.memory,
+  });
 }
 
 /** PEFT's line on what is trained. */

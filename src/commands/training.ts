@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, renameSync, statSync } from "node:fs";
+import { totalmem } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { commit } from "../base/assets.ts";
 import { writeFile } from "../base/durable.ts";
@@ -21,7 +22,7 @@ import { type Best, type Ending, type RunSettings, start, train as loop } from "
 import type { Trainer } from "../trainer/trainer.ts";
 import { openDevice } from "./gpu.ts";
 import type { Io } from "./io.ts";
-import { trainedLine } from "./plan.ts";
+import { requireMemory, trainedLine } from "./plan.ts";
 import type { PreparedRun } from "./prepared.ts";
 import { Sampler } from "./samples.ts";
 import { TrainView } from "./train_view.ts";
@@ -48,6 +49,7 @@ export async function train(
   using _lock = await lockFolder(out);
   const from = await resumed(settings, run, io);
   const device = shared ?? await openDevice(settings, plan.parameters, io);
+  if (device.capabilities.software) requireMemory(plan.bytes, totalmem());
   const trainer = await start(device, prepared, (done, total) => {
     io.progress(`loading weights ${Math.round((100 * done) / total)} %`);
   });

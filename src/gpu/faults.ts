@@ -73,7 +73,7 @@ export function outOfMemory(label: string, bytes: number, total: number): Fail {
     {
       why: "the adapter refused the allocation",
       fix:
-        "lower the token budget of a step (--max-seq, --batch), use --quant nf4, or see `whet plan`",
+        "lower the tokens of a step (--max-seq, --batch), use --grad-checkpoint on, or see `whet plan`",
       exit: Exit.memory,
     },
   );

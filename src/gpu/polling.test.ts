@@ -73,7 +73,7 @@ test("waiting for a long kernel takes little of this thread", async () => {
       file: "counter.wgsl",
       code: `@group(0) @binding(0) var<storage, read_write> n: array<atomic<u32>>;
 @compute @workgroup_size(1) fn main() {
-  for (var i = 0u; i < 40000000u; i++) { atomicAdd(&n[0], 1u); }
+  for (var i = 0u; i < 100000000u; i++) { atomicAdd(&n[0], 1u); }
 }`,
     },
   };
