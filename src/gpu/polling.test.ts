@@ -73,19 +73,25 @@ test("waiting for a long kernel takes little of this thread", async () => {
       file: "counter.wgsl",
       code: `@group(0) @binding(0) var<storage, read_write> n: array<atomic<u32>>;
 @compute @workgroup_size(1) fn main() {
-  for (var i = 0u; i < 100000000u; i++) { atomicAdd(&n[0], 1u); }
+  for (var i = 0u; i < 200000000u; i++) { atomicAdd(&n[0], 1u); }
 }`,
     },
   };
   const pipeline = await device.pipeline(counter), n = device.buffer("n", 16);
-  const encoder = device.gpu.createCommandEncoder({ label: "count" });
-  const pass = encoder.beginComputePass({ label: "count" });
-  pass.setPipeline(pipeline.gpu);
-  pass.setBindGroup(0, device.group(pipeline, [{ buffer: n }]));
-  pass.dispatchWorkgroups(1);
-  pass.end();
+  const group = device.group(pipeline, [{ buffer: n }]);
+  const count = () => {
+    const encoder = device.gpu.createCommandEncoder({ label: "count" });
+    const pass = encoder.beginComputePass({ label: "count" });
+    pass.setPipeline(pipeline.gpu);
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(1);
+    pass.end();
+    device.submit("count", [encoder.finish()]);
+  };
+  count(); // the first dispatch compiles
+  await device.done();
   const began = performance.now(), before = thisThread();
-  device.submit("count", [encoder.finish()]);
+  count();
   let beats = 0;
   const heart = setInterval(() => beats++, 10);
   await device.done();
@@ -93,6 +99,7 @@ test("waiting for a long kernel takes little of this thread", async () => {
   const wall = performance.now() - began, used = thisThread() - before;
   device.close();
   if (wall < 200) return console.log("skipped: this adapter is too quick to be waited for");
-  expect(used).toBeLessThan(0.15 * wall + 20);
+  // Polling without a sleep takes all of it.
+  expect(used).toBeLessThan(0.5 * wall);
   expect(beats).toBeGreaterThan(2); // timers go on
 }, 60_000);
