@@ -11,7 +11,7 @@ const bytes = async (name: string) =>
 const floats = async (name: string) => new Float32Array((await bytes(name)).buffer);
 
 describe.skipIf(!present)("against ggml's own bytes", () => {
-  for (const name of ["f16", "bf16", "q8_0"]) {
+  for (const name of ["f16", "bf16", "q4_0", "q5_0", "q5_1", "q8_0", "q4_K", "q5_K", "q6_K"]) {
     test(name, async () => {
       const input = await floats("in.f32");
       const expected = await bytes(`${name}.bin`);
