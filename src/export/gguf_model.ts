@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { Exit, Fail } from "../base/fail.ts";
-import { blockCodec, type BlockType, bytesOf } from "../formats/gguf_blocks.ts";
+import { type BlockType, bytesOf } from "../formats/gguf_blocks.ts";
 import { f32, type GgufValue, i32, text, u32 } from "../formats/gguf_types.ts";
 import { type GgufSource, writeGguf } from "../formats/gguf_write.ts";
 import type { Adapter } from "../formats/peft.ts";
@@ -16,6 +16,7 @@ import {
   storedTypes,
 } from "./gguf_mixtures.ts";
 import { tokenizerMetadata } from "./gguf_tokenizer.ts";
+import { createQuantizer, type Quantizer } from "./quantizer.ts";
 import { checkRange, mergeAdapter, rowRanges, type Weights } from "./weights.ts";
 
 export interface Progress {
@@ -140,14 +141,21 @@ function* planTensors(family: GgufFamily, weights: Weights): Generator<Planned> 
   }
 }
 
-function encoded({ name, shape, values }: Planned, type: BlockType): GgufSource {
-  const chunks = function* () {
+function encoded(
+  { name, shape, values }: Planned,
+  type: BlockType,
+  quantizer: Quantizer,
+): GgufSource {
+  const chunks = async function* () {
+    // One piece is read while the one before is quantised.
+    let before: Promise<Uint8Array> | undefined;
     for (const piece of values()) {
       checkRange(name, piece, type.name);
-      const bytes = new Uint8Array(bytesOf(type, piece.length));
-      blockCodec(type.name).quantize(piece, bytes);
-      yield bytes;
+      const bytes = quantizer.quantize(type, piece);
+      if (before) yield await before;
+      before = bytes;
     }
+    if (before) yield await before;
   };
   return { name, type, shape, chunks };
 }
@@ -209,9 +217,10 @@ export async function exportGguf(options: GgufOptions): Promise<ExportResult> {
   const family = ggufFamily(model.config);
   checkWeights(family, model);
   const weights = adapter === undefined ? model : mergeAdapter(model, adapter);
+  using quantizer = createQuantizer();
   const planned = inFileOrder(quant, [...planTensors(family, weights)]);
   const { types, warnings: fallbacks } = storedTypes(quant, planned, model.config);
-  const sources = planned.map((tensor, i) => encoded(tensor, types[i]!));
+  const sources = planned.map((tensor, i) => encoded(tensor, types[i]!, quantizer));
   const parameters = planned.reduce((sum, tensor) => sum + countOf(tensor), 0);
 
   const dir = options.tokenizerDir ?? model.dir;
