@@ -18,13 +18,14 @@ describe("quantising in threads", () => {
     using quantizer = createQuantizer(2);
     const both = await Promise.all([1, 2].map(() => quantizer.quantize(type, values)));
     expect(both.map(same)).toEqual([true, true]);
-    expect(values.length).toBe((1 << 19) + 512);
+    expect([values.length, quantizer.running]).toEqual([(1 << 19) + 512, 2]);
   });
 
   test("small pieces and plain types need no thread", async () => {
     using quantizer = createQuantizer(2, "/there/is/no/such/program.ts");
     const small = await quantizer.quantize(type, values.subarray(0, 512));
     expect(small).toEqual(expected.slice(0, 288));
+    expect(quantizer.running).toBe(0);
     expect((await quantizer.quantize(blockType("q8_0"), values)).length).toBe(
       values.length / 32 * 34,
     );
@@ -42,6 +43,7 @@ describe("quantising in threads", () => {
       using quantizer = createQuantizer(2, program);
       expect(same(await quantizer.quantize(type, values))).toBe(true);
       expect(same(await quantizer.quantize(type, values))).toBe(true);
+      expect(quantizer.running).toBe(0);
     }
     await rm(dir, { recursive: true });
   });

@@ -7,6 +7,8 @@ import type { Task } from "./quantize_worker.ts";
 export interface Quantizer extends Disposable {
   /** The bytes of `values`, whole blocks. Does not keep them. */
   quantize(type: BlockType, values: Float32Array): Promise<Uint8Array>;
+  /** How many threads are running. */
+  readonly running: number;
 }
 
 /** Values a thread gets at once: 1 MiB, some 10 ms of work. */
@@ -74,6 +76,9 @@ function threads(count: number, program: string | URL = ownProgram()) {
         idle.pop()?.();
       });
     },
+    get running() {
+      return all.size;
+    },
     end(): void {
       for (const worker of all) {
         worker.removeAllListeners();
@@ -110,6 +115,9 @@ export function createQuantizer(
         out.set(bytes, bytesOf(type, start));
       }));
       return out;
+    },
+    get running() {
+      return pool.running;
     },
     [Symbol.dispose]: pool.end,
   };
