@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -48,6 +48,18 @@ describe.skipIf(!present)("a run is exported", () => {
       const out = join(dir, `${quant}.gguf`);
       const { drift } = await exportRun({ source: base, out, form: "gguf", quant, verify: true });
       expect([quant, drift!.worst > 0]).toEqual([quant, quant !== "f32"]);
+    }
+  });
+
+  test("llama.cpp's own files of block types are the model they were made from", async () => {
+    for (const name of ["llama", "llama_tied", "phi2"]) {
+      const folder = join(fixtures, "..", name);
+      using model = await openModel(join(folder, "hf"));
+      for (const file of readdirSync(join(folder, "gguf"))) {
+        if (!/^(Q|convert-q).*\.gguf$/.test(file)) continue;
+        const { worst, bound, tensor } = checkDrift(join(folder, "gguf", file), model);
+        expect([file, tensor, worst > 1e-3 && worst < bound / 2]).toEqual([file, tensor, true]);
+      }
     }
   });
 

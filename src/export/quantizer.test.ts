@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { blockCodec, blockType, bytesOf } from "../formats/gguf_blocks.ts";
 import { createQuantizer } from "./quantizer.ts";
+import { checkRange } from "./weights.ts";
 
 // Three tasks, the last of them short.
 const values = Float32Array.from({ length: (1 << 19) + 512 }, (_, i) => Math.sin(i * i));
@@ -47,4 +48,28 @@ describe("quantising in threads", () => {
     }
     await rm(dir, { recursive: true });
   });
+});
+
+test("the largest values that are let through survive every type", () => {
+  for (const name of ["f16", "bf16", "q4_0", "q5_0", "q5_1", "q8_0", "q4_K", "q5_K", "q6_K"]) {
+    let limit = 1;
+    const fits = (value: number) => {
+      try {
+        checkRange("w", Float32Array.of(value), name);
+        return true;
+      } catch {
+        return false;
+      }
+    };
+    while (fits(1.01 * limit)) limit *= 1.01;
+    for (const shape of [(i: number) => Math.sin(i), (i: number) => i % 2 ? 1 : -1, () => 1]) {
+      const big = Float32Array.from({ length: 256 }, (_, i) => limit * shape(i));
+      const bytes = new Uint8Array(bytesOf(blockType(name), 256));
+      blockCodec(name).quantize(big, bytes);
+      const back = new Float32Array(256);
+      blockCodec(name).dequantize(bytes, back);
+      const off = back.reduce((max, value, i) => Math.max(max, Math.abs(value - big[i]!)), 0);
+      expect([name, off < 0.15 * limit]).toEqual([name, true]);
+    }
+  }
 });
