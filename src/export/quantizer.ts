@@ -89,7 +89,7 @@ function threads(count: number, program: string | URL = ownProgram()) {
 }
 
 /**
- * A quantiser of `count` threads, by default one for each processor. Only K formats are worth their
+ * A quantiser of `count` threads, by default one for each processor. Only K formats are worth
  * threads, and only from half a million values on; the rest is done at once. What a thread fails to
  * do is done here. `program` is another one for the threads, for tests.
  */
