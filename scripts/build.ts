@@ -34,6 +34,9 @@ const { values: options } = parseArgs({
 /** Folders whose files travel with the program as they are. */
 const carried = ["models/micro", "schemas"];
 
+/** Programs of threads: entry points after the main one, found in the binary by these paths. */
+const threads = ["src/export/quantize_worker.ts"];
+
 /** Names of Bun's targets, and where Dawn's library for each is. */
 const targets: Record<string, { dawn: string; cpu?: "x64" | "arm64" }> = {
   "linux-x64": { dawn: "linux-x64" },
@@ -112,6 +115,7 @@ await import(${path(join(root, options.entry))});
     "--no-compile-autoload-bunfig",
     `--target=bun-${target}`,
     join(folder, "main.ts"),
+    ...threads.map((path) => join(root, path)),
     `--outfile=${made}`,
   ]}`.nothrow().quiet();
   if (exitCode !== 0) {

@@ -12,6 +12,7 @@ interface Report {
   squares?: number[];
   schemas?: { names: string[]; folder: string };
   commit?: string;
+  threads?: number;
   exit?: number;
   message?: string;
   why?: string;
@@ -66,6 +67,10 @@ describe("a compiled program", () => {
       expect(fs.readFileSync(join(schemas!.folder, name)))
         .toEqual(fs.readFileSync(join(root, "schemas", name)));
     }
+  });
+
+  test("starts its threads", async () => {
+    expect((await run({}, "--threads")).threads).toBe(2);
   });
 
   test("unpacks anew what was tampered with", async () => {

@@ -1,7 +1,7 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { humanBytes, short } from "../base/text.ts";
 import type { ExportForm } from "../export/export.ts";
-import type { GgufQuant } from "../export/gguf_model.ts";
+import type { GgufQuant } from "../export/gguf_mixtures.ts";
 import { type ExportSettings, exportSettings } from "../settings/use.ts";
 import { command } from "./command.ts";
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +8,7 @@ import { openModel } from "../formats/model_folder.ts";
 import { readAdapter } from "../formats/peft.ts";
 import { exportRun } from "./export.ts";
 import { openGgufModel } from "./gguf_folder.ts";
+import { type GgufQuant, ggufQuants } from "./gguf_mixtures.ts";
 import { checkDrift } from "./verify.ts";
 
 const fixtures = `${import.meta.dir}/../../../shared/fixtures/models/llama_tied`;
@@ -43,10 +44,22 @@ describe.skipIf(!present)("a run is exported", () => {
   });
 
   test("a whole model as GGUF in every type, within its rounding", async () => {
-    for (const quant of ["f32", "f16", "bf16", "q8_0"] as const) {
+    for (const quant of Object.keys(ggufQuants) as GgufQuant[]) {
       const out = join(dir, `${quant}.gguf`);
       const { drift } = await exportRun({ source: base, out, form: "gguf", quant, verify: true });
       expect([quant, drift!.worst > 0]).toEqual([quant, quant !== "f32"]);
+    }
+  });
+
+  test("llama.cpp's own files of block types are the model they were made from", async () => {
+    for (const name of ["llama", "llama_tied", "phi2"]) {
+      const folder = join(fixtures, "..", name);
+      using model = await openModel(join(folder, "hf"));
+      for (const file of readdirSync(join(folder, "gguf"))) {
+        if (!/^(Q|convert-q).*\.gguf$/.test(file)) continue;
+        const { worst, bound, tensor } = checkDrift(join(folder, "gguf", file), model);
+        expect([file, tensor, worst > 1e-3 && worst < bound / 2]).toEqual([file, tensor, true]);
+      }
     }
   });
 
@@ -116,6 +129,6 @@ describe.skipIf(!present)("a run is exported", () => {
     const { size } = await file.stat();
     await file.write(Uint8Array.of(0x42), 0, 1, size - 5);
     await file.close();
-    expect(() => checkDrift(out, model, "f32")).toThrow("model.norm.weight differs");
+    expect(() => checkDrift(out, model)).toThrow("model.norm.weight differs");
   });
 });

@@ -6,7 +6,8 @@ import { bytesIn } from "../formats/model_files.ts";
 import { type ModelFolder, openModel } from "../formats/model_folder.ts";
 import { type Adapter, readAdapter, writeAdapter } from "../formats/peft.ts";
 import { exportGgufLora } from "./gguf_lora.ts";
-import { exportGguf, type GgufQuant, type Progress } from "./gguf_model.ts";
+import type { GgufQuant } from "./gguf_mixtures.ts";
+import { exportGguf, type Progress } from "./gguf_model.ts";
 import { openGgufModel } from "./gguf_folder.ts";
 import { companions, exportMerged } from "./merge.ts";
 import { checkDrift, type Drift } from "./verify.ts";
@@ -111,7 +112,7 @@ async function gguf(options: ExportOptions, source: Source): Promise<ExportRepor
   const report = { form: options.form, files: [basename(out)], warnings, ...written };
   const { model, adapter } = source;
   const drift = verify
-    ? checkDrift(out, adapter === undefined ? model : mergeAdapter(model, adapter), quant)
+    ? checkDrift(out, adapter === undefined ? model : mergeAdapter(model, adapter))
     : undefined;
   const modelfile = ollama === undefined ? undefined : await writeModelfile(out);
   return { ...report, drift, modelfile };

@@ -16,6 +16,8 @@ import { tokenizerFromGguf } from "./gguf_tokenizer_read.ts";
 export interface GgufModel extends ModelFolder {
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate | undefined;
+  /** GGUF type of every tensor, by checkpoint name. */
+  readonly types: ReadonlyMap<string, string>;
 }
 
 const plain = { f32: "F32", f16: "F16", bf16: "BF16" } as const;
@@ -38,6 +40,7 @@ export function openGgufModel(path: string): GgufModel {
 
     const stored = new Map<string, string>();
     const tensors = new Map<string, ModelTensor>();
+    const types = new Map<string, string>();
     for (const [name, { shape, type }] of file.tensors) {
       if (name === rope) continue;
       const checkpoint = checkpointName(family, name);
@@ -51,6 +54,7 @@ export function openGgufModel(path: string): GgufModel {
         ? plain[type.name as keyof typeof plain]
         : "F32";
       stored.set(checkpoint, name);
+      types.set(checkpoint, type.name);
       tensors.set(checkpoint, { dtype, shape, bytes: values * (dtype === "F32" ? 4 : 2) });
     }
     const config = {
@@ -105,6 +109,7 @@ export function openGgufModel(path: string): GgufModel {
       close: () => file.close(),
       [Symbol.dispose]: () => file.close(),
       tokenizer,
+      types,
       template: typeof source === "string" ? createChatTemplate(source, tokenizer) : undefined,
     };
   } catch (error) {

@@ -1,19 +1,23 @@
 import { basename } from "node:path";
 import { Exit, Fail } from "../base/fail.ts";
-import { blockCodec, type BlockType, blockType, bytesOf } from "../formats/gguf_blocks.ts";
-import { f32, type GgufValue, i32, type Metadata, text, u32 } from "../formats/gguf_types.ts";
+import { type BlockType, bytesOf } from "../formats/gguf_blocks.ts";
+import { f32, type GgufValue, i32, text, u32 } from "../formats/gguf_types.ts";
 import { type GgufSource, writeGguf } from "../formats/gguf_write.ts";
 import type { Adapter } from "../formats/peft.ts";
 import { findChatTemplate } from "../text/chat_template.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { ggufFamily } from "./gguf_families.ts";
 import { checkComplete, type GgufFamily, ggufName } from "./gguf_family.ts";
+import {
+  type GgufQuant,
+  ggufQuants,
+  inFileOrder,
+  isMixture,
+  storedTypes,
+} from "./gguf_mixtures.ts";
 import { tokenizerMetadata } from "./gguf_tokenizer.ts";
+import { createQuantizer, type Quantizer } from "./quantizer.ts";
 import { checkRange, mergeAdapter, rowRanges, type Weights } from "./weights.ts";
-
-/** Quantisations of a whole file with their number in general.file_type. */
-export const ggufQuants = { f32: 0, f16: 1, bf16: 32, q8_0: 7 } as const;
-export type GgufQuant = keyof typeof ggufQuants;
 
 export interface Progress {
   /** Bytes of tensor data written, of how many. */
@@ -79,13 +83,6 @@ function sampling(generation: Record<string, unknown> = {}): [string, GgufValue]
   });
 }
 
-/** How a tensor is stored: matrices as asked, vectors and norms always in f32. */
-function storedType(name: string, shape: readonly number[], quant: BlockType): BlockType {
-  const small = shape.length <= 1 || name.endsWith("_norm.weight") || !name.endsWith(".weight");
-  if (small) return blockType("f32");
-  return shape.at(-1)! % quant.block === 0 ? quant : blockType("f16");
-}
-
 /** Moves whole rows: what is in row r of a head of `perHead` rows comes from row `from(r)`. */
 function permute(
   values: Float32Array,
@@ -116,60 +113,62 @@ export const separate = (values: Float32Array, perHead: number, width: number): 
     (row) => 2 * (row % (perHead / 2)) + Math.floor(row / (perHead / 2)),
   );
 
-interface Plan {
-  readonly sources: readonly GgufSource[];
-  readonly parameters: number;
-  readonly fallbacks: readonly string[];
+/** A tensor to be written, before its type is chosen. */
+interface Planned {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** Its values in pieces of whole rows, as the file holds them. */
+  readonly values: () => Iterable<Float32Array>;
 }
 
-function planTensors(family: GgufFamily, weights: Weights, quant: BlockType): Plan {
+function* planTensors(family: GgufFamily, weights: Weights): Generator<Planned> {
   const { config } = weights;
-  const sources: GgufSource[] = [];
-  const fallbacks: string[] = [];
-  let parameters = 0;
-  const add = (
-    name: string,
-    shape: readonly number[],
-    chunks: (type: BlockType) => GgufSource["chunks"],
-  ) => {
-    const type = storedType(name, shape, quant);
-    if (type !== quant && type.name === "f16") fallbacks.push(name);
-    parameters += shape.reduce((product, size) => product * size, 1);
-    sources.push({ name, type, shape, chunks: chunks(type) });
-  };
-  const encode = (name: string, values: Float32Array, type: BlockType): Uint8Array => {
-    checkRange(name, values, type.name);
-    const bytes = new Uint8Array(bytesOf(type, values.length));
-    blockCodec(type.name).quantize(values, bytes);
-    return bytes;
-  };
   for (const { name, shape, values } of family.generated?.(config) ?? []) {
-    add(name, shape, (type) => () => [encode(name, values, type)]);
+    yield { name, shape, values: () => [values] };
   }
   for (const [name, { shape }] of weights.tensors) {
     const target = ggufName(family, name);
     if (target === undefined) continue;
     const perHead = family.interleavedRows?.(name, config);
     const width = shape.length > 1 ? shape.at(-1)! : 1;
-    add(target.gguf, shape, (type) =>
-      function* () {
-        for (const [from, to] of rowRanges(shape, perHead)) {
-          const values = weights.readF32(name, from, to);
-          yield encode(name, perHead ? interleave(values, perHead, width) : values, type);
-        }
-      });
+    const values = function* () {
+      for (const [from, to] of rowRanges(shape, perHead)) {
+        const rows = weights.readF32(name, from, to);
+        yield perHead ? interleave(rows, perHead, width) : rows;
+      }
+    };
+    yield { name: target.gguf, shape, values };
   }
-  return { sources, parameters, fallbacks };
 }
+
+function encoded(
+  { name, shape, values }: Planned,
+  type: BlockType,
+  quantizer: Quantizer,
+): GgufSource {
+  const chunks = async function* () {
+    // One piece is read while the one before is quantised.
+    let before: Promise<Uint8Array> | undefined;
+    for (const piece of values()) {
+      checkRange(name, piece, type.name);
+      const bytes = quantizer.quantize(type, piece);
+      if (before) yield await before;
+      before = bytes;
+    }
+    if (before) yield await before;
+  };
+  return { name, type, shape, chunks };
+}
+
+const countOf = ({ shape }: { readonly shape: readonly number[] }) =>
+  shape.reduce((product, size) => product * size, 1);
 
 /** Counts what passes and reports each piece. */
 function watched(
   sources: readonly GgufSource[],
   onProgress: GgufOptions["onProgress"],
 ): GgufSource[] {
-  const size = ({ type, shape }: GgufSource) =>
-    bytesOf(type, shape.reduce((product, size) => product * size, 1));
-  const total = sources.reduce((sum, source) => sum + size(source), 0);
+  const total = sources.reduce((sum, source) => sum + bytesOf(source.type, countOf(source)), 0);
   let done = 0;
   return sources.map((source) => ({
     ...source,
@@ -205,10 +204,11 @@ function checkWeights(family: GgufFamily, weights: Weights): void {
 
 /**
  * Writes a model, with an adapter merged in if one is given, as one GGUF file that llama.cpp and
- * Ollama load: same keys, values and bytes as llama.cpp's converter.
+ * Ollama load: same keys, values and bytes as llama.cpp's converter, for
+ * mixtures of types as its llama-quantize makes from the converter's f32 file.
  *
- * Weights stream through in pieces of some 16 MiB. Matrices whose rows are not whole q8_0 blocks are
- * written as f16, with a warning.
+ * Weights stream through in pieces of some 16 MiB. Matrices whose rows are not whole blocks of their
+ * type are written in another one, with a warning.
  * @throws Fail when the family or tokenizer is not known, tensors are missing or unexpected, a value
  *   does not fit its type, or the disk refuses; then there is no file
  */
@@ -217,7 +217,11 @@ export async function exportGguf(options: GgufOptions): Promise<ExportResult> {
   const family = ggufFamily(model.config);
   checkWeights(family, model);
   const weights = adapter === undefined ? model : mergeAdapter(model, adapter);
-  const { sources, parameters, fallbacks } = planTensors(family, weights, blockType(quant));
+  using quantizer = createQuantizer();
+  const planned = inFileOrder(quant, [...planTensors(family, weights)]);
+  const { types, warnings: fallbacks } = storedTypes(quant, planned, model.config);
+  const sources = planned.map((tensor, i) => encoded(tensor, types[i]!, quantizer));
+  const parameters = planned.reduce((sum, tensor) => sum + countOf(tensor), 0);
 
   const dir = options.tokenizerDir ?? model.dir;
   const tokenizer = await loadTokenizer(dir);
@@ -228,7 +232,7 @@ export async function exportGguf(options: GgufOptions): Promise<ExportResult> {
     pretokenizer: options.pretokenizer,
   });
   const extra = family.tokenizer?.(model.config, tokenizer.config);
-  const metadata: Metadata = new Map([
+  const metadata = new Map<string, GgufValue>([
     ["general.architecture", text(family.arch)],
     ["general.type", text("model")],
     ...sampling(model.generationConfig),
@@ -240,18 +244,19 @@ export async function exportGguf(options: GgufOptions): Promise<ExportResult> {
     ...entries,
     ...extra?.after ?? [],
   ]);
+  if (isMixture(quant)) {
+    for (const key of ["general.quantization_version", "general.file_type"]) {
+      const value = metadata.get(key)!;
+      metadata.delete(key);
+      metadata.set(key, value);
+    }
+  }
   const written = await writeGguf(out, { metadata, tensors: watched(sources, onProgress) });
   return {
     path: out,
     bytes: written.size,
     sha256: written.sha256,
     tensors: sources.length,
-    warnings: [
-      ...warnings,
-      ...fallbacks.length === 0 ? [] : [
-        `${fallbacks.length} tensors are f16 because their rows are not whole ${quant} blocks: ` +
-        fallbacks.slice(0, 3).join(", ") + (fallbacks.length > 3 ? " …" : ""),
-      ],
-    ],
+    warnings: [...warnings, ...fallbacks],
   };
 }

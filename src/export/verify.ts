@@ -1,6 +1,5 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { openGgufModel } from "./gguf_folder.ts";
-import type { GgufQuant } from "./gguf_model.ts";
 import { rowRanges, type Weights } from "./weights.ts";
 
 /** How far a written file is from its source. */
@@ -12,17 +11,37 @@ export interface Drift {
   readonly bound: number;
 }
 
+/** An error relative to the L2 norm, where each of `count` values is off by up to `step` / 2. */
+const halfSteps = (count: number, step: number) => Math.sqrt(count) * step / 2;
+
 /**
- * The error that rounding explains, as a share of a tensor's L2 norm and for each value. The floats:
- * half a unit in the last place, and half the smallest f16 (f16 also serves where q8_0 cannot). q8_0:
- * each of 32 values is off by half a step of max/127 and the block's norm is at least max, so
- * sqrt(32)/254; its scale is an f16, which 127 steps multiply.
+ * The error that rounding explains, by type: as a share of a tensor's L2 norm, and for each value.
+ *
+ * Floats: half a unit in the last place, and half the smallest f16. Blocks: values are off by half a
+ * step and the scale by half a unit of its f16, which the codes multiply. A step is max / 127, 8 or 16
+ * and the block's norm at least max; with a minimum it is (max − min) / 31 and the norm at least
+ * (max − min) / √2. In K types the sub-blocks' own scales and minima are off by half a step of 63 or
+ * 128 too, in all 256 values. Only blocks of one outlier come near.
  */
-const bounds: Readonly<Record<GgufQuant, { readonly share: number; readonly each: number }>> = {
+const bounds: Readonly<Record<string, { readonly share: number; readonly each: number }>> = {
   f32: { share: 0, each: 0 },
   f16: { share: 2 ** -11, each: 2 ** -25 },
   bf16: { share: 2 ** -8, each: 0 },
-  q8_0: { share: Math.sqrt(32) / 254 + 2 ** -11, each: 127 * 2 ** -25 },
+  q8_0: { share: halfSteps(32, 1 / 127) + 2 ** -11, each: 127 * 2 ** -25 },
+  q4_0: { share: halfSteps(32, 1 / 8) + 2 ** -11, each: 8 * 2 ** -25 },
+  q5_0: { share: halfSteps(32, 1 / 16) + 2 ** -11, each: 16 * 2 ** -25 },
+  q5_1: { share: halfSteps(32, Math.SQRT2 / 31) + 2 ** -10, each: 32 * 2 ** -25 },
+  q4_K: {
+    share: halfSteps(32, Math.SQRT2 / 15) + halfSteps(256, Math.SQRT2 / 63) +
+      halfSteps(256, 1 / 63),
+    each: 63 * 16 * 2 ** -25,
+  },
+  q5_K: {
+    share: halfSteps(32, Math.SQRT2 / 31) + halfSteps(256, Math.SQRT2 / 63) +
+      halfSteps(256, 1 / 63),
+    each: 63 * 32 * 2 ** -25,
+  },
+  q6_K: { share: halfSteps(16, 1 / 32) + halfSteps(256, 1 / 128), each: 128 * 32 * 2 ** -25 },
 };
 
 /**
@@ -30,13 +49,14 @@ const bounds: Readonly<Record<GgufQuant, { readonly share: number; readonly each
  *
  * @throws Fail with exit 9 when one differs by more than its type explains or is missing
  */
-export function checkDrift(path: string, weights: Weights, quant: GgufQuant): Drift {
+export function checkDrift(path: string, weights: Weights): Drift {
   using model = openGgufModel(path);
-  const { share, each } = bounds[quant];
-  let drift: Drift = { worst: 0, tensor: "", bound: share };
+  let drift: Drift = { worst: 0, tensor: "", bound: 0 };
   for (const [name, { shape }] of weights.tensors) {
     // Buffers of old checkpoints are not written.
     if (!model.tensors.has(name) && !name.endsWith(".weight") && !name.endsWith(".bias")) continue;
+    const type = model.types.get(name) ?? "f32";
+    const { share, each } = bounds[type]!;
     let [difference, square, count] = [0, 0, 0];
     for (const [from, to] of rowRanges(shape)) {
       const [ours, theirs] = [weights.readF32(name, from, to), model.readF32(name, from, to)];
@@ -51,7 +71,7 @@ export function checkDrift(path: string, weights: Weights, quant: GgufQuant): Dr
     const bound = norm === 0 ? share : share + Math.sqrt(count) * each / norm;
     if (!(error <= bound)) {
       throw new Fail(`${path}: ${name} differs from the source by ${error.toExponential(1)}`, {
-        why: `rounding to ${quant} explains at most ${bound.toExponential(1)} (relative L2)`,
+        why: `rounding to ${type} explains at most ${bound.toExponential(1)} (relative L2)`,
         fix: "export again; if it stays so, the disk or the memory is faulty",
         exit: Exit.gate,
       });

@@ -34,6 +34,13 @@ const largest: Readonly<Record<string, number>> = {
   f16: 65519.99,
   bf16: 3.3961e38,
   q8_0: 127 * 65519.99,
+  q4_0: 8 * 65519.99,
+  q5_0: 16 * 65519.99,
+  q5_1: 65519.99,
+  // Scales and minima of sub-blocks are 6- or 8-bit multiples of an f16; the search may stretch them.
+  q4_K: 32 * 65519.99,
+  q5_K: 32 * 65519.99,
+  q6_K: 32 * 64 * 65519.99,
 };
 
 /** @throws Fail when a value is NaN, infinite, or too large for the type it is written as */

@@ -11,7 +11,7 @@ const bytes = async (name: string) =>
 const floats = async (name: string) => new Float32Array((await bytes(name)).buffer);
 
 describe.skipIf(!present)("against ggml's own bytes", () => {
-  for (const name of ["f16", "bf16", "q8_0"]) {
+  for (const name of ["f16", "bf16", "q4_0", "q5_0", "q5_1", "q8_0", "q4_K", "q5_K", "q6_K"]) {
     test(name, async () => {
       const input = await floats("in.f32");
       const expected = await bytes(`${name}.bin`);
@@ -60,4 +60,80 @@ test("types without a converter and unknown names are refused by name", () => {
   expect(() => blockCodec("q2_K")).toThrow("q2_K cannot be converted");
   expect(() => blockType("q9")).toThrow("q9 is not a GGUF tensor type");
   expect(() => bytesOf(blockType("q8_0"), 33)).toThrow("not whole q8_0 blocks");
+});
+
+/** Rows of 256 that are hard on a quantiser, from a fixed generator. */
+function hardRows(): Map<string, Float32Array> {
+  let state = 1;
+  const uniform = () => (state = Math.imul(state, 1664525) + 1013904223 >>> 0) / 2 ** 32;
+  const spread = () => uniform() + uniform() + uniform() - 1.5;
+  const row = (value: (i: number) => number) =>
+    Float32Array.from({ length: 256 }, (_, i) => value(i));
+  return new Map([
+    ["zeros", row(() => 0)],
+    ["random", row(spread)],
+    ["ties", row(() => Math.round(4 * spread()) / 2)],
+    ["halves", row((i) => (i % 31) - 15)],
+    ["one outlier", row((i) => i === 77 ? 1000 : spread() / 1000)],
+    ["one value", row((i) => i === 200 ? -3 : 0)],
+    ["a constant", row(() => 0.37)],
+    ["constant sub-blocks", row((i) => Math.sin(i >> 4))],
+    ["positive", row(() => uniform() + 0.5)],
+    ["negative", row(() => -uniform() - 0.5)],
+    ["denormals", row(() => spread() * 1e-41)],
+    ["1e-30", row(() => spread() * 1e-30)],
+    ["small", row(() => spread() * 2 ** -18)],
+    ["mixed sizes", row(() => spread() * 10 ** (8 * uniform() - 7))],
+    ["large", row(() => spread() * 4e4)],
+  ]);
+}
+
+describe("hard rows", () => {
+  const rows = hardRows();
+  // Steps of the codes over a range of 2 max, and for K types those of the sub-blocks' own scales.
+  const steps = { q4_0: 8, q5_0: 16, q5_1: 15.5, q8_0: 127, q4_K: 6, q5_K: 10, q6_K: 20 };
+  for (const [name, perMax] of Object.entries(steps)) {
+    test(`${name} keeps every value within a step, and no NaN`, () => {
+      const { quantize, dequantize } = blockCodec(name);
+      for (const [kind, values] of rows) {
+        const bytes = new Uint8Array(bytesOf(blockType(name), 256)).fill(0xa5);
+        quantize(values, bytes);
+        const back = new Float32Array(256).fill(NaN);
+        dequantize(bytes, back);
+        const largest = values.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+        const worst = values.reduce((max, x, i) => Math.max(max, Math.abs(back[i]! - x)), 0);
+        // The smallest f16 is what a scale can be off by.
+        const limit = largest * (1 + 2 ** -10) / perMax + 2 ** -25 * 64 * 32;
+        expect([kind, worst <= limit]).toEqual([kind, true]);
+      }
+    });
+
+    test(`${name} does not depend on what came before or lies beside`, () => {
+      const { quantize } = blockCodec(name);
+      const { bytes: size, block } = blockType(name);
+      const all = new Float32Array([...rows.values()].flatMap((row) => [...row]));
+      const together = new Uint8Array(bytesOf(blockType(name), all.length));
+      quantize(all, together);
+      for (let i = all.length / block - 1; i >= 0; i--) {
+        const alone = new Uint8Array(size + 3).subarray(3).fill(0xff);
+        quantize(all.slice(i * block, (i + 1) * block), alone);
+        expect(alone).toEqual(together.slice(i * size, (i + 1) * size));
+      }
+    });
+
+    test(`${name}: NaN and infinite values end, and the other blocks stay right`, () => {
+      const { quantize } = blockCodec(name);
+      const { bytes: size, block } = blockType(name);
+      const values = Float32Array.from({ length: 3 * block }, (_, i) => Math.sin(i));
+      const clean = new Uint8Array(3 * size);
+      quantize(values, clean);
+      for (const bad of [NaN, Infinity, -Infinity, 3e38, -3e38]) {
+        values[block + 5] = bad;
+        const out = new Uint8Array(3 * size);
+        quantize(values, out);
+        expect(out.slice(0, size)).toEqual(clean.slice(0, size));
+        expect(out.slice(2 * size)).toEqual(clean.slice(2 * size));
+      }
+    });
+  }
 });

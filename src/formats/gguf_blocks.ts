@@ -1,5 +1,8 @@
 import { fromF32, toF32 } from "../base/bits.ts";
 import { Exit, Fail } from "../base/fail.ts";
+import type { BlockCodec } from "./gguf_codec.ts";
+import { q4KCodec, q5KCodec, q6KCodec } from "./gguf_kquants.ts";
+import { q4Codec, q5Codec, q5MinCodec, q8Codec } from "./gguf_legacy.ts";
 
 /**
  * A ggml tensor type: `block` values are stored together in `bytes` bytes, and a row (the last
@@ -11,13 +14,6 @@ export interface BlockType {
   readonly id: number;
   readonly block: number;
   readonly bytes: number;
-}
-
-/** Bytes to float32 and back. Both work on whole blocks and are bit-exact with ggml on x86-64. */
-export interface BlockCodec {
-  /** `values` (a multiple of the block) into `out`, which must hold them exactly. */
-  quantize(values: Float32Array, out: Uint8Array): void;
-  dequantize(bytes: Uint8Array, out: Float32Array): void;
 }
 
 const rows: readonly (readonly [name: string, id: number, block: number, bytes: number])[] = [
@@ -94,42 +90,16 @@ const plainCodec = (dtype: "F32" | "F16" | "BF16"): BlockCodec => ({
   dequantize: (bytes, out) => out.set(toF32(bytes, dtype)),
 });
 
-/**
- * q8_0: 32 values share one f16 scale. d = max|x| / 127, q = round(x / d) half away from zero with
- * the reciprocal of the unrounded d, everything in float32 (ggml quantize_row_q8_0_ref).
- */
-const q8Codec: BlockCodec = {
-  quantize(values, out) {
-    const view = new DataView(out.buffer, out.byteOffset, out.byteLength);
-    const quants = new Int8Array(out.buffer, out.byteOffset, out.byteLength);
-    for (let start = 0, at = 0; start < values.length; start += 32, at += 34) {
-      let largest = 0;
-      for (let i = start; i < start + 32; i++) {
-        const size = Math.abs(values[i]!);
-        if (size > largest) largest = size;
-      }
-      const scale = Math.fround(largest / 127);
-      const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
-      view.setFloat16(at, scale, true);
-      for (let i = 0; i < 32; i++) {
-        const scaled = Math.fround(values[start + i]! * inverse);
-        quants[at + 2 + i] = scaled < 0 ? -Math.floor(0.5 - scaled) : Math.floor(scaled + 0.5);
-      }
-    }
-  },
-  dequantize(bytes, out) {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    for (let start = 0, at = 0; start < out.length; start += 32, at += 34) {
-      const scale = view.getFloat16(at, true);
-      for (let i = 0; i < 32; i++) out[start + i] = scale * view.getInt8(at + 2 + i);
-    }
-  },
-};
-
 /** Types whose values can be converted; the others are only measured and copied. */
 const codecs = new Map<string, BlockCodec>([
   ["f32", plainCodec("F32")],
   ["f16", plainCodec("F16")],
   ["bf16", plainCodec("BF16")],
+  ["q4_0", q4Codec],
+  ["q5_0", q5Codec],
+  ["q5_1", q5MinCodec],
   ["q8_0", q8Codec],
+  ["q4_K", q4KCodec],
+  ["q5_K", q5KCodec],
+  ["q6_K", q6KCodec],
 ]);

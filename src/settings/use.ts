@@ -155,11 +155,11 @@ const GGUF_TYPES = [
   "q8_0",
   "q6_k",
   "q5_k_m",
+  "q5_k_s",
   "q4_k_m",
   "q4_k_s",
   "q4_0",
 ] as const;
-const LATER_BLOCKS = "this version writes f32, f16, bf16 and q8_0";
 
 export const exportSettings = z.strictObject({
   source: field(path(), {
@@ -191,13 +191,6 @@ export const exportSettings = z.strictObject({
   quant: field(z.enum(GGUF_TYPES).default("f16"), {
     group: "Form",
     help: "number format of the weights written",
-    later: {
-      q6_k: LATER_BLOCKS,
-      q5_k_m: LATER_BLOCKS,
-      q4_k_m: LATER_BLOCKS,
-      q4_k_s: LATER_BLOCKS,
-      q4_0: LATER_BLOCKS,
-    },
   }),
   gguf_lora: field(z.boolean().default(false), {
     group: "Form",

@@ -3,6 +3,14 @@ import { assetFolder, assetNames, commit } from "../../src/base/assets.ts";
 import { Fail } from "../../src/base/fail.ts";
 
 if (process.argv.includes("--nothing")) process.exit(0);
+if (process.argv.includes("--threads")) {
+  const { createQuantizer } = await import("../../src/export/quantizer.ts");
+  const { blockType } = await import("../../src/formats/gguf_blocks.ts");
+  const quantizer = createQuantizer(2);
+  const { length } = await quantizer.quantize(blockType("q4_K"), new Float32Array(1 << 19));
+  console.log(JSON.stringify({ threads: quantizer.running, length }));
+  process.exit(0);
+}
 try {
   const { Device } = await import("../../src/gpu/device.ts");
   const device = await Device.open();
