@@ -2,13 +2,15 @@ import { z } from "zod";
 import { field, path } from "./field.ts";
 
 /** The settings by which every command names a model and what is put on it. */
-export const modelField = () =>
+/** @param gguf whether the command reads GGUF files too */
+export const modelField = (gguf = false) =>
   field(path(), {
     group: "Main",
     short: "m",
     aliases: ["model-name-or-path", "base-model"],
     value: "DIR",
-    help: "the base model: a Hugging Face folder (config.json, *.safetensors, tokenizer.json)",
+    help: "the base model: a Hugging Face folder (config.json, *.safetensors, tokenizer.json)" +
+      (gguf ? ", or a GGUF file" : ""),
   });
 
 export const adapterField = () =>

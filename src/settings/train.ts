@@ -269,7 +269,8 @@ const trainFields = {
   }),
   report_to: field(z.enum(["none", "jsonl", "tensorboard", "wandb", "mlflow"]).default("none"), {
     group: "Measuring and saving",
-    help: "where metrics go besides the run folder",
+    value: "WHERE",
+    help: "where metrics go besides the run folder: none or jsonl",
     later: { tensorboard: LATER_TRACKER, wandb: LATER_TRACKER, mlflow: LATER_TRACKER },
   }),
 };

@@ -21,7 +21,7 @@ const input = () =>
   });
 
 export const scoreSettings = z.strictObject({
-  model: modelField(),
+  model: modelField(true),
   adapter: adapterField(),
   rows: input(),
   quant: quantField(),
@@ -54,7 +54,7 @@ const generation = {
 };
 
 export const inferSettings = z.strictObject({
-  model: modelField(),
+  model: modelField(true),
   adapter: adapterField(),
   rows: input(),
   prompt: field(z.string().optional(), {
@@ -84,7 +84,7 @@ export const inferSettings = z.strictObject({
 });
 
 export const tokenizeSettings = z.strictObject({
-  model: modelField(),
+  model: modelField(true),
   text: input(),
   decode: field(z.boolean().default(false), {
     group: "Main",
@@ -98,7 +98,7 @@ export const tokenizeSettings = z.strictObject({
 });
 
 export const evalSettings = z.strictObject({
-  model: modelField(),
+  model: modelField(true),
   adapter: adapterField(),
   data: field(path(), {
     group: "Main",
@@ -190,7 +190,8 @@ export const exportSettings = z.strictObject({
   }),
   quant: field(z.enum(GGUF_TYPES).default("f16"), {
     group: "Form",
-    help: "number format of the weights written",
+    value: "TYPE",
+    help: "number format of the weights written: f32, f16, bf16 or q8_0",
   }),
   gguf_lora: field(z.boolean().default(false), {
     group: "Form",
@@ -209,7 +210,7 @@ export const exportSettings = z.strictObject({
   }),
   verify: field(z.boolean().default(false), {
     group: "Form",
-    help: "read the result back and compare its answers with the source's",
+    help: "read a GGUF file back and compare every tensor with its source",
   }),
 });
 

@@ -88,7 +88,7 @@ describe.concurrent("errors have three lines, a code and an exit code", () => {
       2,
       "error: missing: --model [WH0207]\n" +
       "  why: model: the base model: a Hugging Face folder (config.json, *.safetensors, " +
-      "tokenizer.json)\n  fix: add -m DIR\n",
+      "tokenizer.json), or a GGUF file\n  fix: add -m DIR\n",
     ],
     [
       ["tokenize", "-m", "x", "a", "b"],
