@@ -191,7 +191,7 @@ export const exportSettings = z.strictObject({
   quant: field(z.enum(GGUF_TYPES).default("f16"), {
     group: "Form",
     value: "TYPE",
-    help: "number format of the weights written: f32, f16, bf16 or q8_0",
+    help: `number format of the weights written: ${GGUF_TYPES.join(", ")}`,
   }),
   gguf_lora: field(z.boolean().default(false), {
     group: "Form",
