@@ -121,6 +121,26 @@ describe.skipIf(!present)("a run is exported", () => {
     expect(existsSync(out)).toBe(false);
   });
 
+  test("nothing is written over its source, nor a file over a folder or the reverse", async () => {
+    const file = join(dir, "notes.txt");
+    await Bun.write(file, "mine");
+    for (
+      const [out, form, text] of [
+        [file, "merged", "is a file"],
+        [file, "adapter", "is a file"],
+        [dir, "gguf", "is a folder"],
+        [dir, "gguf-lora", "is a folder"],
+        [`${source}/`, "adapter", "is what is to be exported"],
+      ] as const
+    ) {
+      await expect(exportRun({ source, base, out, form })).rejects.toMatchObject({
+        exit: Exit.usage,
+        message: expect.stringContaining(text),
+      });
+    }
+    expect(readFileSync(file, "utf8")).toBe("mine");
+  });
+
   test("a changed byte of the file is found when it is read back", async () => {
     const out = join(dir, "flipped.gguf");
     using model = await openModel(base);

@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { existsSync, statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { bytesIn } from "../formats/model_files.ts";
@@ -131,6 +131,20 @@ async function adapterFolder({ out, source: from }: ExportOptions, source: Sourc
   return { path: out, form: "adapter", bytes: size, sha256, files, warnings: [] } as const;
 }
 
+/** A file is not written where a folder is, nor a folder where a file is, nor anything over its source. */
+function checkPlace({ source, out, form }: ExportOptions): void {
+  const there = statSync(out, { throwIfNoEntry: false });
+  const file = form === "gguf" || form === "gguf-lora";
+  const own = resolve(source) === resolve(out);
+  if (!own && (!there || there.isDirectory() !== file)) return;
+  const kind = there?.isDirectory() ? "a folder" : "a file";
+  throw new Fail(own ? `${out} is what is to be exported` : `${out} is ${kind}`, {
+    why: file ? "a GGUF file is written" : "a folder is written",
+    fix: `name another place with -o, such as ${file ? "model.gguf" : "exported"}`,
+    exit: Exit.usage,
+  });
+}
+
 /**
  * Writes a run, adapter or model in another form. Everything streams; a file is there whole or not.
  *
@@ -146,6 +160,7 @@ export async function exportRun(options: ExportOptions): Promise<ExportReport> {
       exit: Exit.usage,
     });
   }
+  checkPlace(options);
   using source = await openSource(options);
   const { model, tokenizerDir } = source;
   switch (form) {

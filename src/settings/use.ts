@@ -191,7 +191,7 @@ export const exportSettings = z.strictObject({
   quant: field(z.enum(GGUF_TYPES).default("f16"), {
     group: "Form",
     value: "TYPE",
-    help: `number format of the weights written: ${GGUF_TYPES.join(", ")}`,
+    help: `number format of the weights written, from ${GGUF_TYPES[0]} to ${GGUF_TYPES.at(-1)}`,
   }),
   gguf_lora: field(z.boolean().default(false), {
     group: "Form",
