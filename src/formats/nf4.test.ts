@@ -2,7 +2,6 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Dtype } from "../base/bits.ts";
 import { Fail } from "../base/fail.ts";
 import { normalFill } from "../base/random.ts";
 import { dequantise, dynamicMap, nest, nf4Code, quantise, unnest } from "./nf4.ts";
@@ -136,7 +135,7 @@ test("double quantisation stays within a step of its map", () => {
 
 /** Sources as if they were in a file. */
 function parts(sources: readonly TensorSource[]): Parts & { drop(name: string): void } {
-  const tensors = new Map(sources.map((s) => [s.name, s as { dtype: Dtype; shape: number[] }]));
+  const tensors = new Map(sources.map((s) => [s.name, { dtype: s.dtype, shape: s.shape }]));
   return {
     tensors,
     readBytes: (name) => sources.find((s) => s.name === name)!.data as Uint8Array,
