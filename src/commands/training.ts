@@ -192,8 +192,10 @@ function tellEnd(
 }
 
 /** Settings that change the numbers, so that a resumed run must have the same. */
-const NUMERIC: readonly (keyof RunSettings)[] = [
+const NUMERIC: readonly (keyof RunSettings | "quant" | "double_quant")[] = [
   "full",
+  "quant",
+  "double_quant",
   "rank",
   "alpha",
   "use_rslora",
@@ -311,7 +313,12 @@ function compare(
       exit: Exit.data,
     });
   }
-  const before = state.settings as Record<string, unknown>;
+  // Checkpoints from before there was quantisation do not speak of it.
+  const before: Record<string, unknown> = {
+    quant: "none",
+    double_quant: false,
+    ...state.settings as Record<string, unknown>,
+  };
   const now: Record<string, unknown> = { ...settings, targets };
   const changed = [...NUMERIC, "targets"].filter((key) =>
     JSON.stringify(before[key]) !== JSON.stringify(now[key])
