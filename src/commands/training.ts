@@ -186,7 +186,11 @@ function tellEnd(
   );
   io.out(`${what}   ${output}\nreport  ${join(output, "report.html")}`);
   if (status !== "stopped") {
-    const use = settings.full ? `-m ${output}` : `-m ${settings.model} -a ${output}`;
+    const { model, quant, double_quant } = settings;
+    const kept = quant === "none"
+      ? ""
+      : ` --quant ${quant}${double_quant ? " --double-quant" : ""}`;
+    const use = settings.full ? `-m ${output}` : `-m ${model} -a ${output}${kept}`;
     io.note(`\nNext: whet infer ${use} -p "..."\n      whet export ${output} -o model.gguf --gguf`);
   }
 }

@@ -150,7 +150,7 @@ describe("checks", () => {
     [{ full: true, init_adapter: "a" }, "--full flag: trains all weights", "true"],
     [{ patience: "2" }, "--patience flag: needs rows", "2"],
     [{ double_quant: true }, "--double_quant flag: belongs to --quant nf4", "true"],
-    [{ full: true, quant: "nf4" }, "--quant flag: keeps weights that are never trained", '"nf4"'],
+    [{ full: true, quant: "nf4" }, "--full flag: trains all weights, and --quant nf4", "true"],
     [{ model: "" }, "--model flag: must not be empty", '""'],
   ])("refuses %p", (values, what, value) => {
     const fail = caught(() => train(given(values)));

@@ -44,7 +44,7 @@ export function checkQuant(
     issues.addIssue({ code: "custom", path: [key], message });
   if (s.double_quant && s.quant !== "nf4") refuse("double_quant", "belongs to --quant nf4");
   if (s.full && s.quant !== undefined && s.quant !== "none") {
-    refuse("quant", "keeps weights that are never trained, and --full trains all of them");
+    refuse("full", `trains all weights, and --quant ${s.quant} is for those that stay frozen`);
   }
 }
 

@@ -30,6 +30,55 @@ beforeAll(() => {
   writeFileSync(at("val.jsonl"), jsonl(numbers(12, 16).map(row)));
 });
 
+describe("on a base in NF4", () => {
+  const nf4 = ["--quant", "nf4", "--double-quant"];
+
+  test("a run trains, says so, and scores as it was measured", async () => {
+    const argv = [...sft, "-o", "q", ...nf4, "--json"];
+    const { code, out, err } = await whet(argv, folder);
+    expect({ code, err: code ? err : "" }).toEqual({ code: 0, err: "" });
+    expect(readRun(at("q")).manifest.settings).toMatchObject({ quant: "nf4", double_quant: true });
+    const losses = events(out).filter(({ event }) => event === "step").map(({ loss }) => loss);
+    expect(losses).toHaveLength(6);
+    expect(losses.at(-1)).toBeLessThan(losses[0] as number);
+
+    writeFileSync(at("text.jsonl"), jsonl([{ text: "count 1 and then count 2" }]));
+    const score = async (...flags: string[]) => {
+      const asked = ["score", "-m", "model", "-a", "q", "text.jsonl", "--json", ...flags];
+      const { code, out } = await whet(asked, folder);
+      expect(code).toBe(0);
+      return JSON.parse(out).logprobs as number[];
+    };
+    const [plain, single, double] = [
+      await score(),
+      await score("--quant", "nf4"),
+      await score(...nf4),
+    ];
+    expect(single).not.toEqual(plain);
+    expect(double).not.toEqual(single);
+    // What rounding to 4 bits does to this model is far below what another model would say.
+    double.forEach((p, i) => expect(Math.abs(p - plain[i]!)).toBeLessThan(2));
+  });
+
+  test("is not resumed on another base, nor trained as a whole", async () => {
+    const other = await whet([...sft.slice(0, -4), "--iters", "9", "-o", "q", "--resume"], folder);
+    expect(other.code).toBe(2);
+    expect(other.err).toContain('quant: "nf4" -> "none"');
+    const full = await whet([...sft, "-o", "f", "--full", "--quant", "nf4"], folder);
+    expect(full.code).toBe(2);
+    expect(full.err).toContain("--full: trains all weights, and --quant nf4");
+  });
+
+  test("needs less memory", async () => {
+    const weights = async (...flags: string[]) => {
+      const { out } = await whet(["plan", "-m", "model", "--json", ...flags], folder);
+      return JSON.parse(out).bytes.weights as number;
+    };
+    // Half of the built-in model is its embedding, which stays as it is.
+    expect(await weights(...nf4)).toBeLessThan(0.6 * await weights());
+  });
+});
+
 describe("a run", () => {
   test("writes events, the adapter and everything that explains it", async () => {
     const argv = [...sft, "-o", "whole", "--samples", "1", "--json"];
