@@ -20,6 +20,7 @@ import leftColumns from "./left_columns.wgsl" with { type: "text" };
 import leftRows from "./left_rows.wgsl" with { type: "text" };
 import leftVec4 from "./left_vec4.wgsl" with { type: "text" };
 import nf4 from "./nf4.wgsl" with { type: "text" };
+import nf4Lanes from "./nf4_lanes.wgsl" with { type: "text" };
 import putAny from "./put_any.wgsl" with { type: "text" };
 import putTransposed from "./put_transposed.wgsl" with { type: "text" };
 import putVec4 from "./put_vec4.wgsl" with { type: "text" };
@@ -33,6 +34,7 @@ import rightRows from "./right_rows.wgsl" with { type: "text" };
 import rightVec4 from "./right_vec4.wgsl" with { type: "text" };
 import sizeCode from "./size.wgsl" with { type: "text" };
 import tile from "./tile.wgsl" with { type: "text" };
+import unprepared from "./unprepared.wgsl" with { type: "text" };
 import wideColumns from "./wide_columns.wgsl" with { type: "text" };
 import wideColumnsNf4 from "./wide_columns_nf4.wgsl" with { type: "text" };
 import wideRows from "./wide_rows.wgsl" with { type: "text" };
@@ -159,7 +161,9 @@ function byBroadcast(taken: Product): Variant {
     kernel: part("broadcast", broadcast),
     parts: [
       left.columns ? part("held_columns", heldColumns) : part("held_rows", heldRows),
-      ...wideLoader(taken),
+      ...inTiles(right.bound)
+        ? [part("nf4_lanes", nf4Lanes), wideNf4(right)]
+        : [part("unprepared", unprepared), ...wideLoader(taken)],
     ],
     constants: { BLOCKS },
     tiles: Math.ceil(ROWS / (8 * BLOCKS)) * Math.ceil(COLS / 32),
@@ -202,17 +206,15 @@ const fours = ({ K }: Product, { columns }: Operand, extent: number) =>
 /** Reads the right operand in blocks of 4x4. */
 function wideLoader(taken: Product): Source[] {
   const { right, COLS } = taken;
-  if (inTiles(right.bound)) {
-    return [
-      part("nf4", nf4),
-      right.columns ? part("wide_columns_nf4", wideColumnsNf4) : part("wide_rows_nf4", wideRowsNf4),
-    ];
-  }
+  if (inTiles(right.bound)) return [part("nf4", nf4), wideNf4(right)];
   return [
     right.columns ? part("wide_columns", wideColumns) : part("wide_rows", wideRows),
     ...rightLoader(right.bound, fours(taken, right, COLS)),
   ];
 }
+
+const wideNf4 = ({ columns }: Operand) =>
+  columns ? part("wide_columns_nf4", wideColumnsNf4) : part("wide_rows_nf4", wideRowsNf4);
 
 const inTiles = (bound: Tensor | View) => dtypeOf(bound) === "nf4" && tiled(bound.shape);
 
