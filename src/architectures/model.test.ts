@@ -1,4 +1,7 @@
-import { expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { testDevice } from "../../kernels/check.ts";
 import { layNf4 } from "../../kernels/common/nf4.ts";
 import { Fail } from "../base/fail.ts";
@@ -7,8 +10,10 @@ import type { ModelFolder } from "../formats/model_folder.ts";
 import { nest, quantise, unnest } from "../formats/nf4.ts";
 import { Graph } from "../graph/graph.ts";
 import { Memory } from "../graph/memory.ts";
-import { bytesOf } from "../graph/tensor.ts";
-import { loadWeights, type Model, netOf, specOf } from "./model.ts";
+import { bytesOf, type Tensor } from "../graph/tensor.ts";
+import { nf4Sources } from "../formats/nf4_state.ts";
+import { type TensorSource, writeSafetensors } from "../formats/safetensors.ts";
+import { loadWeights, type Model, netOf, openModel, specOf } from "./model.ts";
 
 const device = await testDevice();
 
@@ -80,4 +85,71 @@ test("linear layers are quantised; head, embedding, norms and what is trained ar
   };
   expect(dtypes(false)).toEqual(["nf4", "nf4", "bf16", "bf16", "f32"]);
   expect(dtypes(true)).toEqual(["f32", "f32", "f32", "f32", "f32"]);
+});
+
+const micro = join(import.meta.dir, "../../models/micro");
+const folder = mkdtempSync(join(tmpdir(), "whet-nf4-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** The built-in model as bitsandbytes would save it; `spoil` may change what is written. */
+async function saved(spoil = (sources: TensorSource[]) => sources): Promise<string> {
+  const dir = mkdtempSync(join(folder, "m-"));
+  const model = await openModel(micro), linears = new Set(model.architecture.linears);
+  const sources = [...model.folder.tensors].flatMap(([name, { dtype, shape }]) => {
+    if (!linears.has(name.split(".").at(-2)!) || shape.length !== 2) {
+      return [{ name, dtype, shape, data: model.folder.readBytes(name) }];
+    }
+    const q = quantise(model.folder.readF32(name), name);
+    return nf4Sources(name, { ...q, nested: nest(q.scales), shape, dtype: "float16" });
+  });
+  await writeSafetensors(join(dir, "model.safetensors"), spoil(sources));
+  copyFileSync(join(micro, "config.json"), join(dir, "config.json"));
+  model.folder.close();
+  return dir;
+}
+
+/** What a model's frozen tensors hold on the device. */
+async function loaded(model: Model, tensors: readonly Tensor[]): Promise<Uint8Array[]> {
+  const memory = new Memory(device!);
+  await loadWeights(model, memory, tensors);
+  const all: Uint8Array[] = [];
+  for (const t of tensors) {
+    const { buffer, offset, size } = memory.place(t);
+    all.push((await device!.read(buffer, offset, size)).slice());
+  }
+  memory.free();
+  return all;
+}
+
+test.skipIf(!device)(
+  "a model that bitsandbytes saved is the model quantised while loading",
+  async () => {
+    const theirs = await openModel(await saved());
+    const ours = { ...await openModel(micro), quant: { type: "nf4", double: true } as const };
+    const [a, b] = [theirs, ours].map((model) => {
+      const g = new Graph(), net = netOf(model, g, { positions: 1 });
+      for (const [name, { shape }] of ours.folder.tensors) net.weight(name, shape);
+      return { model, frozen: g.all("frozen") };
+    });
+    expect(a!.frozen.map((t) => t.dtype)).toEqual(b!.frozen.map((t) => t.dtype));
+    expect(a!.frozen.some((t) => t.dtype === "nf4")).toBe(true);
+    const [left, right] = [await loaded(a!.model, a!.frozen), await loaded(b!.model, b!.frozen)];
+    a!.frozen.forEach((t, i) => {
+      expect([t.name, Buffer.compare(left[i]!, right[i]!)]).toEqual([t.name, 0]);
+    });
+    // Its numbers can be read by rows, as the merged weights of an export are.
+    const { name, shape } = a!.frozen.find((t) => t.dtype === "nf4")!;
+    const whole = theirs.folder.readF32(name);
+    expect(theirs.folder.readF32(name, 3, 5)).toEqual(whole.slice(3 * shape[1]!, 5 * shape[1]!));
+    expect(theirs.folder.readBytes(name).length).toBe(2 * whole.length);
+    theirs.folder.close();
+    ours.folder.close();
+  },
+);
+
+test("a 4-bit model without its state is refused, naming the weight", async () => {
+  const dir = await saved((sources) =>
+    sources.filter(({ name }) => !/layers\.0.*q_proj.*quant_state/.test(name))
+  );
+  await expect(openModel(dir)).rejects.toThrow("self_attn.q_proj.weight is quantised, but its");
 });

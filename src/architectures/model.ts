@@ -2,6 +2,7 @@ import { Exit, Fail } from "../base/fail.ts";
 import { type ModelFolder, openModel as openFolder } from "../formats/model_folder.ts";
 import { Graph } from "../graph/graph.ts";
 import { layNf4, layNf4Codes, layNf4Scales, tiled } from "../../kernels/common/nf4.ts";
+import { type Nf4Folder, withNf4 } from "../formats/nf4_folder.ts";
 import { BLOCK, nest, quantise, unnest } from "../formats/nf4.ts";
 import type { Memory } from "../graph/memory.ts";
 import { bytesOf, type DType, show, type Tensor } from "../graph/tensor.ts";
@@ -19,8 +20,8 @@ export interface Quant {
 
 /** A base model on disk. */
 export interface Model extends ModelSpec {
-  readonly folder: ModelFolder;
-  /** Undefined: as the checkpoint has them. */
+  readonly folder: Nf4Folder;
+  /** Undefined: as the checkpoint has them, which may be NF4 too. */
   readonly quant?: Quant;
 }
 
@@ -45,7 +46,7 @@ export async function openModel(dir: string): Promise<Model> {
 /** The same for weights that are open already, from whatever file; closed when they do not fit. */
 export function modelOf(folder: ModelFolder): Model {
   try {
-    const model: Model = { folder, ...specOf(folder.config) };
+    const model: Model = { folder: withNf4(folder), ...specOf(folder.config) };
     compare(model);
     return model;
   } catch (error) {
@@ -69,6 +70,7 @@ function storage(model: Model, name: string): DType {
   if (model.quant && part === "weight" && model.architecture.linears.includes(module!)) {
     return model.quant.type;
   }
+  if (model.folder.quantised?.has(name)) return "nf4";
   const found = model.folder.tensors.get(name);
   switch (found?.dtype) {
     case "F16":
@@ -166,13 +168,17 @@ export async function loadWeights(
   }
 }
 
-/** Quantises one matrix from disk to device: its codes in pieces of whole blocks, then all its scales. */
+/** Brings one matrix from disk to device, quantised on the way where it is not: its codes in pieces of whole blocks, then all its scales. */
 function loadNf4(
   { folder, quant }: Model,
   memory: Memory,
   t: Tensor,
   progress: (bytes: number) => void,
 ): void {
+  if (folder.quantised?.has(t.name)) {
+    memory.write(t, layNf4(folder.nf4!(t.name), t.shape));
+    return progress(bytesOf(t));
+  }
   const [rows, width] = t.shape as [number, number], n = rows * width;
   const { buffer, offset } = memory.place(t);
   const scales = new Float32Array(Math.ceil(n / BLOCK));

@@ -112,12 +112,12 @@ export function quantise(x: Float32Array, name = "a tensor"): Nf4 {
   return { codes, scales };
 }
 
-/** The first `n` numbers of a quantised tensor: code · scale, rounded to f32. */
-export function dequantise({ codes, scales }: Nf4, n: number): Float32Array {
+/** `n` numbers of a quantised tensor, the first ones unless told: code · scale, rounded to f32. */
+export function dequantise({ codes, scales }: Nf4, n: number, from = 0): Float32Array {
   const out = new Float32Array(n);
-  for (let i = 0; i < n; i++) {
-    const pair = codes[i >> 1]!;
-    out[i] = nf4Code[i % 2 === 0 ? pair >> 4 : pair & 15]! * scales[Math.floor(i / BLOCK)]!;
+  for (let i = 0, at = from; i < n; i++, at++) {
+    const pair = codes[Math.floor(at / 2)]!;
+    out[i] = nf4Code[at % 2 === 0 ? pair >> 4 : pair & 15]! * scales[Math.floor(at / BLOCK)]!;
   }
   return out;
 }
