@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { field, fraction, path, positive, whole } from "./field.ts";
+import { field, path, positive, whole } from "./field.ts";
 import {
   adapterField,
   checkQuant,

@@ -282,7 +282,7 @@ describe.concurrent("streams", () => {
 
 describe("the table", () => {
   test("every command loads, has examples of itself, and its settings are declared", async () => {
-    for (const { name, load } of table) {
+    for (const { load } of table) {
       const command = await load();
       expect(command.examples.length).toBeGreaterThan(0);
       for (const example of command.examples) expect(example).toContain(`whet`);
