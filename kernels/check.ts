@@ -12,7 +12,9 @@ import {
   storageOf,
   type Tensor,
 } from "../src/graph/tensor.ts";
+import { quantise } from "../src/formats/nf4.ts";
 import { add } from "./add/add.ts";
+import { layNf4, roundToNf4 } from "./common/nf4.ts";
 
 /** One operand of a case. Floats are drawn from [-1, 1) · scale unless `data` is given. */
 export interface Operand {
@@ -55,6 +57,7 @@ function values(operand: Operand, next: () => number): Float64Array {
   if (dtype === "f32") return raw.map(Math.fround);
   if (dtype === "f16") return raw.map(Math.f16round);
   if (dtype === "bf16") return raw.map((v) => widen(bf16Bits(v)));
+  if (dtype === "nf4") return roundToNf4(raw);
   return raw;
 }
 function bf16Bits(v: number): number {
@@ -64,7 +67,10 @@ function bf16Bits(v: number): number {
 const widen = (bits: number) => new Float32Array(Uint32Array.of(bits << 16).buffer)[0]!;
 
 /** The bytes a device holds for these numbers. */
-function encode(numbers: Float64Array, dtype: DType): Uint8Array {
+function encode(numbers: Float64Array, { shape, dtype }: Tensor): Uint8Array {
+  if (dtype === "nf4") {
+    return new Uint8Array(layNf4(quantise(Float32Array.from(numbers)), shape).buffer);
+  }
   const array = dtype === "f32"
     ? Float32Array.from(numbers)
     : dtype === "u32"
@@ -252,7 +258,7 @@ async function runLaunches<A>(
     if (buffers.has(home)) continue;
     const words = new Uint32Array((GUARD * 2 + padded(home)) / 4).fill(SENTINEL);
     const content = given.get(home) ?? (home.data && Float64Array.from(home.data));
-    if (content) new Uint8Array(words.buffer).set(encode(content, home.dtype), GUARD);
+    if (content) new Uint8Array(words.buffer).set(encode(content, home), GUARD);
     const buffer = device.buffer(`${node.op.name} ${t.name}`, words.byteLength);
     device.write(buffer, 0, words);
     buffers.set(home, buffer);
@@ -270,7 +276,7 @@ async function runLaunches<A>(
     const entries = launch.bind.map((bound, binding) => {
       const view = "tensor" in bound ? bound : { tensor: bound, offset: 0, shape: bound.shape };
       const word = view.tensor.dtype === "f32" || view.tensor.dtype === "u32" ? 4 : 2;
-      const size = Math.ceil(count(view.shape) * word / 4) * 4;
+      const size = bytesOf({ shape: view.shape, dtype: view.tensor.dtype });
       const buffer = buffers.get(storageOf(view.tensor)) ?? constant(view.tensor);
       if (!buffer) {
         throw new Error(`${node.op.name} binds ${show(view.tensor)}, which is not its own`);

@@ -3,8 +3,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { openModel } from "../src/architectures/model.ts";
-import { loadWeights } from "../src/architectures/model.ts";
+import { loadWeights, openModel, type Quant } from "../src/architectures/model.ts";
 import { Scorer } from "../src/evaluate/score.ts";
 import { readAdapter } from "../src/formats/peft.ts";
 import { parseNpy } from "../src/formats/npy.ts";
@@ -27,8 +26,12 @@ interface Reference {
   greedy_24: number[];
   rows: { input_ids: number[]; labels: number[] }[];
   sft: { loss: number; grad_norm: number; curve: number[]; grad_norms: number[] };
+  /** On a base in NF4 with double quantisation. */
+  qlora: { curve: number[]; grad_norms: number[] };
   full: { curve: number[]; grad_norms?: number[] };
 }
+
+const quant: Quant = { type: "nf4", double: true };
 
 /** The fixtures' adapters: rank 8, alpha 16, every linear layer but the head. */
 const lora: Lora = {
@@ -56,9 +59,21 @@ for (const name of ["llama", "llama_tied", "phi2"]) {
     return new Map([...tensors].map(([key, t]) => [key, t.data]));
   };
 
-  for (const adapted of [false, true]) {
-    run(`${name}: log-probabilities ${adapted ? "with the adapter" : "of the base"}`, async () => {
-      const model = await openModel(join(dir, "hf")), memory = new Memory(device!);
+  const scored = [
+    { what: "of the base", file: "logits.npy", adapted: false, bound: 1e-4 },
+    { what: "with the adapter", file: "logits_adapter.npy", adapted: true, bound: 1e-4 },
+    {
+      what: "with the adapter on a base in NF4",
+      file: "logits_qlora.npy",
+      adapted: true,
+      bound: 2e-4,
+      quant,
+    },
+  ];
+  for (const { what, file, adapted, bound, quant } of scored) {
+    run(`${name}: log-probabilities ${what}`, async () => {
+      const model = { ...await openModel(join(dir, "hf")), quant };
+      const memory = new Memory(device!);
       const { frozen, trained } = Generator.tensors(model, adapted ? { lora } : {});
       memory.layOut(trained);
       await loadWeights(model, memory, frozen);
@@ -67,7 +82,6 @@ for (const name of ["llama", "llama_tied", "phi2"]) {
       const { ids } = readIds(dir);
       const scorer = await Scorer.create(model, memory, 64, adapted ? { lora } : {});
       const [score] = await scorer.score([ids]);
-      const file = adapted ? "logits_adapter.npy" : "logits.npy";
       const logits = parseNpy(readFileSync(join(dir, file)), file);
       const vocab = logits.shape[1]!;
       let worst = 0;
@@ -80,7 +94,7 @@ for (const name of ["llama", "llama_tied", "phi2"]) {
           worst = Math.max(worst, Math.abs(row[ids[t + 1]!]! - logSum - score!.logprobs[t]!));
         }
       }
-      expect(worst).toBeLessThan(1e-4);
+      expect(worst).toBeLessThan(bound);
       scorer.free();
       memory.free();
     });
@@ -121,12 +135,13 @@ for (const name of ["llama", "llama_tied", "phi2"]) {
     trainer.free();
   });
 
-  for (const mode of ["adapter", "adapter, recomputed", "full"] as const) {
+  for (const mode of ["adapter", "adapter, recomputed", "adapter on NF4", "full"] as const) {
     run(`${name}: 20 optimiser steps, ${mode}`, async () => {
       const want = reference(), full = mode === "full";
-      const { trainer } = await prepare(dir, want, full, mode === "adapter, recomputed");
+      const on = mode === "adapter on NF4" ? quant : undefined;
+      const { trainer } = await prepare(dir, want, full, mode === "adapter, recomputed", on);
       if (!full) trainer.start(await adapter());
-      const { curve, grad_norms } = full ? want.full : want.sft;
+      const { curve, grad_norms } = full ? want.full : on ? want.qlora : want.sft;
       for (let step = 0; step < 20; step++) {
         const { loss, gradNorm, applied } = await trainer.next();
         expect(applied).toBe(true);
@@ -140,8 +155,14 @@ for (const name of ["llama", "llama_tied", "phi2"]) {
   }
 }
 
-async function prepare(dir: string, want: Reference, full: boolean, recompute: boolean) {
-  const model = await openModel(join(dir, "hf"));
+async function prepare(
+  dir: string,
+  want: Reference,
+  full: boolean,
+  recompute: boolean,
+  quant?: Quant,
+) {
+  const model = { ...await openModel(join(dir, "hf")), quant };
   const rows = want.rows.map((row) => ({ ids: row.input_ids, labels: row.labels }));
   const lengths = rows.map((row) => ({ tokens: row.ids.length, targets: supervised(row) }));
   const plan = layOut(lengths, {

@@ -21,6 +21,7 @@ fn main(
   let row = tile / tiles_along * (8u * BLOCKS);
   let col = tile % tiles_along * 32u + lane * 4u;
 
+  prepare(lane);
   var upper: array<vec4f, 8>;
   var lower: array<vec4f, 8>;
   for (var k = 0u; k < size.depth; k += 4u) {

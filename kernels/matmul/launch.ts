@@ -3,6 +3,7 @@ import type { Source } from "../../src/gpu/link.ts";
 import type { Launch } from "../../src/graph/graph.ts";
 import { show, type Tensor, type View } from "../../src/graph/tensor.ts";
 import { grid } from "../common/grid.ts";
+import { tiled } from "../common/nf4.ts";
 import { floatBits, numbers } from "../common/numbers.ts";
 
 import broadcast from "./broadcast.wgsl" with { type: "text" };
@@ -18,6 +19,8 @@ import leftAny from "./left_any.wgsl" with { type: "text" };
 import leftColumns from "./left_columns.wgsl" with { type: "text" };
 import leftRows from "./left_rows.wgsl" with { type: "text" };
 import leftVec4 from "./left_vec4.wgsl" with { type: "text" };
+import nf4 from "./nf4.wgsl" with { type: "text" };
+import nf4Lanes from "./nf4_lanes.wgsl" with { type: "text" };
 import putAny from "./put_any.wgsl" with { type: "text" };
 import putTransposed from "./put_transposed.wgsl" with { type: "text" };
 import putVec4 from "./put_vec4.wgsl" with { type: "text" };
@@ -25,12 +28,17 @@ import rightAny from "./right_any.wgsl" with { type: "text" };
 import rightColumns from "./right_columns.wgsl" with { type: "text" };
 import rightHalfAny from "./right_half_any.wgsl" with { type: "text" };
 import rightHalfVec4 from "./right_half_vec4.wgsl" with { type: "text" };
+import rightNf4Any from "./right_nf4_any.wgsl" with { type: "text" };
+import rightNf4Tiled from "./right_nf4_tiled.wgsl" with { type: "text" };
 import rightRows from "./right_rows.wgsl" with { type: "text" };
 import rightVec4 from "./right_vec4.wgsl" with { type: "text" };
 import sizeCode from "./size.wgsl" with { type: "text" };
 import tile from "./tile.wgsl" with { type: "text" };
+import unprepared from "./unprepared.wgsl" with { type: "text" };
 import wideColumns from "./wide_columns.wgsl" with { type: "text" };
+import wideColumnsNf4 from "./wide_columns_nf4.wgsl" with { type: "text" };
 import wideRows from "./wide_rows.wgsl" with { type: "text" };
+import wideRowsNf4 from "./wide_rows_nf4.wgsl" with { type: "text" };
 import widenBf16 from "./widen_bf16.wgsl" with { type: "text" };
 import widenF16 from "./widen_f16.wgsl" with { type: "text" };
 
@@ -92,7 +100,7 @@ export function matmulLaunch(args: MatmulArgs, can: Capabilities): Launch {
     transposed: false,
   };
   const { kernel, parts, constants, tiles, taken } = can.subgroupSize === 8 &&
-      fours(product, product.left, ROWS) && fours(product, product.right, COLS)
+      fours(product, product.left, ROWS) && inFours(product)
     ? byBroadcast(cheaper(product))
     : form === "nt" && ROWS <= 4
     ? byFew(product)
@@ -105,7 +113,6 @@ export function matmulLaunch(args: MatmulArgs, can: Capabilities): Launch {
       parts: [
         ...parts,
         fours(taken, left, taken.ROWS) ? part("left_vec4", leftVec4) : part("left_any", leftAny),
-        ...rightLoader(right.bound, fours(taken, right, taken.COLS)),
         taken.transposed
           ? part("put_transposed", putTransposed)
           : COLS % 4 === 0
@@ -140,6 +147,7 @@ function byTile(taken: Product): Variant {
     parts: [
       left.columns ? part("left_columns", leftColumns) : part("left_rows", leftRows),
       right.columns ? part("right_columns", rightColumns) : part("right_rows", rightRows),
+      ...rightLoader(right.bound, fours(taken, right, COLS)),
     ],
     constants: { ROWS_A_LANE: rows, COLS_A_LANE: cols },
     tiles: Math.ceil(ROWS / (8 * rows)) * Math.ceil(COLS / (8 * cols)),
@@ -153,7 +161,9 @@ function byBroadcast(taken: Product): Variant {
     kernel: part("broadcast", broadcast),
     parts: [
       left.columns ? part("held_columns", heldColumns) : part("held_rows", heldRows),
-      right.columns ? part("wide_columns", wideColumns) : part("wide_rows", wideRows),
+      ...inTiles(right.bound)
+        ? [part("nf4_lanes", nf4Lanes), wideNf4(right)]
+        : [part("unprepared", unprepared), ...wideLoader(taken)],
     ],
     constants: { BLOCKS },
     tiles: Math.ceil(ROWS / (8 * BLOCKS)) * Math.ceil(COLS / 32),
@@ -164,7 +174,7 @@ function byFew(taken: Product): Variant {
   return {
     taken,
     kernel: part("few", few),
-    parts: [part("wide_rows", wideRows)],
+    parts: wideLoader(taken),
     constants: { MOST: taken.ROWS },
     tiles: Math.ceil(taken.COLS / 16),
   };
@@ -193,6 +203,28 @@ const dtypeOf = (bound: Tensor | View) => ("tensor" in bound ? bound.tensor : bo
 const fours = ({ K }: Product, { columns }: Operand, extent: number) =>
   K % 4 === 0 && (!columns || extent % 4 === 0);
 
+/** Reads the right operand in blocks of 4x4. */
+function wideLoader(taken: Product): Source[] {
+  const { right, COLS } = taken;
+  if (inTiles(right.bound)) return [part("nf4", nf4), wideNf4(right)];
+  return [
+    right.columns ? part("wide_columns", wideColumns) : part("wide_rows", wideRows),
+    ...rightLoader(right.bound, fours(taken, right, COLS)),
+  ];
+}
+
+const wideNf4 = ({ columns }: Operand) =>
+  columns ? part("wide_columns_nf4", wideColumnsNf4) : part("wide_rows_nf4", wideRowsNf4);
+
+const inTiles = (bound: Tensor | View) => dtypeOf(bound) === "nf4" && tiled(bound.shape);
+
+/** Whether the right operand can be read four numbers at a time, and fast. */
+function inFours(product: Product): boolean {
+  const { right, COLS } = product;
+  return dtypeOf(right.bound) === "nf4" ? inTiles(right.bound) : fours(product, right, COLS);
+}
+
+/** Reads four neighbours of the right operand. */
 function rightLoader(b: Tensor | View, vec4: boolean): Source[] {
   const dtype = dtypeOf(b);
   switch (dtype) {
@@ -203,6 +235,11 @@ function rightLoader(b: Tensor | View, vec4: boolean): Source[] {
       return [
         dtype === "f16" ? part("widen_f16", widenF16) : part("widen_bf16", widenBf16),
         vec4 ? part("right_half_vec4", rightHalfVec4) : part("right_half_any", rightHalfAny),
+      ];
+    case "nf4":
+      return [
+        part("nf4", nf4),
+        inTiles(b) ? part("right_nf4_tiled", rightNf4Tiled) : part("right_nf4_any", rightNf4Any),
       ];
     default:
       throw new Error(`matmul cannot read ${show("tensor" in b ? b.tensor : b)}`);

@@ -3,13 +3,22 @@ import { aligned, checkMatmul, sizes } from "./cases.ts";
 
 // Every form, dtype and finish, each over triples in which every size takes every place.
 for (const form of ["nt", "nn", "tn"] as const) {
-  for (const dtype of ["f32", "f16", "bf16"] as const) {
+  for (const dtype of ["f32", "f16", "bf16", "nf4"] as const) {
     if (form === "tn" && dtype !== "f32") continue;
     for (const bias of [false, true]) {
       for (const add of [false, true]) {
         const near = sizes.map((M, i) => [M, sizes[(i + 5) % 17]!, sizes[(i + 11) % 17]!]);
         const even = aligned.map((M, i) => [M, aligned[(i + 2) % 9]!, aligned[(i + 5) % 9]!]);
-        for (const [M, N, K] of [...near, ...even] as [number, number, number][]) {
+        const blocks = aligned.slice(0, 4).map((M, i) =>
+          form === "nt" ? [M, aligned[8 - i]!, 64 * (i + 1)] : [M, 64 * (i + 1), aligned[8 - i]!]
+        );
+        for (
+          const [M, N, K] of [...near, ...even, ...(dtype === "nf4" ? blocks : [])] as [
+            number,
+            number,
+            number,
+          ][]
+        ) {
           const finish = `${bias ? " bias" : ""}${add ? " add" : ""}`;
           test(`matmul ${form}: ${M}x${N}x${K} ${dtype}${finish}`, () =>
             checkMatmul({ form, M, N, K, dtype, bias, add }));

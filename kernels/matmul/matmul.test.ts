@@ -28,6 +28,16 @@ const cases: readonly MatmulCase[] = [
   { form: "nt", M: 21, N: 37, K: 12, dtype: "f16", bias: true, add: true },
   { form: "nn", M: 9, N: 36, K: 20, dtype: "bf16", bias: true },
   { form: "tn", M: 20, N: 40, K: 8, add: true },
+  // Blocks of 64 along the rows of b, then across them.
+  { form: "nt", M: 21, N: 36, K: 128, dtype: "nf4", bias: true, add: true },
+  { form: "nt", M: 3, N: 20, K: 64, dtype: "nf4" },
+  { form: "nt", M: 132, N: 260, K: 192, dtype: "nf4" },
+  { form: "nn", M: 9, N: 128, K: 20, dtype: "nf4", bias: true },
+  { form: "nn", M: 132, N: 192, K: 260, dtype: "nf4", add: true },
+  { form: "nt", M: 5, N: 18, K: 37, dtype: "nf4" },
+  { form: "nt", M: 21, N: 37, K: 12, dtype: "nf4", add: true },
+  { form: "nn", M: 7, N: 33, K: 65, dtype: "nf4" },
+  { form: "nn", M: 9, N: 36, K: 20, dtype: "nf4" },
   // Thin results, which are computed transposed.
   { form: "nt", M: 70, N: 8, K: 36 },
   { form: "nn", M: 72, N: 8, K: 36, add: true },

@@ -11,6 +11,7 @@ import { Memory } from "../graph/memory.ts";
 import type { Lora } from "../nn/net.ts";
 import { readRun } from "../report/folder.ts";
 import type { CommonSettings } from "../settings/common.ts";
+import { quantOf } from "../settings/model.ts";
 import { openDevice } from "./gpu.ts";
 import type { Io } from "./io.ts";
 import { isGguf } from "./texts.ts";
@@ -29,13 +30,16 @@ export interface Loaded extends Opened {
 }
 
 /**
- * Opens a model folder or GGUF file, and an adapter, and checks that they fit.
+ * Opens a model folder or GGUF file, and an adapter, and checks that they fit; the settings say how the
+ * model's weights will be kept.
  * @throws Fail (data) where one is broken or they do not belong together
  */
 export async function openBoth(
-  { model: path, adapter: adapterPath }: { model: string; adapter?: string },
+  settings: { model: string; adapter?: string; quant?: string; double_quant?: boolean },
 ): Promise<Opened> {
-  const model = isGguf(path) ? modelOf(openGgufModel(path)) : await openModel(path);
+  const { model: path, adapter: adapterPath } = settings;
+  const open = isGguf(path) ? modelOf(openGgufModel(path)) : await openModel(path);
+  const model = { ...open, quant: quantOf(settings) };
   const adapter = adapterPath === undefined ? undefined : await readAdapter(adapterPath);
   if (adapter) {
     checkFit(adapter, model.folder.tensors);

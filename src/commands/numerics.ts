@@ -3,10 +3,12 @@ import { hyper, hyperSize } from "../../kernels/adamw/hyper.ts";
 import { attention } from "../../kernels/attention/attention.ts";
 import { cacheWrite } from "../../kernels/cache_write/cache_write.ts";
 import { clip } from "../../kernels/clip/clip.ts";
+import { layNf4, roundToNf4 } from "../../kernels/common/nf4.ts";
 import { squareSum } from "../../kernels/square_sum/square_sum.ts";
 import { type Model, specOf } from "../architectures/model.ts";
 import { normalFill } from "../base/random.ts";
 import type { ModelFolder } from "../formats/model_folder.ts";
+import { quantise } from "../formats/nf4.ts";
 import type { Device } from "../gpu/device.ts";
 import { Graph, type Node } from "../graph/graph.ts";
 import { Memory } from "../graph/memory.ts";
@@ -54,6 +56,8 @@ const llama = {
   rms_norm_eps: 1e-5,
   tie_word_embeddings: true,
 };
+/** In sizes of whole blocks, as all models have that are quantised. */
+const quantised = { ...llama, num_hidden_layers: 1, hidden_size: 128, intermediate_size: 192 };
 const phi = {
   ...common,
   model_type: "phi",
@@ -78,6 +82,10 @@ export async function numerics(
     step(modelOf(llama, "F16"), { lora, full: false }),
     step(modelOf(llama, "F32"), { full: true }),
     step(modelOf(phi, "F32"), { lora, full: false }),
+    step({ ...modelOf(quantised, "F16"), quant: { type: "nf4", double: true } }, {
+      lora,
+      full: false,
+    }),
     update(),
     generation(),
   ];
@@ -232,6 +240,7 @@ function valueOf(t: Tensor, values: ReadonlyMap<Tensor, Float64Array>): Float64A
 }
 
 function rounded(t: Tensor, values: Float64Array): Float64Array {
+  if (t.dtype === "nf4") return roundToNf4(values);
   return t.dtype === "u32" ? values : values.map(t.dtype === "f16" ? Math.f16round : Math.fround);
 }
 
@@ -283,7 +292,8 @@ async function compare(
 }
 
 /** The bytes that a device holds for these numbers, whole words. */
-function encoded(t: Tensor, values: Float64Array): Uint8Array {
+function encoded(t: Tensor, values: Float64Array): Uint8Array | Uint32Array {
+  if (t.dtype === "nf4") return layNf4(quantise(Float32Array.from(values)), t.shape);
   const array = t.dtype === "u32"
     ? Uint32Array.from(values)
     : t.dtype === "f16"

@@ -4,7 +4,7 @@ import { datasetHash, leaks, tokensHash } from "../data/hash.ts";
 import { type LengthReport, type PreparedRow, prepareSft } from "../data/prepare.ts";
 import { readDataset, type SftExample } from "../data/rows.ts";
 import type { Rows } from "../report/record.ts";
-import { mapOf } from "../settings/model.ts";
+import { mapOf, quantOf } from "../settings/model.ts";
 import type { PlanSettings, TrainSettings } from "../settings/train.ts";
 import type { ChatTemplate } from "../text/chat_template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -38,7 +38,7 @@ export async function prepareRun(
   settings: TrainSettings | PlanSettings,
   io: Io,
 ): Promise<PreparedRun> {
-  const model = await openModel(settings.model);
+  const model = { ...await openModel(settings.model), quant: quantOf(settings) };
   const texts = await textsOf(settings.model, settings.template);
   const { vocab, context } = model.sizes;
   const read = (path: string) => readRows(path, settings, { vocab, context, ...texts }, io);

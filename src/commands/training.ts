@@ -191,7 +191,11 @@ function tellEnd(
   );
   io.out(`${what}   ${output}\nreport  ${join(output, "report.html")}`);
   if (status !== "stopped") {
-    const use = settings.full ? `-m ${output}` : `-m ${settings.model} -a ${output}`;
+    const { model, quant, double_quant } = settings;
+    const kept = quant === "none"
+      ? ""
+      : ` --quant ${quant}${double_quant ? " --double-quant" : ""}`;
+    const use = settings.full ? `-m ${output}` : `-m ${model} -a ${output}${kept}`;
     const chat = data!.facts.chat ? "--chat " : "";
     io.note(
       `\nNext: whet infer ${use} ${chat}-p "..."\n      whet export ${output} -o model.gguf --gguf`,
@@ -200,8 +204,10 @@ function tellEnd(
 }
 
 /** Settings that change the numbers, so that a resumed run must have the same. */
-const NUMERIC: readonly (keyof RunSettings)[] = [
+const NUMERIC: readonly (keyof RunSettings | "quant" | "double_quant")[] = [
   "full",
+  "quant",
+  "double_quant",
   "rank",
   "alpha",
   "use_rslora",
@@ -334,7 +340,12 @@ function compare(
         "rate goes on as in a run of the new length",
     );
   }
-  const before = state.settings as Record<string, unknown>;
+  // Checkpoints from before there was quantisation do not speak of it.
+  const before: Record<string, unknown> = {
+    quant: "none",
+    double_quant: false,
+    ...state.settings as Record<string, unknown>,
+  };
   const now: Record<string, unknown> = { ...settings, targets };
   const changed = [...NUMERIC, "targets"].filter((key) =>
     JSON.stringify(before[key]) !== JSON.stringify(now[key])

@@ -82,6 +82,7 @@ export class Runner {
   /** The bytes behind a tensor or a stretch of one. */
   place(bound: Tensor | View): Place {
     if ("tensor" in bound) {
+      if (bound.tensor.dtype === "nf4") throw new Error(`${show(bound.tensor)} has no views`);
       const { buffer, offset, size } = this.place(bound.tensor);
       const word = bound.tensor.dtype === "f32" || bound.tensor.dtype === "u32" ? 4 : 2;
       const from = bound.offset * word, bytes = count(bound.shape) * word;

@@ -149,6 +149,8 @@ describe("checks", () => {
     [{ batch: "3", effective_batch: "16" }, "--effective_batch flag: must be a multiple", "16"],
     [{ full: true, init_adapter: "a" }, "--full flag: trains all weights", "true"],
     [{ patience: "2" }, "--patience flag: needs rows", "2"],
+    [{ double_quant: true }, "--double_quant flag: belongs to --quant nf4", "true"],
+    [{ full: true, quant: "nf4" }, "--full flag: trains all weights, and --quant nf4", "true"],
     [{ model: "" }, "--model flag: must not be empty", '""'],
   ])("refuses %p", (values, what, value) => {
     const fail = caught(() => train(given(values)));
@@ -162,10 +164,8 @@ describe("checks", () => {
   });
 
   test.each<[Record<string, unknown>, string]>([
-    [{ quant: "nf4" }, "use --quant none"],
-    [{ quant: "int8" }, "use --quant none"],
+    [{ quant: "int8" }, "use --quant none or --quant nf4"],
     [{ compute: "f16" }, "use --compute f32"],
-    [{ double_quant: true }, "leave --double-quant out"],
     [{ report_to: "wandb" }, "use --report-to none or --report-to jsonl"],
     [{ mask_prompt: "false" }, "leave --mask-prompt out"],
   ])("%p is promised, not built, and never ignored", (values, fix) => {

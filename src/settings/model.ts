@@ -22,21 +22,40 @@ export const adapterField = () =>
     help: "a LoRA adapter in PEFT format, or the run that made it",
   });
 
-export const NOT_F32 = "this version computes with f32 weights only";
+export const NOT_F32 = "this version computes in f32 only";
 
 export const quantField = () =>
   field(z.enum(["none", "int8", "nf4"]).default("none"), {
     group: "Model",
-    help: "how frozen weights are kept on the GPU",
-    later: { nf4: NOT_F32, int8: NOT_F32 },
+    help: "how the linear layers of the frozen base are kept on the GPU; nf4 is QLoRA's 4 bits",
+    later: { int8: "frozen weights are kept as they are, or in nf4" },
   });
 
 export const doubleQuantField = () =>
   field(z.boolean().default(false), {
     group: "Model",
     help: "quantise the quantisation constants too",
-    later: { true: "it belongs to --quant nf4, and " + NOT_F32 },
   });
+
+/** What holds between the settings of quantisation. */
+export function checkQuant(
+  s: { quant?: string; double_quant?: boolean; full?: boolean },
+  issues: z.RefinementCtx,
+) {
+  const refuse = (key: string, message: string) =>
+    issues.addIssue({ code: "custom", path: [key], message });
+  if (s.double_quant && s.quant !== "nf4") refuse("double_quant", "belongs to --quant nf4");
+  if (s.full && s.quant !== undefined && s.quant !== "none") {
+    refuse("full", `trains all weights, and --quant ${s.quant} is for those that stay frozen`);
+  }
+}
+
+/** The quantisation that the settings ask for. */
+export function quantOf(
+  { quant, double_quant = false }: { quant?: string; double_quant?: boolean },
+): { type: "nf4"; double: boolean } | undefined {
+  return quant === "nf4" ? { type: "nf4", double: double_quant } : undefined;
+}
 
 export const computeField = () =>
   field(z.enum(["f32", "f16"]).default("f32"), {

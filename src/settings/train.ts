@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { field, fraction, path, positive, whole } from "./field.ts";
 import {
+  checkQuant,
   computeField,
   doubleQuantField,
   mapField,
@@ -282,6 +283,7 @@ function check(s: Partial<Raw>, issues: z.RefinementCtx) {
   const refuse = (key: string, message: string) =>
     issues.addIssue({ code: "custom", path: [key], message });
   const { effective_batch, batch = 1, warmup = 0, val } = s;
+  checkQuant(s, issues);
   if (effective_batch !== undefined && effective_batch % batch !== 0) {
     refuse("effective_batch", `must be a multiple of --batch ${batch}`);
   }

@@ -2,7 +2,9 @@ import { z } from "zod";
 import { field, path, positive, whole } from "./field.ts";
 import {
   adapterField,
+  checkQuant,
   computeField,
+  doubleQuantField,
   mapField,
   modelField,
   quantField,
@@ -25,8 +27,9 @@ export const scoreSettings = z.strictObject({
   adapter: adapterField(),
   rows: input(),
   quant: quantField(),
+  double_quant: doubleQuantField(),
   compute: computeField(),
-});
+}).superRefine(checkQuant);
 
 const generation = {
   temp: field(z.number().min(0).max(100).default(0), {
@@ -80,8 +83,9 @@ export const inferSettings = z.strictObject({
   }),
   ...generation,
   quant: quantField(),
+  double_quant: doubleQuantField(),
   compute: computeField(),
-});
+}).superRefine(checkQuant);
 
 export const tokenizeSettings = z.strictObject({
   model: modelField(true),
@@ -145,8 +149,9 @@ export const evalSettings = z.strictObject({
   }),
   ...generation,
   quant: quantField(),
+  double_quant: doubleQuantField(),
   compute: computeField(),
-});
+}).superRefine(checkQuant);
 
 const GGUF_TYPES = [
   "f32",

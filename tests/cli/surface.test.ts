@@ -97,10 +97,11 @@ describe.concurrent("errors have three lines, a code and an exit code", () => {
       "  fix: whet tokenize --help lists them\n",
     ],
     [
-      ["score", "-m", "x", "--quant", "nf4"],
+      ["score", "-m", "x", "--quant", "int8"],
       2,
-      "error: --quant nf4 is not built yet [WH0206]\n" +
-      "  why: this version computes with f32 weights only\n  fix: use --quant none\n",
+      "error: --quant int8 is not built yet [WH0206]\n" +
+      "  why: frozen weights are kept as they are, or in nf4\n" +
+      "  fix: use --quant none or --quant nf4\n",
     ],
     [
       ["infer", "-m", "x", "--temp", "hot"],

@@ -30,6 +30,51 @@ beforeAll(() => {
   writeFileSync(at("val.jsonl"), jsonl(numbers(12, 16).map(row)));
 });
 
+describe("on a base in NF4", () => {
+  const nf4 = ["--quant", "nf4", "--double-quant"];
+
+  test("a run trains, says so, and is measured on the same base", async () => {
+    const argv = [...sft, "-o", "q", ...nf4, "--json"];
+    const { code, out, err } = await whet(argv, folder);
+    expect({ code, err: code ? err : "" }).toEqual({ code: 0, err: "" });
+    expect(readRun(at("q")).manifest.settings).toMatchObject({ quant: "nf4", double_quant: true });
+    const losses = events(out).filter(({ event }) => event === "step").map(({ loss }) => loss);
+    expect(losses).toHaveLength(6);
+    expect(losses.at(-1)).toBeLessThan(losses[0] as number);
+
+    // The adapter that was kept is measured as it was during the run, on that base and no other.
+    const { best } = readRun(at("q")).manifest;
+    const perplexity = async (...flags: string[]) => {
+      const asked = ["eval", "-m", "model", "-a", "q", "-d", "val.jsonl", "--max-tokens", "1"];
+      const { code, out, err } = await whet([...asked, "--json", ...flags], folder);
+      expect({ code, err: code ? err : "" }).toEqual({ code: 0, err: "" });
+      return JSON.parse(out).perplexity as number;
+    };
+    const far = (p: number) => Math.abs(Math.log(p) - best!.val_loss);
+    expect(far(await perplexity(...nf4))).toBeLessThan(1e-4);
+    expect(far(await perplexity("--quant", "nf4"))).toBeGreaterThan(1e-4);
+    expect(far(await perplexity())).toBeGreaterThan(1e-3);
+  });
+
+  test("is not resumed on another base, nor trained as a whole", async () => {
+    const other = await whet([...sft.slice(0, -4), "--iters", "9", "-o", "q", "--resume"], folder);
+    expect(other.code).toBe(2);
+    expect(other.err).toContain('quant: "nf4" -> "none"');
+    const full = await whet([...sft, "-o", "f", "--full", "--quant", "nf4"], folder);
+    expect(full.code).toBe(2);
+    expect(full.err).toContain("--full: trains all weights, and --quant nf4");
+  });
+
+  test("needs less memory", async () => {
+    const weights = async (...flags: string[]) => {
+      const { out } = await whet(["plan", "-m", "model", "--json", ...flags], folder);
+      return JSON.parse(out).bytes.weights as number;
+    };
+    // Half of the built-in model is its embedding, which stays as it is.
+    expect(await weights(...nf4)).toBeLessThan(0.6 * await weights());
+  });
+});
+
 describe("a run", () => {
   test("writes events, the adapter and everything that explains it", async () => {
     const argv = [...sft, "-o", "whole", "--samples", "1", "--json"];

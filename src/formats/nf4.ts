@@ -1,0 +1,188 @@
+/**
+ * NF4, the 4-bit NormalFloat of QLoRA (Dettmers et al. 2023), bit by bit as bitsandbytes computes and
+ * stores it: blocks of 64 numbers, each with its largest magnitude, and codes into a fixed table. Double
+ * quantisation keeps those magnitudes as 8-bit codes in blocks of 256.
+ */
+import { allFinite } from "../base/bits.ts";
+import { Exit, Fail } from "../base/fail.ts";
+
+/** Numbers that share one scale: neighbours in row-major order, also across rows. */
+export const BLOCK = 64;
+/** Scales that share one scale of their own under double quantisation. */
+export const NESTED_BLOCK = 256;
+
+/** The 16 values of a code: quantiles of the normal distribution, 0 among them, scaled to [-1, 1]. */
+export const nf4Code: Float32Array = Float32Array.of(
+  -1.0,
+  -0.6961928009986877,
+  -0.5250730514526367,
+  -0.39491748809814453,
+  -0.28444138169288635,
+  -0.18477343022823334,
+  -0.09105003625154495,
+  0.0,
+  0.07958029955625534,
+  0.16093020141124725,
+  0.24611230194568634,
+  0.33791524171829224,
+  0.44070982933044434,
+  0.5626170039176941,
+  0.7229568362236023,
+  1.0,
+);
+
+/** A tensor in NF4: `codes` two to a byte, the first in the high nibble; one scale a block. */
+export interface Nf4 {
+  /** ceil(n / 2) */
+  readonly codes: Uint8Array;
+  /** ceil(n / 64) */
+  readonly scales: Float32Array;
+}
+
+/** The scales of a tensor under double quantisation: scale = map[code] · nested scale + offset. */
+export interface NestedScales {
+  /** One a block of 64. */
+  readonly codes: Uint8Array;
+  /** One for 256 codes. */
+  readonly scales: Float32Array;
+  readonly offset: number;
+}
+
+const least = Math.fround(1e-38);
+
+/**
+ * A table that finds the code of a number in [-1, 1] with one comparison: the range is cut into
+ * `cells`, fine enough that none holds two thresholds. Numbers on a threshold get the lower code.
+ */
+function finder(values: Float32Array, cells: number) {
+  const first = new Uint8Array(cells + 1), threshold = new Float32Array(cells + 1).fill(Infinity);
+  const between = Float32Array.from(
+    values.subarray(1),
+    (v, i) => Math.fround(values[i]! + v) / 2,
+  );
+  for (let cell = 0; cell <= cells; cell++) {
+    const from = cell * 2 / cells - 1, to = from + 2 / cells;
+    let below = 0;
+    while (below < between.length && between[below]! < from) below++;
+    first[cell] = below;
+    if (below < between.length && between[below]! < to) threshold[cell] = between[below]!;
+    if (below + 1 < between.length && between[below + 1]! < to) {
+      throw new Error(`two thresholds in a cell of 2 / ${cells}`);
+    }
+  }
+  return { first, threshold, half: cells / 2 };
+}
+
+const nf4Finder = finder(nf4Code, 64);
+
+/**
+ * Quantises numbers, whole blocks but for the last: absmax, its reciprocal, product, nearest code, each
+ * rounded to f32. A block of zeros gets scale 0.
+ * @param name of the tensor, for the error
+ * @throws Fail (data) when a number is NaN or infinite
+ */
+export function quantise(x: Float32Array, name = "a tensor"): Nf4 {
+  if (!allFinite(x)) {
+    const at = x.findIndex((v) => !Number.isFinite(v));
+    throw new Fail(`${name} holds ${x[at]}, which has no place in NF4`, {
+      why:
+        "a block of 64 weights is scaled by its largest magnitude, which must be a finite number",
+      fix: "fetch the model again; if its maker's file is so, load it with --quant none",
+      exit: Exit.data,
+    });
+  }
+  const { first, threshold, half } = nf4Finder;
+  const codes = new Uint8Array(Math.ceil(x.length / 2));
+  const scales = new Float32Array(Math.ceil(x.length / BLOCK));
+  const block = new Uint8Array(BLOCK + 1);
+  for (let b = 0, from = 0; from < x.length; b++, from += BLOCK) {
+    const n = Math.min(BLOCK, x.length - from);
+    let most = 0;
+    for (let i = 0; i < n; i++) most = Math.max(most, Math.abs(x[from + i]!));
+    scales[b] = most;
+    const inverse = Math.fround(1 / Math.max(most, least));
+    for (let i = 0; i < n; i++) {
+      const v = Math.min(1, Math.max(-1, Math.fround(x[from + i]! * inverse)));
+      const cell = (v * half + half) | 0;
+      block[i] = first[cell]! + (v > threshold[cell]! ? 1 : 0);
+    }
+    block[n] = 7; // what fills an odd last byte: the code of 0
+    for (let i = 0, to = from / 2; i < n; i += 2) codes[to++] = block[i]! << 4 | block[i + 1]!;
+  }
+  return { codes, scales };
+}
+
+/** `n` numbers of a quantised tensor, the first ones unless told: code · scale, rounded to f32. */
+export function dequantise({ codes, scales }: Nf4, n: number, from = 0): Float32Array {
+  const out = new Float32Array(n);
+  for (let i = 0, at = from; i < n; i++, at++) {
+    const pair = codes[Math.floor(at / 2)]!;
+    out[i] = nf4Code[at % 2 === 0 ? pair >> 4 : pair & 15]! * scales[Math.floor(at / BLOCK)]!;
+  }
+  return out;
+}
+
+/**
+ * bitsandbytes' signed dynamic map of 8 bits (Dettmers 2015): seven decades, each cut twice as fine as
+ * the one below, with 0 and 1; ascending, 256 values.
+ */
+export const dynamicMap: Float32Array = (() => {
+  const f = Math.fround, values = [0, 1];
+  for (let decade = 0; decade < 7; decade++) {
+    const n = 2 ** decade, step = f(f(1 - f(0.1)) / n);
+    // As torch's linspace: from the nearer end, product and sum rounded together.
+    const edge = (i: number) => 2 * i < n + 1 ? f(f(0.1) + step * i) : f(1 - step * (n - i));
+    for (let i = 0; i < n; i++) {
+      const middle = f(f(edge(i) + edge(i + 1)) / 2), v = f(f(10 ** (decade - 6)) * middle);
+      values.push(v, -v);
+    }
+  }
+  return Float32Array.from(values).sort();
+})();
+
+const mapThresholds = Float32Array.from(
+  dynamicMap.subarray(1),
+  (v, i) => Math.fround(dynamicMap[i]! + v) / 2,
+);
+
+/** Double quantisation of a whole tensor's scales: their mean is taken off, the rest becomes 8 bits. */
+export function nest(scales: Float32Array): NestedScales {
+  let sum = 0;
+  for (const s of scales) sum += s;
+  const offset = Math.fround(sum / scales.length);
+  const codes = new Uint8Array(scales.length);
+  const nested = new Float32Array(Math.ceil(scales.length / NESTED_BLOCK));
+  const rest = scales.map((s) => s - offset);
+  for (let b = 0; b < nested.length; b++) {
+    const block = rest.subarray(b * NESTED_BLOCK, (b + 1) * NESTED_BLOCK);
+    const most = block.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
+    nested[b] = most;
+    const inverse = Math.fround(1 / Math.max(most, least));
+    block.forEach((v, i) => {
+      const scaled = Math.min(1, Math.max(-1, Math.fround(v * inverse)));
+      let low = 0, high = mapThresholds.length;
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (scaled > mapThresholds[middle]!) low = middle + 1;
+        else high = middle;
+      }
+      codes[b * NESTED_BLOCK + i] = low;
+    });
+  }
+  return { codes, scales: nested, offset };
+}
+
+/**
+ * The scales that double quantisation leaves, each step rounded to f32.
+ * @param map the 256 values of the codes, where a file brings its own
+ */
+export function unnest(
+  { codes, scales, offset }: NestedScales,
+  map: Float32Array = dynamicMap,
+): Float32Array {
+  const out = new Float32Array(codes.length);
+  for (let i = 0; i < codes.length; i++) {
+    out[i] = Math.fround(map[codes[i]!]! * scales[Math.floor(i / NESTED_BLOCK)]!) + offset;
+  }
+  return out;
+}
