@@ -30,6 +30,7 @@ async function resume(name: string, change: Record<string, unknown>): Promise<Ou
 gpu("every setting that changes the numbers is refused with its old and new value", async () => {
   const changes: Record<string, [was: unknown, now: unknown]> = {
     full: [false, true],
+    quant: ["none", "nf4"],
     rank: [2, 4],
     alpha: [4, 8],
     use_rslora: [false, true],
