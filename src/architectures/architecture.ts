@@ -1,24 +1,6 @@
 import type { Tensor } from "../graph/tensor.ts";
+import type { Stream } from "../nn/attention.ts";
 import type { Net } from "../nn/net.ts";
-
-export interface Heads {
-  readonly heads: number;
-  readonly kvHeads: number;
-  /** What scores are multiplied with before the softmax. */
-  readonly scale: number;
-}
-
-/** The tokens a model sees, and how they may look at each other: the caller's side of a recording. */
-export interface Stream {
-  /** u32[T] */
-  readonly ids: Tensor;
-  /** u32[T]: place of each token in its own sequence */
-  readonly positions: Tensor;
-  /** Token indices sorted by id, u32[T], and where each id begins, u32[V+1]: only for a trained embedding. */
-  readonly sorted?: { readonly order: Tensor; readonly bounds: Tensor };
-  /** Mixes values: q f32[T,H·D], k and v f32[T,Hkv·D] -> f32[T,H·D]. Batches and caches differ only here. */
-  attend(q: Tensor, k: Tensor, v: Tensor, heads: Heads): Tensor;
-}
 
 export interface Sizes {
   readonly vocab: number;

@@ -1,16 +1,16 @@
 // Llama 2/3.x, SmolLM 1/2 and everything shaped like them: RMSNorm before each branch, grouped-query
 // attention with full rotary embedding, SwiGLU, no biases unless config.json asks, tied or untied head.
-import type { RopeScaling, RopeTables } from "../../kernels/rope/tables.ts";
+import type { RopeScaling } from "../../kernels/rope/tables.ts";
 import { add } from "../../kernels/add/add.ts";
 import { embed } from "../../kernels/embedding/embedding.ts";
 import { rmsnorm } from "../../kernels/rmsnorm/rmsnorm.ts";
-import { rope } from "../../kernels/rope/rope.ts";
 import { siluMul } from "../../kernels/silu_mul/silu_mul.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import { selfAttention } from "../nn/attention.ts";
 import { linear } from "../nn/linear.ts";
 import type { Net } from "../nn/net.ts";
 import { rotaryTables } from "../nn/rotary.ts";
-import type { Architecture, Sizes, Stream } from "./architecture.ts";
+import type { Architecture, Sizes } from "./architecture.ts";
 import { ConfigReader } from "./config.ts";
 
 export interface LlamaConfig extends Sizes {
@@ -60,10 +60,11 @@ export const llama: Architecture<LlamaConfig> = {
       positions: net.positions,
       scaling: c.scaling,
     });
+    const shape = { ...c, rotary: c.headDim, tables, bias: c.attentionBias, out: "o_proj" };
     let x = embed(g, embedding(net, c), stream.ids, stream.sorted);
     for (let i = 0; i < c.layers; i++) {
       x = g.block(`model.layers.${i}`, () => {
-        const mixed = attention(net, c, stream, tables, norm(net, "input_layernorm", x, c));
+        const mixed = selfAttention(net, stream, norm(net, "input_layernorm", x, c), shape);
         const middle = g.add(add, [x, mixed], null)[0]!;
         return g.add(
           add,
@@ -86,26 +87,6 @@ const embedding = (net: Net, c: LlamaConfig) =>
 
 const norm = (net: Net, name: string, x: Tensor, c: LlamaConfig) =>
   rmsnorm(net.g, x, net.weight(`${name}.weight`, [c.width]), c.eps);
-
-function attention(
-  net: Net,
-  c: LlamaConfig,
-  stream: Stream,
-  tables: RopeTables,
-  x: Tensor,
-): Tensor {
-  const { g } = net, { heads, kvHeads, headDim, attentionBias } = c;
-  return g.scope("self_attn", () => {
-    const q = linear(net, "q_proj", x, heads * headDim, attentionBias);
-    const k = linear(net, "k_proj", x, kvHeads * headDim, attentionBias);
-    const v = linear(net, "v_proj", x, kvHeads * headDim, attentionBias);
-    const turn = (t: Tensor, heads: number) =>
-      rope(g, t, stream.positions, tables, { heads, rotary: headDim });
-    const scale = 1 / Math.sqrt(headDim);
-    const mixed = stream.attend(turn(q, heads), turn(k, kvHeads), v, { heads, kvHeads, scale });
-    return linear(net, "o_proj", mixed, c.width, attentionBias);
-  });
-}
 
 function mlp(net: Net, c: LlamaConfig, x: Tensor): Tensor {
   return net.g.scope("mlp", () => {

@@ -4,13 +4,13 @@ import { add } from "../../kernels/add/add.ts";
 import { embed } from "../../kernels/embedding/embedding.ts";
 import { geluNew } from "../../kernels/gelu_new/gelu_new.ts";
 import { layernorm } from "../../kernels/layernorm/layernorm.ts";
-import { rope } from "../../kernels/rope/rope.ts";
-import type { RopeScaling, RopeTables } from "../../kernels/rope/tables.ts";
+import type { RopeScaling } from "../../kernels/rope/tables.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import { selfAttention } from "../nn/attention.ts";
 import { linear } from "../nn/linear.ts";
 import type { Net } from "../nn/net.ts";
 import { rotaryTables } from "../nn/rotary.ts";
-import type { Architecture, Sizes, Stream } from "./architecture.ts";
+import type { Architecture, Sizes } from "./architecture.ts";
 import { ConfigReader } from "./config.ts";
 
 export interface PhiConfig extends Sizes {
@@ -59,12 +59,13 @@ export const phi: Architecture<PhiConfig> = {
       positions: net.positions,
       scaling: c.scaling,
     });
+    const shape = { ...c, tables, bias: true, out: "dense" };
     const words = net.weight("model.embed_tokens.weight", [c.vocab, c.width]);
     let x = embed(g, words, stream.ids, stream.sorted);
     for (let i = 0; i < c.layers; i++) {
       x = g.block(`model.layers.${i}`, () => {
         const h = norm(net, "input_layernorm", x, c);
-        const mixed = attention(net, c, stream, tables, h);
+        const mixed = selfAttention(net, stream, h, shape);
         const both = g.add(add, [mixed, mlp(net, c, h)], null)[0]!;
         return g.add(add, [x, both], null)[0]!;
       });
@@ -82,26 +83,6 @@ function norm(net: Net, name: string, x: Tensor, c: PhiConfig): Tensor {
   const weight = net.weight(`${name}.weight`, [c.width]),
     bias = net.weight(`${name}.bias`, [c.width]);
   return layernorm(net.g, x, weight, bias, c.eps);
-}
-
-function attention(
-  net: Net,
-  c: PhiConfig,
-  stream: Stream,
-  tables: RopeTables,
-  x: Tensor,
-): Tensor {
-  const { g } = net, { heads, kvHeads, headDim, rotary } = c;
-  return g.scope("self_attn", () => {
-    const q = linear(net, "q_proj", x, heads * headDim, true);
-    const k = linear(net, "k_proj", x, kvHeads * headDim, true);
-    const v = linear(net, "v_proj", x, kvHeads * headDim, true);
-    const turn = (t: Tensor, heads: number) =>
-      rope(g, t, stream.positions, tables, { heads, rotary });
-    const scale = 1 / Math.sqrt(headDim);
-    const mixed = stream.attend(turn(q, heads), turn(k, kvHeads), v, { heads, kvHeads, scale });
-    return linear(net, "dense", mixed, c.width, true);
-  });
 }
 
 function mlp(net: Net, c: PhiConfig, x: Tensor): Tensor {
