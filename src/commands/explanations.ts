@@ -157,6 +157,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     title: "an export was not done quite as asked",
     text: "The message says what was done instead. The file is whole and can be used.",
   },
+  WH0309: {
+    title: "the base is not kept as in training",
+    text:
+      "An adapter learns to correct the base it was trained on, rounding included. Give the same --quant and --double-quant as its run.",
+  },
   WH0601: {
     title: "a step was not applied",
     text:

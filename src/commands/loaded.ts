@@ -21,6 +21,8 @@ export interface Opened extends Disposable {
   readonly model: Model;
   readonly adapter: Adapter | undefined;
   readonly adapted: { readonly lora?: Lora };
+  /** The flag that would keep the base as it was when the adapter was trained; unset where it is so. */
+  readonly unlike?: string;
 }
 
 /** The same on a device, its weights in memory. */
@@ -45,7 +47,9 @@ export async function openBoth(
     checkFit(adapter, model.folder.tensors);
     checkBase(adapterPath!, path, model);
   }
+  const unlike = adapter && otherQuant(adapterPath!, settings);
   return {
+    unlike,
     model,
     adapter,
     adapted: adapter ? { lora: loraOf(adapter, adapterPath!) } : {},
@@ -64,7 +68,11 @@ export async function load(
   io: Io,
   shared?: Device,
 ): Promise<Loaded> {
-  const { model, adapter, adapted } = opened;
+  const { model, adapter, adapted, unlike } = opened;
+  if (unlike) {
+    const message = "the adapter was trained on a base whose weights were kept another way";
+    io.warn("WH0309", `${message}; its answers may differ a little`, `add ${unlike}`);
+  }
   const { frozen, trained } = Generator.tensors(model, adapted);
   const parameters = [...model.folder.tensors.values()]
     .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
@@ -101,6 +109,17 @@ function checkBase(adapter: string, path: string, model: Model) {
     fix: `use the base that it was trained on: -m ${manifest.model.path}`,
     exit: Exit.data,
   });
+}
+
+/** How the run that made an adapter kept its base, as a flag, where that is not how it is kept now. */
+function otherQuant(
+  adapter: string,
+  { quant = "none", double_quant = false }: { quant?: string; double_quant?: boolean },
+): string | undefined {
+  if (!existsSync(join(adapter, "run.json"))) return undefined;
+  const trained = { quant: "none", double_quant: false, ...readRun(adapter).manifest.settings };
+  if (trained.quant === quant && trained.double_quant === double_quant) return undefined;
+  return `--quant ${trained.quant}${trained.double_quant ? " --double-quant" : ""}`;
 }
 
 /** The adapter as the layers record it. Layers of different rank or scale cannot be recorded. */

@@ -48,11 +48,15 @@ describe("on a base in NF4", () => {
       const asked = ["eval", "-m", "model", "-a", "q", "-d", "val.jsonl", "--max-tokens", "1"];
       const { code, out, err } = await whet([...asked, "--json", ...flags], folder);
       expect({ code, err: code ? err : "" }).toEqual({ code: 0, err: "" });
-      return JSON.parse(out).perplexity as number;
+      warned = events(out).find(({ event }) => event === "warn");
+      return JSON.parse(out.trimEnd().split("\n").at(-1)!).perplexity as number;
     };
+    let warned: Record<string, unknown> | undefined;
     const far = (p: number) => Math.abs(Math.log(p) - best!.val_loss);
     expect(far(await perplexity(...nf4))).toBeLessThan(1e-4);
+    expect(warned).toBeUndefined();
     expect(far(await perplexity("--quant", "nf4"))).toBeGreaterThan(1e-4);
+    expect(warned).toMatchObject({ code: "WH0309", fix: "add --quant nf4 --double-quant" });
     expect(far(await perplexity())).toBeGreaterThan(1e-3);
   });
 
