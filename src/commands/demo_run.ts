@@ -126,7 +126,6 @@ export async function runDemo(settings: Settings, io: Io): Promise<void> {
       out: gguf,
       form: "gguf",
       quant: "f16",
-      pretokenizer: "gpt-2", // how the built-in tokenizer splits text
       verify: true,
       onProgress: ({ done, total }) => io.progress(`${Math.round((100 * done) / total)} %`),
     });

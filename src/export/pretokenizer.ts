@@ -8,7 +8,11 @@ import known from "./pretokenizers.json";
  * llama.cpp names the way a byte-level BPE splits text before merging; a wrong name gives wrong ids
  * without an error. The name is found as its converter finds it: the ids of a probe text, hashed.
  */
-const names: Readonly<Record<string, string>> = known.names;
+const names: Readonly<Record<string, string>> = {
+  ...known.names,
+  // models/micro, which splits as GPT-2 does
+  "d75e18d3047fba123d6c19cba47c5fc8ff0c4fefc5fccd1e2ed043a0a21fbb6e": "gpt-2",
+};
 
 /** Every name that a hash leads to. */
 export const pretokenizerNames: readonly string[] = [...new Set(Object.values(names))].sort();
