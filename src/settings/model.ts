@@ -1,8 +1,10 @@
 import { z } from "zod";
 import { field, path } from "./field.ts";
 
-/** The settings by which every command names a model and what is put on it. */
-/** @param gguf whether the command reads GGUF files too */
+/**
+ * The base model.
+ * @param gguf whether the command reads GGUF files too
+ */
 export const modelField = (gguf = false) =>
   field(path(), {
     group: "Main",

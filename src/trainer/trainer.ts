@@ -121,21 +121,27 @@ export class Trainer {
     return { trainable, all: trainable + sum(this.#recorded.g.all("frozen")) };
   }
 
-  /** One optimiser step: every micro-batch, then the update; resolves when the loss is known. */
-  async next(): Promise<StepResult> {
-    const began = performance.now(), { step, options } = this;
-    const { epoch, micro } = this.plan.at(step);
+  /** Adds the loss and the gradients of every micro-batch of a step to what the device holds. */
+  #accumulate(step: number): { epoch: number; tokens: number } {
+    const { epoch, micro } = this.plan.at(step), { g, batch } = this.#recorded;
     const targets = micro.flat().reduce((sum, row) => sum + supervised(this.rows[row]!), 0);
-    const { g, batch, total } = this.#recorded;
     let tokens = 0;
     micro.forEach((indices, m) => {
       const rows = indices.map((i) => this.rows[i]!);
       tokens += rows.reduce((sum, row) => sum + row.ids.length, 0);
       batch.fill(this.#runner, rows, 1 / targets);
       // A mask belongs to one micro-batch of one step, whatever is resumed or repeated.
-      this.#runner.write(clockOf(g), Uint32Array.of(options.seed, (step << 10) + m));
+      const clock = Uint32Array.of(this.options.seed, (step << 10) + m);
+      this.#runner.write(clockOf(g), clock);
       this.#runner.run();
     });
+    return { epoch, tokens };
+  }
+
+  /** One optimiser step: every micro-batch, then the update; resolves when the loss is known. */
+  async next(): Promise<StepResult> {
+    const began = performance.now(), { step, options } = this, { total } = this.#recorded;
+    const { epoch, tokens } = this.#accumulate(step);
     const rate = options.rate(step);
     const [loss] = await this.#runner.read(total);
     let gradNorm = NaN, applied = false;
@@ -222,7 +228,6 @@ export class Trainer {
     for (const [name, gradient] of await this.gradients(this.step - 1)) {
       if (!allFinite(gradient)) bad.push(`gradient of ${name}`);
     }
-    this.#forgetGradients();
     return bad;
   }
 
@@ -246,16 +251,12 @@ export class Trainer {
   start(weights: ReadonlyMap<string, Float32Array>): void {
     for (const t of this.trained) this.memory.write(t, weights.get(t.name)!, "w");
   }
-  /** The first micro-batch's accumulated gradients, by name: for tests and diagnosis. */
+  /** The gradients of a step, by name, as it computes them; nothing is applied. */
   async gradients(step: number): Promise<Map<string, Float32Array>> {
-    const { micro } = this.plan.at(step);
-    const targets = micro.flat().reduce((sum, row) => sum + supervised(this.rows[row]!), 0);
-    for (const indices of micro) {
-      this.#recorded.batch.fill(this.#runner, indices.map((i) => this.rows[i]!), 1 / targets);
-      this.#runner.run();
-    }
+    this.#accumulate(step);
     const all = new Map<string, Float32Array>();
     for (const t of this.trained) all.set(t.name, await this.memory.read(t, "g"));
+    this.#forgetGradients();
     return all;
   }
 
