@@ -64,7 +64,7 @@ export class PackedBatch {
    * @returns number of supervised tokens, and where each row begins in the packed order
    */
   fill(
-    runner: Runner,
+    runner: Pick<Runner, "reads" | "write">,
     rows: readonly TokenRow[],
     weight: number,
     everywhere = false,
@@ -100,9 +100,11 @@ export class PackedBatch {
     runner.write(this.positions, positions);
     runner.write(this.spans, spans);
     runner.write(this.reach, reach);
-    const { order, bounds } = sortByToken(ids, this.vocab);
-    runner.write(this.sorted.order, order);
-    runner.write(this.sorted.bounds, bounds);
+    if (runner.reads(this.sorted.order)) { // only where the embedding learns
+      const { order, bounds } = sortByToken(ids, this.vocab);
+      runner.write(this.sorted.order, order);
+      runner.write(this.sorted.bounds, bounds);
+    }
     runner.write(this.map, map);
     runner.write(this.inverse, inverse);
     runner.write(this.labels, labels);

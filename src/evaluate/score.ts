@@ -4,7 +4,7 @@ import { Graph } from "../graph/graph.ts";
 import type { Memory } from "../graph/memory.ts";
 import { Runner } from "../graph/runner.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { Lora } from "../nn/net.ts";
+import { atRest, type Lora } from "../nn/net.ts";
 
 export interface Score {
   /** log p(ids[t] | ids[<t]) for t ≥ 1 */
@@ -31,9 +31,12 @@ export class Scorer {
     adapted: { lora?: Lora; full?: boolean } = {},
   ): Promise<Scorer> {
     const g = new Graph();
-    const lora = adapted.lora && { ...adapted.lora, dropout: 0 };
     const batch = new PackedBatch(g, model.sizes.vocab, { tokens, targets: tokens });
-    const net = netOf(model, g, { positions: tokens, full: adapted.full, lora });
+    const net = netOf(model, g, {
+      positions: tokens,
+      full: adapted.full,
+      lora: atRest(adapted.lora),
+    });
     const { nll, argmax } = batch.loss(model, net, batch.hidden(model, net), false);
     const runner = await Runner.prepare("score", memory, g.nodes, [nll, argmax]);
     return new Scorer(tokens, batch, runner, nll, argmax);

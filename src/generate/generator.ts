@@ -8,7 +8,7 @@ import { Graph } from "../graph/graph.ts";
 import type { Memory } from "../graph/memory.ts";
 import { Runner } from "../graph/runner.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { Lora } from "../nn/net.ts";
+import { atRest, type Lora } from "../nn/net.ts";
 import { sample, type Sampling } from "./sample.ts";
 
 export interface GeneratorSize {
@@ -111,7 +111,7 @@ export class Generator {
         const request = value as Request, n = request.ids.length;
         if (n === 0 || n >= context) {
           throw new Fail(`prompt ${asked + 1} has ${n} tokens; 1 to ${context - 1} fit`, {
-            fix: "shorten the prompt, or raise --max-seq",
+            fix: "shorten the prompt",
             exit: Exit.data,
           });
         }
@@ -213,8 +213,11 @@ function recordTokens(
     spans: g.input("spans", [tokens, 2], "u32"),
     pick: g.input("pick", [slots], "u32"),
   };
-  const lora = adapted.lora && { ...adapted.lora, dropout: 0 };
-  const net = netOf(model, g, { positions: context, full: adapted.full, lora });
+  const net = netOf(model, g, {
+    positions: context,
+    full: adapted.full,
+    lora: atRest(adapted.lora),
+  });
   const hidden = model.architecture.hidden(net, model.config, {
     ids: inputs.ids,
     positions: inputs.positions,

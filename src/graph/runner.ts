@@ -98,6 +98,11 @@ export class Runner {
     return input ? { buffer: input, offset: 0, size } : this.#memory.place(t);
   }
 
+  /** Whether any dispatch reads an input: what nothing reads need not be made. */
+  reads(input: Tensor): boolean {
+    return this.#inputs.has(input);
+  }
+
   /** Fills an input. An input that nothing reads is passed over. */
   write(input: Tensor, data: Uint32Array | Float32Array): void {
     if (data.length !== count(input.shape)) {

@@ -13,6 +13,9 @@ export interface Lora {
   targets(module: string): boolean;
 }
 
+/** The adapter as it acts outside training: nothing is dropped. */
+export const atRest = (lora: Lora | undefined): Lora | undefined => lora && { ...lora, dropout: 0 };
+
 /** What a layer needs to record itself: the graph, and how its weights take part. */
 export class Net {
   /** u32[2], (seed, micro step): what dropout masks are computed from. One for the whole network. */

@@ -9,7 +9,7 @@ import { backward } from "../graph/backward.ts";
 import { Graph } from "../graph/graph.ts";
 import type { ArenaLayout } from "../graph/memory.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { Lora } from "../nn/net.ts";
+import { atRest, type Lora } from "../nn/net.ts";
 
 export interface Recorded {
   readonly g: Graph;
@@ -44,7 +44,7 @@ export function recordStep(model: Model, recipe: Recipe): Recorded {
 export function recordValidation(model: Model, recipe: Recipe): Recorded {
   const g = new Graph();
   const batch = new PackedBatch(g, model.sizes.vocab, recipe.size);
-  const net = netOf(model, g, { ...recipe, lora: recipe.lora && { ...recipe.lora, dropout: 0 } });
+  const net = netOf(model, g, { ...recipe, lora: atRest(recipe.lora) });
   const { loss } = batch.loss(model, net, batch.hidden(model, net), false);
   return { g, batch, total: accumulate(g, g.state("validation loss", [1]), loss) };
 }
