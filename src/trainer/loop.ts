@@ -8,7 +8,7 @@ import { type BatchPlan, layOut, pack } from "./layout.ts";
 import { planRun, type RunPlan } from "./plan.ts";
 import type { Recipe } from "./program.ts";
 import { type Schedule, scheduleOf } from "./schedule.ts";
-import { type Moments, type StepResult, supervised, Trainer } from "./trainer.ts";
+import { type Inspected, type Moments, type StepResult, supervised, Trainer } from "./trainer.ts";
 
 /** The numeric settings of a run: everything a resumed run must agree with. */
 export interface RunSettings {
@@ -146,6 +146,8 @@ export interface Measured {
 
 /** What a run tells while it goes on; all may be awaited. */
 export interface Hooks {
+  /** Asked before each step: who wants to see every trained tensor of it, if anybody. */
+  inspect?(step: number): ((tensor: Inspected) => void) | undefined;
   step(result: StepResult): void | Promise<void>;
   measured(result: Measured, trainer: Trainer): void | Promise<void>;
   save(progress: Progress, best: boolean, trainer: Trainer): Promise<void>;
@@ -188,7 +190,7 @@ export async function train(
 
   if (validation.length > 0) await trainer.prepareValidation();
   while (trainer.step < batches.steps) {
-    const result = await trainer.next();
+    const result = await trainer.next(hooks.inspect?.(trainer.step + 1));
     if (!result.applied) {
       hooks.skipped(result, await trainer.notFinite());
       if (++failures === PATIENCE_NAN) throw diverged(result);

@@ -39,6 +39,14 @@ export interface StepResult {
   readonly applied: boolean;
 }
 
+/** One trained tensor in one step: what the step's gradient was, and what the update made of it. */
+export interface Inspected {
+  readonly name: string;
+  readonly gradient: Float32Array;
+  readonly before: Float32Array;
+  readonly after: Float32Array;
+}
+
 /** What a checkpoint holds of one trained tensor. */
 export interface Moments {
   readonly w: Float32Array;
@@ -138,8 +146,12 @@ export class Trainer {
     return { epoch, tokens };
   }
 
-  /** One optimiser step: every micro-batch, then the update; resolves when the loss is known. */
-  async next(): Promise<StepResult> {
+  /**
+   * One optimiser step: every micro-batch, then the update; resolves when the loss is known.
+   * @param inspect is shown every trained tensor, one at a time; the weights before the update are held
+   * on the host meanwhile. Not called for a step that is not applied.
+   */
+  async next(inspect?: (tensor: Inspected) => void): Promise<StepResult> {
     const began = performance.now(), { step, options } = this, { total } = this.#recorded;
     const { epoch, tokens } = this.#accumulate(step);
     const rate = options.rate(step);
@@ -147,12 +159,17 @@ export class Trainer {
     let gradNorm = NaN, applied = false;
     // The gradient of a loss that is not finite can be finite, and must not be applied either.
     if (Number.isFinite(loss)) {
+      const seen = inspect ? await this.#beforeUpdate() : [];
       this.memory.write(total.storage!, new Float32Array(1));
       this.#updater.write(this.#update.hyper, hyper(options, step + 1, rate));
       this.#updater.run();
       const [, norm, finite] = await this.#updater.read(this.#update.clip);
       gradNorm = norm!;
       applied = finite === 1;
+      for (const { tensor, gradient, before } of applied ? seen : []) {
+        const after = await this.memory.read(tensor);
+        inspect!({ name: tensor.name, gradient, before, after });
+      }
     } else this.#forgetGradients();
     this.device.check();
     this.step++;
@@ -166,6 +183,16 @@ export class Trainer {
       milliseconds: performance.now() - began,
       applied,
     };
+  }
+
+  /** Gradients and weights as they are before an update. */
+  async #beforeUpdate() {
+    const all: { tensor: Tensor; gradient: Float32Array; before: Float32Array }[] = [];
+    for (const tensor of this.trained) {
+      const gradient = await this.memory.read(tensor, "g");
+      all.push({ tensor, gradient, before: await this.memory.read(tensor) });
+    }
+    return all;
   }
 
   /** Makes what `validate` needs, so that a lack of memory shows at the start and not hours later. */
