@@ -142,6 +142,17 @@ export function recordOf(manifest: Manifest, events: Iterable<RunEvent>): RunRec
   return { manifest, steps, evals, layers, samples, warnings };
 }
 
+/** The samples of each question in order; an answer that repeats the one before is left out. */
+export function byQuestion(samples: readonly Sample[]): Sample[][] {
+  const asked = new Map<string, Sample[]>();
+  for (const sample of samples) {
+    const answers = asked.get(sample.prompt) ?? [];
+    if (answers.at(-1)?.output !== sample.output) answers.push(sample);
+    asked.set(sample.prompt, answers);
+  }
+  return [...asked.values()];
+}
+
 /** JSON has no NaN: what was not finite was written as null. */
 function numbers<T>(fields: Readonly<Record<string, unknown>>): T {
   return Object.fromEntries(

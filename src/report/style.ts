@@ -48,6 +48,7 @@ svg path.c3 { stroke: var(--c3); } svg path.c4 { stroke: var(--c4); }
 svg .mark { stroke: var(--card); stroke-width: 1.5; }
 svg .mark.c1 { fill: var(--c1); } svg .mark.c2 { fill: var(--c2); }
 svg .mark.c3 { fill: var(--c3); } svg .mark.c4 { fill: var(--c4); }
+svg .cell { fill: var(--c1); }
 svg.bars { width: 240px; } svg .track { fill: var(--line); }
 svg .was { fill: var(--soft); } svg .is { fill: var(--c3); }
 .findings { display: grid; gap: 10px; }
@@ -71,6 +72,8 @@ td.up { color: var(--good); font-weight: 600; }
 pre { margin: 0; font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace;
   white-space: pre-wrap; overflow-wrap: anywhere; }
 pre.same { color: var(--good); } pre.other { color: var(--warn); }
+details summary { cursor: pointer; color: var(--soft); font-size: 13px; }
+details[open] summary { margin-bottom: 10px; }
 .empty { color: var(--soft); margin: 20px 0; }
 footer { margin-top: 56px; color: var(--soft); font-size: 13px; }
 @media print { body { background: #fff; } .card, .tile, .finding { break-inside: avoid; } }
