@@ -56,9 +56,6 @@ export class Graph {
   #next = 0;
   #path: string[] = [];
 
-  /** With `recompute`, blocks keep only their result for the backward pass (Chen et al. 2016). */
-  constructor(readonly recompute = false) {}
-
   /** Runs `body` with `name` pushed on the path, so its tensors are named "name.…". */
   scope<T>(name: string, body: () => T): T {
     this.#path.push(name);
@@ -144,11 +141,11 @@ export class Graph {
     return outputs;
   }
 
-  /** Marks `body` as one block: with recompute on, only its result survives the forward pass. */
+  /** Marks `body` as one block: `backward` may keep only its result and compute the rest again. */
   block(name: string, body: () => Tensor): Tensor {
     const start = this.nodes.length;
     const result = this.scope(name, body);
-    if (this.recompute) this.blocks.push({ start, end: this.nodes.length, result });
+    this.blocks.push({ start, end: this.nodes.length, result });
     return result;
   }
 }
