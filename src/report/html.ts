@@ -85,22 +85,25 @@ function curves({ steps, evals }: RunRecord): string {
   if (steps.length === 0) return `<h2>Curves</h2><p class="empty">No step was made.</p>`;
   const of = (key: "loss" | "lr" | "grad_norm" | "tok_s"): Point[] =>
     steps.map((s) => [s.step, s[key]] as const);
-  const smoothed = (points: readonly Point[]): Point[] => {
-    const values = points.map(([, y]) => y);
+  const smoothed = (points: readonly Point[], log = false): Point[] => {
+    const values = points.map(([, y]) => log ? Math.log(y) : y);
     const span = Math.max(1, points.length / 40);
     // From both ends, so that the curve does not lag behind what it smooths.
     const [there, back] = [smooth(values, span), smooth(values.toReversed(), span).reverse()];
-    return points.map(([x], i) => [x, (there[i]! + back[i]!) / 2] as const);
+    return points.map(([x], i) => {
+      const y = (there[i]! + back[i]!) / 2;
+      return [x, log ? Math.exp(y) : y] as const;
+    });
   };
+  const measured: Point[] = evals.map((e) => [e.step, e.val_loss] as const);
+  const log = spansDecades([...smoothed(of("loss")), ...measured]);
   const loss: Series[] = [
     { name: "training, each step", points: of("loss"), look: "faint", color: 1 },
-    { name: "training, smoothed", points: smoothed(of("loss")), look: "line", color: 1 },
+    { name: "training, smoothed", points: smoothed(of("loss"), log), look: "line", color: 1 },
   ];
   if (evals.length > 0) {
-    const points = evals.map((e) => [e.step, e.val_loss] as const);
-    loss.push({ name: "validation", points, look: "marks", color: 2 });
+    loss.push({ name: "validation", points: measured, look: "marks", color: 2 });
   }
-  const log = spansDecades(loss.slice(1).flatMap((s) => s.points));
   const cards = [
     card({ title: log ? "Loss (logarithmic)" : "Loss", x: "step", series: loss, log }, true),
     card({

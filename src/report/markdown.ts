@@ -110,7 +110,7 @@ function answers(samples: readonly Sample[]): string[] {
         : ", not as expected";
       const wanted = right === ", not as expected" ? `\n\nexpected\n\n${quote(expected!)}` : "";
       return `asked\n\n${quote(prompt)}\n\nanswered${
-        step === undefined ? "" : ` after step ${step}`
+        step === undefined ? "" : ` since step ${step}`
       }${right}\n\n${quote(output)}${wanted}`;
     }),
   ];
