@@ -30,12 +30,25 @@ export function backward(g: Graph, loss: Tensor, { sum, trained, keep }: Derivat
     grads.set(origin(to), sofar ? g.add(sum, [sofar, grad], null)[0]! : grad);
   };
   const reverse = (nodes: readonly Node[]) => {
+    const light = new Map<Tensor, Node>(), made = new Map<Tensor, Tensor>();
+    for (const node of nodes) {
+      if (node.op.light) {
+        for (const t of node.outputs) light.set(t, node);
+      }
+    }
+    /** The same numbers, made again at the first demand where that is cheaper than having kept them. */
+    const fresh = (t: Tensor): Tensor => {
+      const maker = light.get(t);
+      if (maker && !made.has(t)) again([renew(maker)], made);
+      return made.get(t) ?? t;
+    };
+    const renew = (node: Node) => ({ ...node, inputs: node.inputs.map(fresh) });
     for (const node of nodes.toReversed()) {
       const flowing = node.outputs.map((t) => grads.get(origin(t)));
       const wants = node.inputs.map((t) => t.needsGrad);
       for (const t of node.outputs) grads.delete(origin(t));
       if (!node.op.backward || !wants.includes(true) || !flowing.some(Boolean)) continue;
-      const given = g.scope("d", () => node.op.backward!(g, node, flowing, wants));
+      const given = g.scope("d", () => node.op.backward!(g, renew(node), flowing, wants));
       given.forEach((grad, i) => grad && wants[i] && give(node.inputs[i]!, grad));
     }
   };

@@ -82,10 +82,14 @@ test("the derived backward agrees with differences through a whole network, what
   for (const other of found) expect(other).toEqual(found[0]!);
 });
 
-/** How often the blocks' first op is computed, and the bytes alive at the worst moment. */
+/** How often the blocks' first product is computed, and the bytes alive at the worst moment. */
 function work(keep?: Checkpoints) {
   const { g, loss } = network(keep), nodes = prune(g.nodes, [loss]);
-  const computed = nodes.filter((node) => node.op.name === "rmsnorm").length;
+  const forward = new Set(g.all("trained").filter((t) => t.name.endsWith("up")));
+  const computed =
+    nodes.filter(({ op, inputs: [, w], attrs }) =>
+      op.name === "matmul" && forward.has(w!) && (attrs as { form: string }).form === "nt"
+    ).length;
   return { computed, bytes: plan(nodes, [loss]).peakLive };
 }
 
@@ -99,6 +103,17 @@ test("blocks that keep less are computed again as often as the schedule says, an
   const [all, results, few] = [undefined, { whole: 0, held: 3 }, { whole: 0, held: 0 }].map(work);
   expect(results!.bytes).toBeLessThan(all!.bytes);
   expect(few!.bytes).toBeLessThan(results!.bytes);
+});
+
+test("norms and activations are made again rather than kept", () => {
+  const { g, loss } = network(), nodes = prune(g.nodes, [loss]), { lives } = plan(nodes, [loss]);
+  const back = nodes.findIndex((node) => node.outputs.includes(loss));
+  for (const [t, { born, dies }] of lives) {
+    const light = nodes[born]!.op.light && t === nodes[born]!.outputs[0];
+    if (light) expect(born > back || dies <= back).toBe(true);
+  }
+  const gelus = nodes.filter((node) => node.op.name === "gelu_new");
+  expect(gelus).toHaveLength(2 * LAYERS);
 });
 
 test("revolve() takes no more advances than Griewank and Walther's formula", () => {
@@ -161,7 +176,8 @@ test("the arena keeps tensors whole, aligned and apart", () => {
 test("print() names every output, op and slot", () => {
   const { g, loss } = network(), planned = plan(prune(g.nodes, [loss]), [loss]);
   const text = print(planned.nodes, planned);
-  expect(text.split("\n")).toHaveLength(planned.nodes.length);
+  const worst = text.split("\n").indexOf(`most is alive at ${planned.worst}:`);
+  expect(worst).toBe(planned.nodes.length);
   expect(text).toContain("matmul(");
   expect(text).toContain("layers.0.up");
 });

@@ -30,6 +30,11 @@ export interface Op<A = unknown> {
   ): (Tensor | undefined)[];
   /** Arithmetic of the dispatches, where it is worth counting (a multiply-add is two). */
   flops?(node: Node<A>): number;
+  /**
+   * Computing it again takes less than keeping its outputs for the backward pass, which has its inputs at
+   * hand anyhow: norms, activations, dropout.
+   */
+  readonly light?: true;
   /** `updates[i]` is the input that output i overwrites in place. Such a node is never pruned. */
   readonly updates?: readonly number[];
 }
