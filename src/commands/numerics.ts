@@ -268,7 +268,7 @@ async function compare(
   const runner = await Runner.prepare(`check ${node.op.name}`, memory, g.nodes, outputs);
   const once = async () => {
     tensors.forEach((t, i) => t.data || memory.write(t, encoded(t, inputs[i]!)));
-    runner.run();
+    await runner.run();
     const got: Uint32Array[] = [];
     for (const t of outputs) got.push((await runner.readU32(t)).slice());
     return got;
