@@ -72,7 +72,7 @@ export class Runner {
         return { buffer, offset, bytes: size };
       });
       const group = device.group(built, slices);
-      dispatches.push({ node, pipeline: built, group, workgroups: launch.workgroups });
+      dispatches.push({ pipeline: built, group, workgroups: launch.workgroups });
     }
     this.#dispatches = dispatches;
     this.#pace = new Pace(dispatches.length, device.submitLimit);
