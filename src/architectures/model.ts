@@ -60,9 +60,9 @@ export function modelOf(folder: ModelFolder): Model {
 export function netOf(
   model: Model,
   g: Graph,
-  o: { positions: number; full?: boolean; lora?: Lora },
+  o: { positions: number; full?: boolean; lora?: Lora; chunk?: number },
 ): Net {
-  return new Net(g, o.positions, (name) => storage(model, name), o.full, o.lora);
+  return new Net(g, o.positions, (name) => storage(model, name), o.full, o.lora, o.chunk);
 }
 
 /** The type a base matrix is kept in on the device: what the checkpoint has, or what `quant` says. */

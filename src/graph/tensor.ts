@@ -39,8 +39,10 @@ export interface Tensor extends Spec {
   readonly name: string;
   readonly home: Home;
   readonly needsGrad: boolean;
-  /** Set when this tensor is another one after an update in place: the same bytes, later. */
+  /** Set when this tensor is another one after an update in place, or a stretch of one: its bytes. */
   readonly storage?: Tensor;
+  /** Where a stretch begins in its storage, in elements. */
+  readonly offset?: number;
   /** The content of a constant. */
   readonly data?: Float32Array | Uint32Array;
 }
@@ -65,8 +67,13 @@ export function bytesOf(t: Spec): number {
 
 export const show = (t: Tensor): string => `${t.name} ${t.dtype}[${t.shape.join(", ")}]`;
 
-/** The tensor whose bytes `t` occupies: itself, or what it updates in place. */
+/** The tensor among whose bytes those of `t` are: itself, what it updates in place, what it is a stretch of. */
 export function storageOf(t: Tensor): Tensor {
   while (t.storage) t = t.storage;
   return t;
+}
+
+/** Where `t` begins among the bytes of `storageOf(t)`. */
+export function offsetOf(t: Tensor): number {
+  return t.storage ? offsetOf(t.storage) + (t.offset ?? 0) * 4 : 0;
 }
