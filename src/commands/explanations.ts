@@ -124,6 +124,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "The run's second part was trained with other settings than its first, as --allow-change allows.",
   },
+  WH0216: {
+    title: "a tracker that cannot be used as it is set",
+    text:
+      "--report-to takes none, jsonl, tensorboard, mlflow and wandb. tensorboard writes event files and wandb an offline run (for wandb sync) into the run folder; mlflow sends to a server named by --mlflow-uri or MLFLOW_TRACKING_URI. Keys are read from the environment only.",
+  },
   WH0301: { title: "input that cannot be read", text: "The file is missing or is not a file." },
   WH0302: {
     title: "text that is not UTF-8",
@@ -166,6 +171,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     title: "a step was not applied",
     text:
       "Its loss or gradient was not a finite number, so the weights were left as they were. After three such steps in a row the run ends with exit code 6.",
+  },
+  WH0701: {
+    title: "metrics do not reach a tracker",
+    text:
+      "Training goes on and loses nothing: metrics.jsonl in the run folder has every step. The tracker is asked again in the background, and what it did not take in the end is counted.",
   },
   WH1201: {
     title: "lines lost from the log file",

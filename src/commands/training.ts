@@ -20,6 +20,7 @@ import type { CommonSettings } from "../settings/common.ts";
 import type { TrainSettings } from "../settings/train.ts";
 import { inspectionDue, type ModuleNorms, Norms } from "../trainer/inspect.ts";
 import { type Best, type Ending, type RunSettings, start, train as loop } from "../trainer/loop.ts";
+import { Trackers, trackersOf } from "../trainer/trackers/mod.ts";
 import type { Trainer } from "../trainer/trainer.ts";
 import { openDevice } from "./gpu.ts";
 import type { Io } from "./io.ts";
@@ -46,6 +47,7 @@ export async function train(
   const { prepared } = run;
   const { model, batches, plan } = prepared;
   const out = settings.output;
+  const places = trackersOf(settings);
   makeWay(settings);
   using _lock = await lockFolder(out);
   const from = await resumed(settings, run, io);
@@ -59,9 +61,20 @@ export async function train(
   else if (settings.init_adapter) await startFrom(settings.init_adapter, trainer, run);
   const began = performance.now();
   const folder = await RunFolder.open(out, manifestOf(settings, run, device.capabilities));
+  const warn = (code: string, message: string, fix?: string) => {
+    folder.event("warn", { code, message });
+    io.warn(code, message, fix);
+  };
+  const trackers = new Trackers(
+    places,
+    factsOf(folder.manifest, out, from?.step ?? 0),
+    from?.trackers ?? {},
+    (message) => warn("WH0701", message),
+  );
   const emit = (kind: string, fields: Record<string, unknown>) => {
     folder.event(kind, fields);
     io.event(kind, fields);
+    trackers.event(kind, fields);
   };
   try {
     io.out(trainedLine(plan));
@@ -83,7 +96,10 @@ export async function train(
       // All weights at once would be held twice on the host: only an adapter is looked into.
       inspect(step) {
         norms = settings.full || !inspectionDue(step, batches.steps) ? undefined : new Norms();
-        return norms && ((tensor) => norms!.add(tensor));
+        return norms && ((tensor) => {
+          norms!.add(tensor);
+          trackers.histogram(step, `gradients/${tensor.name}`, tensor.gradient);
+        });
       },
       step({ step, epoch, loss, rate, gradNorm, tokens, milliseconds }) {
         const point: StepPoint = {
@@ -118,7 +134,13 @@ export async function train(
         }
       },
       async save({ step, tensors, best, worse }, isBest) {
-        const state = stateOf(settings, run, trainer, { step, tensors, best, worse });
+        const state = stateOf(settings, run, trainer, {
+          step,
+          tensors,
+          best,
+          worse,
+          trackers: trackers.state(),
+        });
         const { path, bytes, removed } = await saveCheckpoint(out, state, { keep: settings.keep });
         emit("checkpoint", { path, step, best: isBest, bytes, removed });
         io.detail(`checkpoint ${path}`);
@@ -129,14 +151,14 @@ export async function train(
         const message =
           `step ${step} was not applied: loss ${loss}, gradient norm ${gradNorm}${blame}; ` +
           `rows at lines ${excerpt(rows.join(", "), 60)}`;
-        folder.event("warn", { code: "WH0601", message });
-        io.warn("WH0601", message, "a lower --lr, if it happens again");
+        warn("WH0601", message, "a lower --lr, if it happens again");
       },
       stop: () => io.stop.requested !== undefined,
     }, from && { best: from.best ?? undefined, worse: from.worse });
     const seconds = (performance.now() - began) / 1000;
     const adapter = await writeWeights(settings, run, trainer, best);
     const status = STATUS[ending];
+    const shown = await trackers.end(status === "stopped" ? "stopped" : "finished");
     emit("end", {
       status,
       best: best ? { step: best.step, val_loss: best.loss } : null,
@@ -151,10 +173,12 @@ export async function train(
       best: best && { step: best.step, val_loss: best.loss },
     });
     if (!shared) tellEnd(settings, run, status, trainer.step, best, seconds, io);
+    for (const { name, place } of shown) io.note(`${name}  ${place}`);
     return { status, best, adapter, seconds, folder };
   } catch (error) {
     const seconds = (performance.now() - began) / 1000;
     const message = error instanceof Error ? error.message : String(error);
+    await trackers.end("failed");
     await folder.finish({ status: "failed", seconds, error: message }).catch(() => {});
     throw error;
   } finally {
@@ -259,6 +283,7 @@ function stateOf(
   { targets, data, prepared }: PreparedRun,
   trainer: Trainer,
   progress: Cursor & {
+    readonly trackers: Readonly<Record<string, unknown>>;
     readonly tensors: ReadonlyMap<string, { w: Float32Array; m: Float32Array; v: Float32Array }>;
   },
 ): TrainingState {
@@ -279,6 +304,7 @@ function stateOf(
       model: prepared.model.folder.hash(),
       steps: prepared.batches.steps,
       tokens: data!.facts.tokens_sha256,
+      trackers: progress.trackers,
     },
   };
 }
@@ -288,6 +314,7 @@ interface From {
   readonly tensors: TrainingState["tensors"];
   readonly best: Best | null | undefined;
   readonly worse: number;
+  readonly trackers: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** The checkpoint to go on from, where --resume asks for one. */
@@ -324,8 +351,14 @@ async function resumed(
     });
   }
   io.note(`resuming from ${path}, step ${state.step}`);
-  const { worse } = state.extra as { worse: number };
-  return { step: state.step, tensors: state.tensors, best: state.best as Best | null, worse };
+  const { worse, trackers } = state.extra as Pick<From, "worse" | "trackers">;
+  return {
+    step: state.step,
+    tensors: state.tensors,
+    best: state.best as Best | null,
+    worse,
+    trackers,
+  };
 }
 
 /** Refuses to go on with other rows, another model, or settings that would give other numbers. */
@@ -449,6 +482,17 @@ function manifestOf(
     validation: validation?.facts,
     steps: batches.steps,
   };
+}
+
+/** What trackers are told of a run: its settings, and the hashes that say what it was made from. */
+function factsOf({ name, settings, model, data, whet }: Manifest, folder: string, from: number) {
+  const config = {
+    ...settings,
+    whet: `${whet.version} ${whet.commit}`,
+    model_sha256: model.sha256,
+    data_sha256: data.sha256,
+  };
+  return { name, folder, config, from, started: Date.now() };
 }
 
 /** The commit of this folder, with "+" where tracked files differ from it; nothing without git. */

@@ -10,7 +10,8 @@ import {
   templateField,
 } from "./model.ts";
 
-const LATER_TRACKER = "metrics go to metrics.jsonl and report.html in the output folder";
+/** Where metrics can go; jsonl is always written. */
+const REPORT_TO = ["none", "jsonl", "tensorboard", "mlflow", "wandb"] as const;
 
 /** Settings of supervised fine-tuning, all but where the result goes; `whet plan` takes the same. */
 const trainFields = {
@@ -268,11 +269,22 @@ const trainFields = {
     value: "N",
     help: "lines of progress where stderr is not a terminal",
   }),
-  report_to: field(z.enum(["none", "jsonl", "tensorboard", "wandb", "mlflow"]).default("none"), {
+  report_to: field(z.array(z.enum(REPORT_TO)).min(1).default(["none"]), {
     group: "Measuring and saving",
     value: "WHERE",
-    help: "where metrics go besides the run folder: none or jsonl",
-    later: { tensorboard: LATER_TRACKER, wandb: LATER_TRACKER, mlflow: LATER_TRACKER },
+    help: "where metrics go besides metrics.jsonl: tensorboard, mlflow, wandb, joined by commas",
+  }),
+  mlflow_uri: field(path().optional(), {
+    group: "Measuring and saving",
+    value: "URL",
+    help: "the MLflow server; keys only as MLFLOW_TRACKING_TOKEN, or _USERNAME and _PASSWORD",
+    otherwise: "MLFLOW_TRACKING_URI",
+  }),
+  experiment: field(path().optional(), {
+    group: "Measuring and saving",
+    value: "NAME",
+    help: "the experiment at MLflow, made where there is none",
+    otherwise: "MLFLOW_EXPERIMENT_NAME, or whet",
   }),
 };
 
@@ -295,6 +307,9 @@ function check(s: Partial<Raw>, issues: z.RefinementCtx) {
   }
   if (s.patience !== undefined && !val) refuse("patience", "needs rows to measure on: --val FILE");
   if (s.samples && !val) refuse("samples", "needs rows to answer: --val FILE");
+  if (s.report_to && s.report_to.length > 1 && s.report_to.includes("none")) {
+    refuse("report_to", "none goes with no other");
+  }
   if (s.data === "-" && val === "-") {
     refuse("val", "stdin cannot be both the training rows and these");
   }
