@@ -167,6 +167,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "An adapter learns to correct the base it was trained on, rounding included. Give the same --quant and --double-quant as its run.",
   },
+  WH0501: {
+    title: "the device had less memory than it was planned for",
+    text:
+      "Another program holds memory, or the driver grants less than the system told. The run goes on with micro-batches half as large: a step sees the same rows and means the same, but sums are added in another order than with larger ones. run.json records what was used, and --micro-tokens begins with it at once.",
+  },
   WH0601: {
     title: "a step was not applied",
     text:

@@ -1,5 +1,4 @@
 import { existsSync, readFileSync, renameSync, statSync } from "node:fs";
-import { totalmem } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { commit } from "../base/assets.ts";
 import { writeFile } from "../base/durable.ts";
@@ -19,12 +18,13 @@ import type { EvalPoint, LayerPoint, Manifest, Status, StepPoint } from "../repo
 import type { CommonSettings } from "../settings/common.ts";
 import type { TrainSettings } from "../settings/train.ts";
 import { inspectionDue, type ModuleNorms, Norms } from "../trainer/inspect.ts";
-import { type Best, type Ending, type RunSettings, start, train as loop } from "../trainer/loop.ts";
+import { type Best, type Ending, train as loop } from "../trainer/loop.ts";
+import { again, type RunSettings } from "../trainer/prepare.ts";
 import { Trackers, trackersOf } from "../trainer/trackers/mod.ts";
 import type { Trainer } from "../trainer/trainer.ts";
-import { openDevice } from "./gpu.ts";
+import { begin } from "./begin.ts";
 import type { Io } from "./io.ts";
-import { requireMemory, trainedLine } from "./plan.ts";
+import { requireFit, trainedLine } from "./plan.ts";
 import type { PreparedRun } from "./prepared.ts";
 import { Sampler } from "./samples.ts";
 import { TrainView } from "./train_view.ts";
@@ -40,23 +40,19 @@ type Settings = TrainSettings & CommonSettings & { readonly output: string };
  */
 export async function train(
   settings: Settings,
-  run: PreparedRun,
+  planned: PreparedRun,
   io: Io,
   shared?: Device,
 ): Promise<TrainResult> {
-  const { prepared } = run;
-  const { model, batches, plan } = prepared;
+  requireFit(planned, settings);
   const out = settings.output;
   const places = trackersOf(settings);
   makeWay(settings);
   using _lock = await lockFolder(out);
-  const from = await resumed(settings, run, io);
-  const device = shared ?? await openDevice(settings, plan.parameters, io);
-  if (device.capabilities.software) requireMemory(plan.bytes, totalmem());
-  const trainer = await start(device, prepared, (done, total) => {
-    io.progress(`loading weights ${Math.round((100 * done) / total)} %`);
-  });
-  io.progress();
+  const from = await resumed(settings, planned, io);
+  const { device, trainer, run } = await begin(settings, from?.run ?? planned, io, shared);
+  const { prepared } = run;
+  const { model, batches, plan } = prepared;
   if (from) trainer.restore(from.step, from.tensors);
   else if (settings.init_adapter) await startFrom(settings.init_adapter, trainer, run);
   const began = performance.now();
@@ -303,6 +299,7 @@ function stateOf(
       worse: progress.worse,
       model: prepared.model.folder.hash(),
       steps: prepared.batches.steps,
+      micro_tokens: prepared.recipe.size.tokens,
       tokens: data!.facts.tokens_sha256,
       trackers: progress.trackers,
     },
@@ -314,13 +311,15 @@ interface From {
   readonly tensors: TrainingState["tensors"];
   readonly best: Best | null | undefined;
   readonly worse: number;
+  /** The run with the micro-batches that it was begun with. */
+  readonly run: PreparedRun;
   readonly trackers: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** The checkpoint to go on from, where --resume asks for one. */
 async function resumed(
   settings: Settings,
-  run: PreparedRun,
+  planned: PreparedRun,
   io: Io,
 ): Promise<From | undefined> {
   const { resume, output } = settings;
@@ -342,7 +341,14 @@ async function resumed(
     });
   }
   const state = await loadCheckpoint(path);
+  const { micro_tokens } = state.extra as { micro_tokens?: number };
+  // Other micro-batches would add in another order: memory that is there now must not change the numbers.
+  const pinned = settings.micro_tokens ?? micro_tokens;
+  const run = pinned === planned.prepared.recipe.size.tokens
+    ? planned
+    : { ...planned, prepared: again(planned.prepared, { micro_tokens: pinned }) };
   compare(settings, run, state, io);
+  requireFit(run, { ...settings, micro_tokens: pinned });
   if (state.step >= run.prepared.batches.steps) {
     throw new Fail(`${path} has all ${state.step} steps of this run`, {
       why: `the settings ask for ${run.prepared.batches.steps} steps`,
@@ -357,6 +363,7 @@ async function resumed(
     tensors: state.tensors,
     best: state.best as Best | null,
     worse,
+    run,
     trackers,
   };
 }
@@ -404,6 +411,10 @@ function compare(
   const changed = [...NUMERIC, "targets"].filter((key) =>
     JSON.stringify(before[key]) !== JSON.stringify(now[key])
   ).map((key) => `${key}: ${JSON.stringify(before[key])} -> ${JSON.stringify(now[key])}`);
+  const { micro_tokens = prepared.recipe.size.tokens } = state.extra as { micro_tokens?: number };
+  if (micro_tokens !== prepared.recipe.size.tokens) {
+    changed.push(`micro_tokens: ${micro_tokens} -> ${prepared.recipe.size.tokens}`);
+  }
   const shapes = /^(full|rank|targets):/;
   if (changed.length > 0 && !settings.allow_change || changed.some((line) => shapes.test(line))) {
     throw new Fail("resuming with settings that change the numbers", {
@@ -458,7 +469,7 @@ function manifestOf(
   { prepared, data, validation, targets }: PreparedRun,
   capabilities: object,
 ): Manifest {
-  const { model, plan, batches } = prepared;
+  const { model, plan, batches, recipe } = prepared;
   const { json: _, quiet: _q, verbose: _v, debug: _d, color: _c, set: _s, ...told } = settings;
   return {
     format: 1,
@@ -481,6 +492,11 @@ function manifestOf(
     data: data!.facts,
     validation: validation?.facts,
     steps: batches.steps,
+    computed: {
+      micro_tokens: recipe.size.tokens,
+      recomputed_blocks: plan.blocks.recomputed,
+      bytes: plan.bytes,
+    },
   };
 }
 
