@@ -49,10 +49,15 @@ export function waysToFit(p: Prepared, settings: Settings): Way[] {
   };
   for (const kind of kinds) if (ways.length < MOST) found(kind);
   if (ways.length > 0) return ways;
-  // Each kind's last word together, then shorter and shorter rows.
-  const free = Object.assign({}, ...kinds.slice(0, 2).flat(), settings.full && { full: false });
-  const together: Change = { ...free, ...quants({ ...settings, ...free }).at(-1) };
-  found([together, ...lengths.map((max_seq) => ({ ...together, max_seq }))]);
+  // Each kind's last word together, one kind after the other.
+  let together: Change = settings.full ? { full: false } : {};
+  const more = (change: Change | undefined) => together = { ...together, ...change };
+  for (const [change] of kinds.slice(0, 2)) more(change);
+  found([
+    more(quants({ ...settings, ...together }).at(-1)),
+    more(settings.rank > 4 ? { rank: 4 } : {}),
+    ...lengths.map((max_seq) => ({ ...together, max_seq })),
+  ]);
   return ways;
 }
 

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openModel } from "../architectures/model.ts";
 import { Exit, Fail } from "../base/fail.ts";
+import { quantOf } from "../settings/model.ts";
 import { trainSettings } from "../settings/train.ts";
 import { again, halved, prepare } from "../trainer/prepare.ts";
 import { tinyModel, tinyRows } from "../../tests/tiny.ts";
@@ -20,7 +21,8 @@ const longest = Math.max(...rows.map(({ ids }) => ids.length));
 
 function planned(budget: number, change: Record<string, unknown> = {}, targets = defaultTargets) {
   const settings = trainSettings.parse({ model: dir, data: "rows", batch: 24, ...change });
-  return { settings, prepared: prepare(model, rows, [], targets, settings, budget) };
+  const kept = { ...model, quant: quantOf(settings) };
+  return { settings, prepared: prepare(kept, rows, [], targets, settings, budget) };
 }
 const total = (budget: number, change: Record<string, unknown> = {}) =>
   planned(budget, change).prepared.plan.bytes.total;
@@ -70,17 +72,18 @@ test("packed sequences of half the length: twice as many in a step", () => {
 });
 
 test("settings that would make it fit do, the cheapest first", () => {
-  const small = total(1, { rank: 64 });
-  const loose = { rank: 64, grad_checkpoint: "off" }, tight = { rank: 64 };
+  const tight = { rank: 64 }, loose = { ...tight, grad_checkpoint: "off" };
+  const packed = { ...tight, quant: "nf4", double_quant: true };
+  const small = total(1, tight);
   for (
     const [budget, change, first] of [
       [1.1 * small, loose, "--grad-checkpoint auto"],
-      [0.97 * small, tight, "--quant"],
-      [0.97 * small, { ...tight, quant: "nf4", double_quant: true }, "--rank"],
+      [0.97 * small, tight, "--quant int8"],
+      [0.97 * total(1, packed), packed, "--rank 16"],
       [
         0.7 * small,
         { ...loose, micro_tokens: 1024 },
-        "--grad-checkpoint auto without --micro-tokens",
+        "--grad-checkpoint auto without --micro-tokens --quant nf4 --double-quant",
       ],
     ] as const
   ) {
