@@ -177,6 +177,15 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "Its loss or gradient was not a finite number, so the weights were left as they were. After three such steps in a row the run ends with exit code 6.",
   },
+  WH0602: {
+    title: "a run of a sweep diverged",
+    text: "Its settings are no good: it stays in the comparison as failed, and the sweep goes on.",
+  },
+  WH0603: {
+    title: "runs compared without validation rows",
+    text:
+      "The training loss is lowest where a model learns its rows by heart. Give --val to compare what was learnt.",
+  },
   WH0701: {
     title: "metrics do not reach a tracker",
     text:

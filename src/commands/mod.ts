@@ -30,6 +30,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./plan.ts")).plan,
   },
   {
+    name: "sweep",
+    group: "Train",
+    about: "Trains once for each of many settings, and compares",
+    load: async () => (await import("./sweep.ts")).sweep,
+  },
+  {
     name: "report",
     group: "Train",
     about: "Makes a run's report again and says what its curves show",
@@ -137,6 +143,5 @@ export const later: Readonly<Record<string, string>> = {
   "model verify": "whet model show -m DIR checks a folder's structure",
   "model rm": "models are folders like others",
   data: "whet train sft checks every row before it trains",
-  sweep: "run whet train sft once for each setting",
   remote: "this version trains on this machine only",
 };

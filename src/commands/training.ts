@@ -14,6 +14,7 @@ import {
 import { checkFit, loraDefaults, readAdapter, writeAdapter } from "../formats/peft.ts";
 import type { Device } from "../gpu/device.ts";
 import { RunFolder } from "../report/folder.ts";
+import { openDashboard } from "../serve/dashboard.ts";
 import type { EvalPoint, LayerPoint, Manifest, Status, StepPoint } from "../report/record.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import type { TrainSettings } from "../settings/train.ts";
@@ -57,6 +58,8 @@ export async function train(
   else if (settings.init_adapter) await startFrom(settings.init_adapter, trainer, run);
   const began = performance.now();
   const folder = await RunFolder.open(out, manifestOf(settings, run, device.capabilities));
+  const page = settings.ui ? await openDashboard(out, settings.ui_port) : undefined;
+  if (page) io.note(`live page  ${page.url}`);
   const warn = (code: string, message: string, fix?: string) => {
     folder.event("warn", { code, message });
     io.warn(code, message, fix);
@@ -71,6 +74,7 @@ export async function train(
     folder.event(kind, fields);
     io.event(kind, fields);
     trackers.event(kind, fields);
+    page?.grown();
   };
   try {
     io.out(trainedLine(plan));
@@ -178,6 +182,8 @@ export async function train(
     await folder.finish({ status: "failed", seconds, error: message }).catch(() => {});
     throw error;
   } finally {
+    page?.grown();
+    await page?.close();
     trainer.free();
     if (!shared) device.close();
     model.folder.close();
