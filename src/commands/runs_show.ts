@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { columns, humanBytes, humanSeconds, short, thousands } from "../base/text.ts";
-import { bestOf } from "../report/facts.ts";
 import { listCheckpoints } from "../formats/checkpoint.ts";
+import { bestOf } from "../report/record.ts";
 import { filesOf, type Run, sizeOf, summaryOf, theRun } from "../report/registry.ts";
 import { labelOf } from "../report/tags.ts";
 import { command } from "./command.ts";

@@ -3,9 +3,8 @@ import { join, relative, resolve } from "node:path";
 import { Exit, Fail } from "../base/fail.ts";
 import { isLocked } from "../base/lock.ts";
 import { suggest } from "../base/text.ts";
-import { bestOf } from "./facts.ts";
 import { readRun } from "./folder.ts";
-import type { RunRecord, Status } from "./record.ts";
+import { bestOf, type RunRecord, type Status } from "./record.ts";
 import { labelOf, parseLabel, readTags, type Tag } from "./tags.ts";
 
 /** How a run stands: as its manifest says, or "killed" where it says "running" and nothing runs. */
