@@ -172,10 +172,10 @@ function warnOfLeaks(data: TokenRows, validation: TokenRows, io: Io) {
   );
 }
 
-/** Rows for a plan without data: as many as one step takes, as long as they may be, half of it answer. */
+/** Rows for a plan without data: as many as a step takes, each as long as may be, half of it trained. */
 function imagined(settings: RunSettings, model: Model) {
   const length = Math.min(settings.max_seq, model.sizes.context);
   const ids = new Uint32Array(length);
-  const labels = Int32Array.from(ids, (_, i) => i < length / 2 ? -100 : 0);
+  const labels = Int32Array.from(ids, (_, i) => i % 2 === 0 ? -100 : 0);
   return Array.from({ length: settings.batch * settings.accum }, () => ({ ids, labels }));
 }
