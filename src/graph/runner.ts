@@ -5,7 +5,9 @@ import type { Memory, Place } from "./memory.ts";
 import { type Plan, plan, prune } from "./plan.ts";
 import { bytesOf, count, offsetOf, show, storageOf, type Tensor, type View } from "./tensor.ts";
 
-interface Dispatch {
+/** One dispatch of a run, ready to be encoded. */
+export interface Dispatch {
+  readonly node: Node;
   readonly pipeline: Pipeline;
   readonly group: GPUBindGroup;
   readonly workgroups: Launch["workgroups"];
@@ -72,7 +74,7 @@ export class Runner {
         return { buffer, offset, bytes: size };
       });
       const group = device.group(built, slices);
-      dispatches.push({ pipeline: built, group, workgroups: launch.workgroups });
+      dispatches.push({ node, pipeline: built, group, workgroups: launch.workgroups });
     }
     this.#dispatches = dispatches;
     this.#pace = new Pace(dispatches.length, device.submitLimit);
@@ -148,8 +150,9 @@ export class Runner {
     return new Uint32Array(values.buffer, values.byteOffset, values.length);
   }
 
-  get dispatches(): number {
-    return this.#dispatches.length;
+  /** What a run does, in its order. */
+  get dispatches(): readonly Dispatch[] {
+    return this.#dispatches;
   }
 
   /** Gives the slots and inputs back to the device. */
