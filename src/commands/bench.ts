@@ -28,7 +28,8 @@ export const bench = command({
     "Without a model it measures the kernels of training at the sizes of real models; with one, " +
     "generation, or with --train training steps on random tokens. Times are medians; ± is the standard " +
     "deviation. The roofline is the shortest time in which a device could do the arithmetic and move " +
-    "the bytes: of its maker's figures where they are known, else of two simple kernels measured here. " +
+    "the bytes: of its maker's figures where they are known, else of two simple kernels measured here; " +
+    "what stays in caches can be faster than that. " +
     "A software adapter gets smaller sizes.",
   settings: benchSettings,
   async run(settings, io) {
