@@ -9,10 +9,10 @@ import { parseArgs } from "node:util";
 import { noise } from "../kernels/check.ts";
 import { layNf4 } from "../kernels/common/nf4.ts";
 import { type Form, matmulLaunch } from "../kernels/matmul/matmul.ts";
-import { quantise } from "../src/formats/nf4.ts";
+import { nest, quantise } from "../src/formats/nf4.ts";
 import { type Capabilities, Device } from "../src/gpu/device.ts";
 import { Graph } from "../src/graph/graph.ts";
-import { bytesOf, count, type DType, type Tensor } from "../src/graph/tensor.ts";
+import { bytesOf, count, type DType, isNf4, type Tensor } from "../src/graph/tensor.ts";
 
 const { values } = parseArgs({
   options: {
@@ -22,7 +22,7 @@ const { values } = parseArgs({
       default: "1024x1024x1024,512x448x160,512x160x448,512x8x576,512x576x8,1x1024x1024",
     },
     forms: { type: "string", default: "nt,nn,tn" },
-    dtypes: { type: "string", default: "f32,f16,nf4" },
+    dtypes: { type: "string", default: "f32,f16,nf4,nf4_double" },
   },
 });
 const device = await Device.open();
@@ -109,8 +109,9 @@ async function measure(
 function filled(t: Tensor): GPUBuffer {
   const next = noise(t.id), buffer = device.buffer(t.name, bytesOf(t));
   const data = t.data ?? new Float32Array(count(t.shape)).map(next);
-  if (t.dtype === "nf4") {
-    device.write(buffer, 0, layNf4(quantise(data as Float32Array), t.shape));
+  if (isNf4(t.dtype)) {
+    const q = quantise(data as Float32Array);
+    device.write(buffer, 0, layNf4(q, t.shape, t.dtype === "nf4" ? undefined : nest(q.scales)));
     return buffer;
   }
   device.write(buffer, 0, t.dtype === "f16" ? Float16Array.from(data) : data);

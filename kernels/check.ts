@@ -7,14 +7,14 @@ import {
   bytesOf,
   count,
   type DType,
+  isNf4,
   type Shape,
   show,
   storageOf,
   type Tensor,
 } from "../src/graph/tensor.ts";
-import { quantise } from "../src/formats/nf4.ts";
 import { add } from "./add/add.ts";
-import { layNf4, roundToNf4 } from "./common/nf4.ts";
+import { nf4Words, roundToNf4 } from "./common/nf4.ts";
 
 /** One operand of a case. Floats are drawn from [-1, 1) · scale unless `data` is given. */
 export interface Operand {
@@ -57,7 +57,7 @@ function values(operand: Operand, next: () => number): Float64Array {
   if (dtype === "f32") return raw.map(Math.fround);
   if (dtype === "f16") return raw.map(Math.f16round);
   if (dtype === "bf16") return raw.map((v) => widen(bf16Bits(v)));
-  if (dtype === "nf4") return roundToNf4(raw);
+  if (isNf4(dtype)) return roundToNf4(raw, { shape, dtype });
   return raw;
 }
 function bf16Bits(v: number): number {
@@ -67,10 +67,8 @@ function bf16Bits(v: number): number {
 const widen = (bits: number) => new Float32Array(Uint32Array.of(bits << 16).buffer)[0]!;
 
 /** The bytes a device holds for these numbers. */
-function encode(numbers: Float64Array, { shape, dtype }: Tensor): Uint8Array {
-  if (dtype === "nf4") {
-    return new Uint8Array(layNf4(quantise(Float32Array.from(numbers)), shape).buffer);
-  }
+function encode(numbers: Float64Array, { dtype }: Tensor): Uint8Array {
+  if (isNf4(dtype)) return new Uint8Array(nf4Words(numbers).buffer);
   const array = dtype === "f32"
     ? Float32Array.from(numbers)
     : dtype === "u32"

@@ -1,7 +1,7 @@
 import type { Capabilities } from "../../src/gpu/device.ts";
 import type { Source } from "../../src/gpu/link.ts";
 import type { Launch } from "../../src/graph/graph.ts";
-import { show, type Tensor, type View } from "../../src/graph/tensor.ts";
+import { isNf4, show, type Tensor, type View } from "../../src/graph/tensor.ts";
 import { grid } from "../common/grid.ts";
 import { tiled } from "../common/nf4.ts";
 import { floatBits, numbers } from "../common/numbers.ts";
@@ -21,6 +21,12 @@ import leftRows from "./left_rows.wgsl" with { type: "text" };
 import leftVec4 from "./left_vec4.wgsl" with { type: "text" };
 import nf4 from "./nf4.wgsl" with { type: "text" };
 import nf4Lanes from "./nf4_lanes.wgsl" with { type: "text" };
+import nf4Rows from "./nf4_rows.wgsl" with { type: "text" };
+import nf4Scale from "./nf4_scale.wgsl" with { type: "text" };
+import nf4ScaleDouble from "./nf4_scale_double.wgsl" with { type: "text" };
+import nf4Scales from "./nf4_scales.wgsl" with { type: "text" };
+import nf4ScalesDouble from "./nf4_scales_double.wgsl" with { type: "text" };
+import nf4Tiled from "./nf4_tiled.wgsl" with { type: "text" };
 import putAny from "./put_any.wgsl" with { type: "text" };
 import putTransposed from "./put_transposed.wgsl" with { type: "text" };
 import putVec4 from "./put_vec4.wgsl" with { type: "text" };
@@ -162,7 +168,7 @@ function byBroadcast(taken: Product): Variant {
     parts: [
       left.columns ? part("held_columns", heldColumns) : part("held_rows", heldRows),
       ...inTiles(right.bound)
-        ? [part("nf4_lanes", nf4Lanes), wideNf4(right)]
+        ? [part("nf4_lanes", nf4Lanes), ...wideNf4(right)]
         : [part("unprepared", unprepared), ...wideLoader(taken)],
     ],
     constants: { BLOCKS },
@@ -206,22 +212,33 @@ const fours = ({ K }: Product, { columns }: Operand, extent: number) =>
 /** Reads the right operand in blocks of 4x4. */
 function wideLoader(taken: Product): Source[] {
   const { right, COLS } = taken;
-  if (inTiles(right.bound)) return [part("nf4", nf4), wideNf4(right)];
+  if (inTiles(right.bound)) return [part("nf4", nf4), ...wideNf4(right)];
   return [
     right.columns ? part("wide_columns", wideColumns) : part("wide_rows", wideRows),
     ...rightLoader(right.bound, fours(taken, right, COLS)),
   ];
 }
 
-const wideNf4 = ({ columns }: Operand) =>
-  columns ? part("wide_columns_nf4", wideColumnsNf4) : part("wide_rows_nf4", wideRowsNf4);
+const wideNf4 = ({ columns, bound }: Operand) => [
+  ...nf4Matrix(bound),
+  ...dtypeOf(bound) === "nf4"
+    ? [part("nf4_scales", nf4Scales)]
+    : [part("nf4_scales_double", nf4ScalesDouble)],
+  columns ? part("wide_columns_nf4", wideColumnsNf4) : part("wide_rows_nf4", wideRowsNf4),
+];
 
-const inTiles = (bound: Tensor | View) => dtypeOf(bound) === "nf4" && tiled(bound.shape);
+/** The codes of a matrix, and the scale of each of its numbers. */
+const nf4Matrix = (b: Tensor | View) => [
+  inTiles(b) ? part("nf4_tiled", nf4Tiled) : part("nf4_rows", nf4Rows),
+  dtypeOf(b) === "nf4" ? part("nf4_scale", nf4Scale) : part("nf4_scale_double", nf4ScaleDouble),
+];
+
+const inTiles = (bound: Tensor | View) => isNf4(dtypeOf(bound)) && tiled(bound.shape);
 
 /** Whether the right operand can be read four numbers at a time, and fast. */
 function inFours(product: Product): boolean {
   const { right, COLS } = product;
-  return dtypeOf(right.bound) === "nf4" ? inTiles(right.bound) : fours(product, right, COLS);
+  return isNf4(dtypeOf(right.bound)) ? inTiles(right.bound) : fours(product, right, COLS);
 }
 
 /** Reads four neighbours of the right operand. */
@@ -237,8 +254,10 @@ function rightLoader(b: Tensor | View, vec4: boolean): Source[] {
         vec4 ? part("right_half_vec4", rightHalfVec4) : part("right_half_any", rightHalfAny),
       ];
     case "nf4":
+    case "nf4_double":
       return [
         part("nf4", nf4),
+        ...nf4Matrix(b),
         inTiles(b) ? part("right_nf4_tiled", rightNf4Tiled) : part("right_nf4_any", rightNf4Any),
       ];
     default:

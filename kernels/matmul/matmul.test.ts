@@ -30,13 +30,20 @@ const cases: readonly MatmulCase[] = [
   { form: "tn", M: 20, N: 40, K: 8, add: true },
   // Blocks of 64 along the rows of b, then across them.
   { form: "nt", M: 21, N: 36, K: 128, dtype: "nf4", bias: true, add: true },
+  { form: "nt", M: 21, N: 36, K: 128, dtype: "nf4_double", bias: true, add: true },
   { form: "nt", M: 3, N: 20, K: 64, dtype: "nf4" },
+  { form: "nt", M: 3, N: 20, K: 64, dtype: "nf4_double" },
   { form: "nt", M: 132, N: 260, K: 192, dtype: "nf4" },
+  { form: "nt", M: 132, N: 260, K: 192, dtype: "nf4_double" },
   { form: "nn", M: 9, N: 128, K: 20, dtype: "nf4", bias: true },
+  { form: "nn", M: 9, N: 128, K: 20, dtype: "nf4_double", bias: true },
   { form: "nn", M: 132, N: 192, K: 260, dtype: "nf4", add: true },
+  { form: "nn", M: 132, N: 192, K: 260, dtype: "nf4_double", add: true },
   { form: "nt", M: 5, N: 18, K: 37, dtype: "nf4" },
+  { form: "nt", M: 5, N: 18, K: 37, dtype: "nf4_double" },
   { form: "nt", M: 21, N: 37, K: 12, dtype: "nf4", add: true },
   { form: "nn", M: 7, N: 33, K: 65, dtype: "nf4" },
+  { form: "nn", M: 7, N: 33, K: 65, dtype: "nf4_double" },
   { form: "nn", M: 9, N: 36, K: 20, dtype: "nf4" },
   // Thin results, which are computed transposed.
   { form: "nt", M: 70, N: 8, K: 36 },
@@ -54,6 +61,21 @@ for (const c of cases) {
   const { form, M, N, K, dtype = "f32", bias, add } = c;
   const name = `${M}x${N}x${K} ${dtype}${bias ? " bias" : ""}${add ? " add" : ""}`;
   test(`matmul ${form}: ${name}`, () => checkMatmul(c));
+}
+
+// A product with the identity shows what a kernel makes of codes and scales: every bit must be right.
+for (const dtype of ["nf4", "nf4_double"] as const) {
+  for (const [N, K] of [[64, 320], [66, 100]] as const) {
+    for (const form of ["nt", "nn"] as const) {
+      test(`matmul ${form}: every number of ${dtype}[${N}, ${K}] to the bit`, async () => {
+        const M = form === "nt" ? K : N;
+        const data = Float64Array.from({ length: M * M }, (_, i) => i % (M + 1) === 0 ? 1 : 0);
+        const attrs = { form, alpha: 1, bias: false, add: false };
+        const inputs = [{ shape: [M, M], data }, { shape: [N, K], dtype }];
+        await checkKernel({ op: matmulOp, attrs, inputs }, { bound: () => 0 });
+      });
+    }
+  }
 }
 
 test("matmulLaunch: adds to what is there", async () => {

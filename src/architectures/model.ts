@@ -3,9 +3,9 @@ import { type ModelFolder, openModel as openFolder } from "../formats/model_fold
 import { Graph } from "../graph/graph.ts";
 import { layNf4, layNf4Codes, layNf4Scales, tiled } from "../../kernels/common/nf4.ts";
 import { type Nf4Folder, withNf4 } from "../formats/nf4_folder.ts";
-import { BLOCK, nest, quantise, unnest } from "../formats/nf4.ts";
+import { BLOCK, nest, quantise } from "../formats/nf4.ts";
 import type { Memory } from "../graph/memory.ts";
-import { bytesOf, type DType, show, type Tensor } from "../graph/tensor.ts";
+import { bytesOf, type DType, isNf4, show, type Tensor } from "../graph/tensor.ts";
 import { type Lora, Net } from "../nn/net.ts";
 import type { ModelSpec } from "./architecture.ts";
 import { architectureOf } from "./mod.ts";
@@ -67,10 +67,9 @@ export function netOf(
 /** The type a base matrix is kept in on the device: what the checkpoint has, or what `quant` says. */
 function storage(model: Model, name: string): DType {
   const [module, part] = name.split(".").slice(-2);
-  if (model.quant && part === "weight" && model.architecture.linears.includes(module!)) {
-    return model.quant.type;
-  }
-  if (model.folder.quantised?.has(name)) return "nf4";
+  const linear = part === "weight" && model.architecture.linears.includes(module!);
+  const quantised = model.folder.quantised?.get(name) ?? (linear ? model.quant : undefined);
+  if (quantised) return quantised.double ? "nf4_double" : "nf4";
   const found = model.folder.tensors.get(name);
   switch (found?.dtype) {
     case "F16":
@@ -145,7 +144,7 @@ export async function loadWeights(
   const total = tensors.reduce((sum, t) => sum + bytesOf(t), 0);
   let done = 0;
   for (const t of tensors) {
-    if (t.dtype === "nf4") {
+    if (isNf4(t.dtype)) {
       loadNf4(model, memory, t, (bytes) => progress?.(done + bytes, total));
       done += bytesOf(t);
       continue;
@@ -168,25 +167,29 @@ export async function loadWeights(
   }
 }
 
-/** Brings one matrix from disk to device, quantised on the way where it is not: its codes in pieces of whole blocks, then all its scales. */
+/**
+ * Brings one matrix from disk to device, quantised on the way where it is not: its codes in pieces of
+ * whole blocks, then all its scales.
+ */
 function loadNf4(
-  { folder, quant }: Model,
+  { folder }: Model,
   memory: Memory,
   t: Tensor,
   progress: (bytes: number) => void,
 ): void {
   if (folder.quantised?.has(t.name)) {
-    memory.write(t, layNf4(folder.nf4!(t.name), t.shape));
+    const saved = folder.nf4!(t.name);
+    memory.write(t, layNf4(saved, t.shape, saved.nested));
     return progress(bytesOf(t));
   }
   const [rows, width] = t.shape as [number, number], n = rows * width;
   const { buffer, offset } = memory.place(t);
   const scales = new Float32Array(Math.ceil(n / BLOCK));
-  const finished = () => quant?.double ? unnest(nest(scales)) : scales;
+  const nested = () => t.dtype === "nf4_double" ? nest(scales) : undefined;
   if (!tiled(t.shape)) {
     const { codes, scales: all } = quantise(folder.readF32(t.name), t.name);
     scales.set(all);
-    memory.write(t, layNf4({ codes, scales: finished() }, t.shape));
+    memory.write(t, layNf4({ codes, scales }, t.shape, nested()));
     return progress(bytesOf(t));
   }
   const step = Math.max(4, Math.floor(CHUNK / (16 * width)) * 4);
@@ -197,6 +200,6 @@ function loadNf4(
     memory.device.write(buffer, offset + from * width / 2, layNf4Codes(codes, width));
     progress(to * width / 2);
   }
-  memory.device.write(buffer, offset + n / 2, layNf4Scales(finished(), width));
+  memory.device.write(buffer, offset + n / 2, layNf4Scales(scales, t.shape, nested()));
   progress(bytesOf(t));
 }

@@ -3,17 +3,16 @@ import { hyper, hyperSize } from "../../kernels/adamw/hyper.ts";
 import { attention } from "../../kernels/attention/attention.ts";
 import { cacheWrite } from "../../kernels/cache_write/cache_write.ts";
 import { clip } from "../../kernels/clip/clip.ts";
-import { layNf4, roundToNf4 } from "../../kernels/common/nf4.ts";
+import { nf4Words, roundToNf4 } from "../../kernels/common/nf4.ts";
 import { squareSum } from "../../kernels/square_sum/square_sum.ts";
 import { type Model, specOf } from "../architectures/model.ts";
 import { normalFill } from "../base/random.ts";
 import type { ModelFolder } from "../formats/model_folder.ts";
-import { quantise } from "../formats/nf4.ts";
 import type { Device } from "../gpu/device.ts";
 import { Graph, type Node } from "../graph/graph.ts";
 import { Memory } from "../graph/memory.ts";
 import { Runner } from "../graph/runner.ts";
-import { count, storageOf, type Tensor } from "../graph/tensor.ts";
+import { count, isNf4, storageOf, type Tensor } from "../graph/tensor.ts";
 import { recordStep } from "../trainer/program.ts";
 
 /** What one op's kernels computed on this device, against float64. */
@@ -240,7 +239,7 @@ function valueOf(t: Tensor, values: ReadonlyMap<Tensor, Float64Array>): Float64A
 }
 
 function rounded(t: Tensor, values: Float64Array): Float64Array {
-  if (t.dtype === "nf4") return roundToNf4(values);
+  if (isNf4(t.dtype)) return roundToNf4(values, t);
   return t.dtype === "u32" ? values : values.map(t.dtype === "f16" ? Math.f16round : Math.fround);
 }
 
@@ -293,7 +292,7 @@ async function compare(
 
 /** The bytes that a device holds for these numbers, whole words. */
 function encoded(t: Tensor, values: Float64Array): Uint8Array | Uint32Array {
-  if (t.dtype === "nf4") return layNf4(quantise(Float32Array.from(values)), t.shape);
+  if (isNf4(t.dtype)) return nf4Words(values);
   const array = t.dtype === "u32"
     ? Uint32Array.from(values)
     : t.dtype === "f16"

@@ -6,8 +6,8 @@ import type { ModelFolder, ModelTensor } from "./model_folder.ts";
 
 /** A model folder, and what of it is quantised: both are absent where nothing is. */
 export interface Nf4Folder extends ModelFolder {
-  /** Names of the quantised tensors. */
-  readonly quantised?: ReadonlySet<string>;
+  /** The quantised tensors by name, and whether their scales are quantised too. */
+  readonly quantised?: ReadonlyMap<string, { readonly double: boolean }>;
   /** The codes and scales of a quantised tensor. @throws Fail (data) when a part is wrong */
   nf4?(name: string): SavedNf4;
 }
@@ -20,15 +20,16 @@ const dtypes = { float32: "F32", bfloat16: "BF16", float16: "F16" } as const;
  * @throws Fail (data) when a tensor has parts of a quantised one but no state that says how to read them
  */
 export function withNf4(folder: ModelFolder): Nf4Folder {
-  const tensors = new Map<string, ModelTensor>(), quantised = new Set<string>();
+  const tensors = new Map<string, ModelTensor>(),
+    quantised = new Map<string, { double: boolean }>();
   for (const [name, info] of folder.tensors) {
     const owner = ownerOf(name);
     if (owner !== undefined && folder.tensors.has(owner)) savedShape(folder, owner);
     else if (!isSavedNf4(folder, name)) tensors.set(name, info);
     else {
-      const { shape, dtype } = savedShape(folder, name);
+      const { shape, dtype, double } = savedShape(folder, name);
       tensors.set(name, { ...info, shape, dtype: dtypes[dtype] });
-      quantised.add(name);
+      quantised.set(name, { double });
     }
   }
   if (quantised.size === 0) return folder;

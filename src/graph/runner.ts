@@ -2,7 +2,7 @@ import type { Device, Pipeline } from "../gpu/device.ts";
 import type { Launch, Node } from "./graph.ts";
 import type { Memory, Place } from "./memory.ts";
 import { type Plan, plan, prune } from "./plan.ts";
-import { bytesOf, count, show, storageOf, type Tensor, type View } from "./tensor.ts";
+import { bytesOf, count, isNf4, show, storageOf, type Tensor, type View } from "./tensor.ts";
 
 interface Dispatch {
   readonly pipeline: GPUComputePipeline;
@@ -82,7 +82,7 @@ export class Runner {
   /** The bytes behind a tensor or a stretch of one. */
   place(bound: Tensor | View): Place {
     if ("tensor" in bound) {
-      if (bound.tensor.dtype === "nf4") throw new Error(`${show(bound.tensor)} has no views`);
+      if (isNf4(bound.tensor.dtype)) throw new Error(`${show(bound.tensor)} has no views`);
       const { buffer, offset, size } = this.place(bound.tensor);
       const word = bound.tensor.dtype === "f32" || bound.tensor.dtype === "u32" ? 4 : 2;
       const from = bound.offset * word, bytes = count(bound.shape) * word;

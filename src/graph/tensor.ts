@@ -1,8 +1,9 @@
 /**
  * Element types. f16 and bf16 are storage only: two to a u32 word, widened to f32 where they are read.
- * So is nf4: codes of 4 bits, then an f32 scale for every 64 of them; see `layNf4`.
+ * So are nf4, codes of 4 bits and an f32 scale for every 64 of them, and nf4_double, whose scales are
+ * 8 bits with scales of their own; see `layNf4`.
  */
-export type DType = "f32" | "f16" | "bf16" | "u32" | "nf4";
+export type DType = "f32" | "f16" | "bf16" | "u32" | "nf4" | "nf4_double";
 export type Shape = readonly number[];
 
 /**
@@ -57,9 +58,17 @@ export const count = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
 export function bytesOf(t: Spec): number {
   const n = count(t.shape);
   if (t.dtype === "nf4") return 4 * (Math.ceil(n / 8) + Math.ceil(n / 64));
+  if (t.dtype === "nf4_double") {
+    const words = Math.ceil(n / 8) + 260 + Math.ceil(n / 2 ** 14) + Math.ceil(n / 256);
+    return 16 * Math.ceil(words / 4);
+  }
   const bytes = n * (t.dtype === "f32" || t.dtype === "u32" ? 4 : 2);
   return Math.ceil(bytes / 4) * 4;
 }
+
+/** Whether the numbers are 4-bit codes, which have no addresses of their own. */
+export const isNf4 = (dtype: DType): dtype is "nf4" | "nf4_double" =>
+  dtype === "nf4" || dtype === "nf4_double";
 
 export const show = (t: Tensor): string => `${t.name} ${t.dtype}[${t.shape.join(", ")}]`;
 
