@@ -6,6 +6,8 @@ import { grid } from "../common/grid.ts";
 import { tiled } from "../common/nf4.ts";
 import { floatBits, numbers } from "../common/numbers.ts";
 
+import begin from "./begin.wgsl" with { type: "text" };
+import beginLow from "./begin_low.wgsl" with { type: "text" };
 import broadcast from "./broadcast.wgsl" with { type: "text" };
 import few from "./few.wgsl" with { type: "text" };
 import finish from "./finish.wgsl" with { type: "text" };
@@ -13,12 +15,21 @@ import finishAccumulate from "./finish_accumulate.wgsl" with { type: "text" };
 import finishAdd from "./finish_add.wgsl" with { type: "text" };
 import finishBias from "./finish_bias.wgsl" with { type: "text" };
 import finishBiasAdd from "./finish_bias_add.wgsl" with { type: "text" };
+import finishLowBias from "./finish_low_bias.wgsl" with { type: "text" };
 import heldColumns from "./held_columns.wgsl" with { type: "text" };
 import heldRows from "./held_rows.wgsl" with { type: "text" };
 import leftAny from "./left_any.wgsl" with { type: "text" };
 import leftColumns from "./left_columns.wgsl" with { type: "text" };
 import leftRows from "./left_rows.wgsl" with { type: "text" };
 import leftVec4 from "./left_vec4.wgsl" with { type: "text" };
+import low from "./low.wgsl" with { type: "text" };
+import lowAny from "./low_any.wgsl" with { type: "text" };
+import lowBlockAt from "./low_block_at.wgsl" with { type: "text" };
+import lowBlockColumns from "./low_block_columns.wgsl" with { type: "text" };
+import lowBlockRows from "./low_block_rows.wgsl" with { type: "text" };
+import lowRightColumns from "./low_right_columns.wgsl" with { type: "text" };
+import lowRightRows from "./low_right_rows.wgsl" with { type: "text" };
+import lowVec4 from "./low_vec4.wgsl" with { type: "text" };
 import nf4 from "./nf4.wgsl" with { type: "text" };
 import nf4Lanes from "./nf4_lanes.wgsl" with { type: "text" };
 import nf4Rows from "./nf4_rows.wgsl" with { type: "text" };
@@ -41,6 +52,9 @@ import rightVec4 from "./right_vec4.wgsl" with { type: "text" };
 import sizeCode from "./size.wgsl" with { type: "text" };
 import tile from "./tile.wgsl" with { type: "text" };
 import unprepared from "./unprepared.wgsl" with { type: "text" };
+import whole from "./whole.wgsl" with { type: "text" };
+import wholeBlock from "./whole_block.wgsl" with { type: "text" };
+import wholeRight from "./whole_right.wgsl" with { type: "text" };
 import wideColumns from "./wide_columns.wgsl" with { type: "text" };
 import wideColumnsNf4 from "./wide_columns_nf4.wgsl" with { type: "text" };
 import wideRows from "./wide_rows.wgsl" with { type: "text" };
@@ -64,6 +78,8 @@ export interface MatmulArgs {
   readonly out: Tensor | View;
   readonly bias?: Tensor | View;
   readonly add?: Tensor | View;
+  /** out = … + left[M, R] · op(right), with right stored as b is; goes with neither alpha nor add. */
+  readonly low?: { readonly left: Tensor | View; readonly right: Tensor | View };
   /** out += alpha · op(a) · op(b); goes with neither bias nor add. */
   readonly accumulate?: boolean;
 }
@@ -77,6 +93,8 @@ interface Product {
   readonly right: Operand;
   /** y is stored [COLS, ROWS]. */
   readonly transposed: boolean;
+  /** A product with these of its own K comes before this one. */
+  readonly low?: MatmulArgs["low"];
 }
 
 /** Stored [rows or columns of the product, K], or with `columns` [K, rows or columns]. */
@@ -92,10 +110,10 @@ const part = (name: string, code: string): Source => ({
 
 /**
  * The dispatch of one product, for ops that are made of several; see `matmul` for the meaning.
- * @throws Error when `accumulate` meets bias or add
+ * @throws Error when `accumulate` meets bias or add, or `low` meets what it does not go with
  */
 export function matmulLaunch(args: MatmulArgs, can: Capabilities): Launch {
-  const { form, a, b, out, bias, add, alpha = 1 } = args;
+  const { form, a, b, out, bias, add, low: before, alpha = 1 } = args;
   const [ROWS, COLS] = out.shape as [number, number];
   const product: Product = {
     ROWS,
@@ -104,6 +122,7 @@ export function matmulLaunch(args: MatmulArgs, can: Capabilities): Launch {
     left: { bound: a, columns: form === "tn" },
     right: { bound: b, columns: form !== "nt" },
     transposed: false,
+    low: before,
   };
   const { kernel, parts, constants, tiles, taken } = can.subgroupSize === 8 &&
       fours(product, product.left, ROWS) && inFours(product)
@@ -112,7 +131,13 @@ export function matmulLaunch(args: MatmulArgs, can: Capabilities): Launch {
     ? byFew(product)
     : byTile(product);
   const { left, right } = taken;
-  const size = numbers(taken.ROWS, taken.COLS, taken.K, floatBits(alpha));
+  const size = numbers(
+    taken.ROWS,
+    taken.COLS,
+    taken.K,
+    floatBits(alpha),
+    before?.left.shape[1] ?? 0,
+  );
   return {
     shader: {
       kernel,
@@ -130,7 +155,8 @@ export function matmulLaunch(args: MatmulArgs, can: Capabilities): Launch {
       constants,
     },
     workgroups: grid(tiles),
-    bind: [left.bound, right.bound, out, size, bias, add].filter((t) => t !== undefined),
+    bind: [left.bound, right.bound, out, size, before?.left, before?.right, bias, add]
+      .filter((t) => t !== undefined),
   };
 }
 
@@ -153,6 +179,7 @@ function byTile(taken: Product): Variant {
     parts: [
       left.columns ? part("left_columns", leftColumns) : part("left_rows", leftRows),
       right.columns ? part("right_columns", rightColumns) : part("right_rows", rightRows),
+      ...lowParts(taken, "tile"),
       ...rightLoader(right.bound, fours(taken, right, COLS)),
     ],
     constants: { ROWS_A_LANE: rows, COLS_A_LANE: cols },
@@ -170,6 +197,7 @@ function byBroadcast(taken: Product): Variant {
       ...inTiles(right.bound)
         ? [part("nf4_lanes", nf4Lanes), ...wideNf4(right)]
         : [part("unprepared", unprepared), ...wideLoader(taken)],
+      ...lowParts(taken, "broadcast"),
     ],
     constants: { BLOCKS },
     tiles: Math.ceil(ROWS / (8 * BLOCKS)) * Math.ceil(COLS / 32),
@@ -180,7 +208,7 @@ function byFew(taken: Product): Variant {
   return {
     taken,
     kernel: part("few", few),
-    parts: wideLoader(taken),
+    parts: [...wideLoader(taken), ...lowParts(taken, "few")],
     constants: { MOST: taken.ROWS },
     tiles: Math.ceil(taken.COLS / 16),
   };
@@ -192,6 +220,7 @@ const blocks = ({ ROWS, COLS, K }: Product) => ROWS <= 8 || ROWS * COLS * K < 2 
 /** The product or its transpose, whichever wastes less of the broadcast tiles: LoRA's are thin. */
 function cheaper(product: Product): Product {
   const { ROWS, COLS, left, right } = product;
+  if (product.low) return product;
   const turned = { ...product, ROWS: COLS, COLS: ROWS, left: right, right: left, transposed: true };
   return dtypeOf(right.bound) === "f32" && cost(turned) < cost(product) ? turned : product;
 }
@@ -265,8 +294,42 @@ function rightLoader(b: Tensor | View, vec4: boolean): Source[] {
   }
 }
 
-function finisher({ bias, add, accumulate }: MatmulArgs): Source {
+/** How a kernel comes by the low-rank factors, which it goes through first, and by the rest after them. */
+function lowParts(
+  { low: factors, right: { columns }, COLS }: Product,
+  by: "tile" | "broadcast" | "few",
+): Source[] {
+  if (!factors) {
+    if (by === "broadcast") return [part("begin", begin)];
+    return [
+      part("whole", whole),
+      by === "few" ? part("whole_block", wholeBlock) : part("whole_right", wholeRight),
+    ];
+  }
+  const R = factors.left.shape[1]!, vec4 = R % 4 === 0 && (!columns || COLS % 4 === 0);
+  const loader = vec4 ? part("low_vec4", lowVec4) : part("low_any", lowAny);
+  if (by === "tile") {
+    return [
+      part("low", low),
+      loader,
+      columns ? part("low_right_columns", lowRightColumns) : part("low_right_rows", lowRightRows),
+    ];
+  }
+  return [
+    ...(by === "few"
+      ? [part("low", low), part("low_block_at", lowBlockAt)]
+      : [part("begin_low", beginLow)]),
+    loader,
+    columns ? part("low_block_columns", lowBlockColumns) : part("low_block_rows", lowBlockRows),
+  ];
+}
+
+function finisher({ form, alpha = 1, bias, add, accumulate, low }: MatmulArgs): Source {
   if (accumulate && (bias || add)) throw new Error("matmul: accumulate goes with no bias or add");
+  if (low && (alpha !== 1 || add || form === "tn")) {
+    throw new Error("matmul: a low-rank product goes with no alpha, add or form tn");
+  }
+  if (low && bias) return part("finish_low_bias", finishLowBias);
   if (accumulate) return part("finish_accumulate", finishAccumulate);
   if (bias && add) return part("finish_bias_add", finishBiasAdd);
   if (bias) return part("finish_bias", finishBias);

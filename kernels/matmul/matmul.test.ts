@@ -8,6 +8,12 @@ import { type Form, matmul, matmulLaunch, matmulOp } from "./matmul.ts";
 
 const forms: readonly Form[] = ["nt", "nn", "tn"];
 
+for (const form of ["nt", "nn"] as const) {
+  test(`matmul ${form}: derivative with low-rank factors`, () => {
+    const c = matmulCase({ form, M: 3, N: 5, K: 4, bias: true, low: 2 });
+    expect(checkDerivative(c)).toBeLessThan(1e-6);
+  });
+}
 for (const form of forms) {
   test(`matmul ${form}: derivative`, () => {
     const c = matmulCase({ form, M: 3, N: 5, K: 4, bias: true, add: true });
@@ -45,6 +51,15 @@ const cases: readonly MatmulCase[] = [
   { form: "nn", M: 7, N: 33, K: 65, dtype: "nf4" },
   { form: "nn", M: 7, N: 33, K: 65, dtype: "nf4_double" },
   { form: "nn", M: 9, N: 36, K: 20, dtype: "nf4" },
+  // With low-rank factors: every kernel, ranks of whole blocks and not.
+  { form: "nt", M: 21, N: 36, K: 128, dtype: "nf4_double", bias: true, low: 16 },
+  { form: "nt", M: 3, N: 20, K: 64, dtype: "nf4", low: 8 },
+  { form: "nn", M: 132, N: 192, K: 260, dtype: "nf4_double", low: 64 },
+  { form: "nn", M: 9, N: 36, K: 20, dtype: "f16", low: 6 },
+  { form: "nt", M: 21, N: 37, K: 12, dtype: "bf16", bias: true, low: 3 },
+  { form: "nt", M: 2, N: 63, K: 17, low: 5 },
+  { form: "nn", M: 7, N: 33, K: 65, dtype: "nf4", low: 4 },
+  { form: "nt", M: 516, N: 516, K: 20, low: 36 },
   // Thin results, which are computed transposed.
   { form: "nt", M: 70, N: 8, K: 36 },
   { form: "nn", M: 72, N: 8, K: 36, add: true },
@@ -58,8 +73,9 @@ const cases: readonly MatmulCase[] = [
   { form: "nn", M: 1, N: 32 * 65_535 + 7, K: 1 },
 ];
 for (const c of cases) {
-  const { form, M, N, K, dtype = "f32", bias, add } = c;
-  const name = `${M}x${N}x${K} ${dtype}${bias ? " bias" : ""}${add ? " add" : ""}`;
+  const { form, M, N, K, dtype = "f32", bias, add, low } = c;
+  const finish = `${low ? ` low ${low}` : ""}${bias ? " bias" : ""}${add ? " add" : ""}`;
+  const name = `${M}x${N}x${K} ${dtype}${finish}`;
   test(`matmul ${form}: ${name}`, () => checkMatmul(c));
 }
 

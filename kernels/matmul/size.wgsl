@@ -7,5 +7,6 @@ struct Size {
   cols: u32,
   depth: u32,
   alpha: f32,
+  low: u32, // depth of the low-rank product that comes before; 0 without one
 }
 @group(0) @binding(3) var<storage, read> size: Size;
