@@ -7,12 +7,12 @@
  */
 import { parseArgs } from "node:util";
 import { noise } from "../kernels/check.ts";
-import { layNf4 } from "../kernels/common/nf4.ts";
+import { isNf4, layNf4 } from "../kernels/common/nf4.ts";
 import { type Form, matmulLaunch } from "../kernels/matmul/matmul.ts";
 import { nest, quantise } from "../src/formats/nf4.ts";
 import { type Capabilities, Device } from "../src/gpu/device.ts";
 import { Graph } from "../src/graph/graph.ts";
-import { bytesOf, count, type DType, isNf4, type Tensor } from "../src/graph/tensor.ts";
+import { bytesOf, count, type DType, type Tensor } from "../src/graph/tensor.ts";
 
 const { values } = parseArgs({
   options: {

@@ -7,14 +7,15 @@ import {
   bytesOf,
   count,
   type DType,
-  isNf4,
   type Shape,
   show,
   storageOf,
   type Tensor,
 } from "../src/graph/tensor.ts";
+import { quantiseRows } from "../src/formats/int8.ts";
 import { add } from "./add/add.ts";
-import { nf4Words, roundToNf4 } from "./common/nf4.ts";
+import { layInt8, roundToInt8 } from "./common/int8.ts";
+import { isNf4, nf4Words, roundToNf4 } from "./common/nf4.ts";
 
 /** One operand of a case. Floats are drawn from [-1, 1) · scale unless `data` is given. */
 export interface Operand {
@@ -57,6 +58,7 @@ function values(operand: Operand, next: () => number): Float64Array {
   if (dtype === "f32") return raw.map(Math.fround);
   if (dtype === "f16") return raw.map(Math.f16round);
   if (dtype === "bf16") return raw.map((v) => widen(bf16Bits(v)));
+  if (dtype === "int8") return roundToInt8(raw, shape);
   if (isNf4(dtype)) return roundToNf4(raw, { shape, dtype });
   return raw;
 }
@@ -67,7 +69,11 @@ function bf16Bits(v: number): number {
 const widen = (bits: number) => new Float32Array(Uint32Array.of(bits << 16).buffer)[0]!;
 
 /** The bytes a device holds for these numbers. */
-function encode(numbers: Float64Array, { dtype }: Tensor): Uint8Array {
+function encode(numbers: Float64Array, { shape, dtype }: Tensor): Uint8Array {
+  if (dtype === "int8") {
+    const coded = quantiseRows(Float32Array.from(numbers), count(shape) / shape[0]!);
+    return new Uint8Array(layInt8(coded, shape).buffer);
+  }
   if (isNf4(dtype)) return new Uint8Array(nf4Words(numbers).buffer);
   const array = dtype === "f32"
     ? Float32Array.from(numbers)

@@ -8,7 +8,11 @@ import {
   quantise,
   unnest,
 } from "../../src/formats/nf4.ts";
-import { bytesOf, count, type Shape, type Spec } from "../../src/graph/tensor.ts";
+import { bytesOf, count, type DType, type Shape, type Spec } from "../../src/graph/tensor.ts";
+
+/** Whether the numbers are codes of 4 bits. */
+export const isNf4 = (dtype: DType): dtype is "nf4" | "nf4_double" =>
+  dtype === "nf4" || dtype === "nf4_double";
 
 /**
  * Whether a matrix [rows, columns] lies in tiles on the device: then a kernel finds the codes of 4 rows

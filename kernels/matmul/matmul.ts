@@ -1,6 +1,6 @@
 import { Fail } from "../../src/base/fail.ts";
 import type { Graph, Op } from "../../src/graph/graph.ts";
-import { count, isNf4, show, type Tensor } from "../../src/graph/tensor.ts";
+import { count, show, type Tensor } from "../../src/graph/tensor.ts";
 import { columnSum } from "../column_sum/column_sum.ts";
 import { type Form, matmulLaunch } from "./launch.ts";
 
@@ -19,7 +19,7 @@ export interface MatmulAttrs {
  * y[M,N] = alpha · op(a) · op(b) + low · op(up) + bias[N] + add[M,N], sums in f32, those of low and up
  * first: they are small, and small numbers added to large ones lose more.
  * @param a f32
- * @param b f32; in forms nt and nn also f16, bf16, nf4 or nf4_double, which get no gradient
+ * @param b f32; in forms nt and nn also f16, bf16, int8, nf4 or nf4_double, which get no gradient
  * @param o.low f32[M,R] and up, stored as b is with R for K; in forms nt and nn, with alpha 1 and no add
  */
 export function matmul(
@@ -61,7 +61,7 @@ export const matmulOp: Op<MatmulAttrs> = {
     }
     const { M, N, K, kb } = extents(form, a!.shape, b!.shape);
     if (K !== kb) throw wrong(`the inner sizes of ${show(a!)} and ${show(b!)} differ`);
-    const stored = b!.dtype === "f16" || b!.dtype === "bf16" || isNf4(b!.dtype);
+    const stored = b!.dtype !== "f32" && b!.dtype !== "u32";
     if (a!.dtype !== "f32" || (b!.dtype !== "f32" && !(stored && form !== "tn"))) {
       throw wrong(`has no kernel for ${show(a!)} and ${show(b!)}`);
     }

@@ -18,6 +18,7 @@ interface Attrs {
 /** [x, w] -> [y, rstd[rows]]; see `rmsnorm`. */
 export const rmsnormOp: Op<Attrs> = {
   name: "rmsnorm",
+  light: true,
   infer([x, w]) {
     const C = count(w!.shape);
     if (w!.shape.length !== 1 || x!.shape.at(-1)! % C !== 0) {

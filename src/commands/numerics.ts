@@ -3,17 +3,19 @@ import { hyper, hyperSize } from "../../kernels/adamw/hyper.ts";
 import { attention } from "../../kernels/attention/attention.ts";
 import { cacheWrite } from "../../kernels/cache_write/cache_write.ts";
 import { clip } from "../../kernels/clip/clip.ts";
-import { nf4Words, roundToNf4 } from "../../kernels/common/nf4.ts";
+import { layInt8, roundToInt8 } from "../../kernels/common/int8.ts";
+import { isNf4, nf4Words, roundToNf4 } from "../../kernels/common/nf4.ts";
 import { squareSum } from "../../kernels/square_sum/square_sum.ts";
 import { type Model, specOf } from "../architectures/model.ts";
 import { normalFill } from "../base/random.ts";
 import type { ModelFolder } from "../formats/model_folder.ts";
+import { quantiseRows } from "../formats/int8.ts";
 import type { Device } from "../gpu/device.ts";
 import { Graph, type Node } from "../graph/graph.ts";
 import { Memory } from "../graph/memory.ts";
 import { Runner } from "../graph/runner.ts";
-import { count, isNf4, storageOf, type Tensor } from "../graph/tensor.ts";
-import { recordStep } from "../trainer/program.ts";
+import { count, storageOf, type Tensor } from "../graph/tensor.ts";
+import { type Recipe, recordStep } from "../trainer/program.ts";
 
 /** What one op's kernels computed on this device, against float64. */
 export interface OpNumerics {
@@ -80,11 +82,11 @@ export async function numerics(
   const graphs = [
     step(modelOf(llama, "F16"), { lora, full: false }),
     step(modelOf(llama, "F32"), { full: true }),
-    step(modelOf(phi, "F32"), { lora, full: false }),
-    step({ ...modelOf(quantised, "F16"), quant: { type: "nf4", double: true } }, {
-      lora,
-      full: false,
-    }),
+    // So that its feed-forward layers are done in two chunks.
+    step(modelOf(phi, "F32"), { lora, full: false, size: { tokens: 128, targets: 64 }, chunk: 1 }),
+    ...([{ type: "nf4", double: true }, { type: "int8" }] as const).map((quant) =>
+      step({ ...modelOf(quantised, "F16"), quant }, { lora, full: false })
+    ),
     update(),
     generation(),
   ];
@@ -157,9 +159,9 @@ function fill(nodes: readonly Node[], given: Map<Tensor, Float64Array>): Given {
 
 function step(
   model: Model,
-  how: { lora?: Parameters<typeof recordStep>[1]["lora"]; full: boolean },
+  how: Pick<Recipe, "lora" | "full" | "chunk"> & Partial<Pick<Recipe, "size">>,
 ) {
-  const recipe = { size: SIZE, positions: SIZE.tokens, recompute: false, ...how };
+  const recipe = { size: SIZE, positions: SIZE.tokens, ...how };
   const { g, batch } = recordStep(model, recipe);
   const given = new Map<Tensor, Float64Array>();
   const write = (t: Tensor, data: ArrayLike<number>) => given.set(t, Float64Array.from(data));
@@ -240,6 +242,7 @@ function valueOf(t: Tensor, values: ReadonlyMap<Tensor, Float64Array>): Float64A
 
 function rounded(t: Tensor, values: Float64Array): Float64Array {
   if (isNf4(t.dtype)) return roundToNf4(values, t);
+  if (t.dtype === "int8") return roundToInt8(values, t.shape);
   return t.dtype === "u32" ? values : values.map(t.dtype === "f16" ? Math.f16round : Math.fround);
 }
 
@@ -265,7 +268,7 @@ async function compare(
   const runner = await Runner.prepare(`check ${node.op.name}`, memory, g.nodes, outputs);
   const once = async () => {
     tensors.forEach((t, i) => t.data || memory.write(t, encoded(t, inputs[i]!)));
-    runner.run();
+    await runner.run();
     const got: Uint32Array[] = [];
     for (const t of outputs) got.push((await runner.readU32(t)).slice());
     return got;
@@ -292,6 +295,9 @@ async function compare(
 
 /** The bytes that a device holds for these numbers, whole words. */
 function encoded(t: Tensor, values: Float64Array): Uint8Array | Uint32Array {
+  if (t.dtype === "int8") {
+    return layInt8(quantiseRows(Float32Array.from(values), t.shape[1]!), t.shape);
+  }
   if (isNf4(t.dtype)) return nf4Words(values);
   const array = t.dtype === "u32"
     ? Uint32Array.from(values)

@@ -84,9 +84,13 @@ export function readNf4(from: Parts, name: string): SavedNf4 {
   return { shape, dtype, codes, nested, scales: unnest(nested) };
 }
 
-/** The parts of a quantised tensor, to be written into a safetensors file. */
-export function nf4Sources(name: string, saved: SavedNf4): TensorSource[] {
+/** The parts of a quantised tensor, to be written into a safetensors file; its codes may stream. */
+export function nf4Sources(
+  name: string,
+  saved: Omit<SavedNf4, "codes"> & { readonly codes: TensorSource["data"] },
+): TensorSource[] {
   const { codes, scales, shape, dtype, nested } = saved;
+  const size = Math.ceil(shape.reduce((a, b) => a * b, 1) / 2);
   const bytes = (x: Float32Array) => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
   const floats = (suffix: string, data: Float32Array): TensorSource => ({
     name: `${name}.${suffix}`,
@@ -96,7 +100,7 @@ export function nf4Sources(name: string, saved: SavedNf4): TensorSource[] {
   });
   const text = new TextEncoder().encode(stateText(shape, dtype, nested));
   return [
-    { name, dtype: "U8", shape: [codes.length, 1], data: codes },
+    { name, dtype: "U8", shape: [size, 1], data: codes },
     floats("quant_map", nf4Code),
     { name: `${name}.${STATE}`, dtype: "U8", shape: [text.length], data: text },
     ...(nested

@@ -1,9 +1,9 @@
 /**
  * Element types. f16 and bf16 are storage only: two to a u32 word, widened to f32 where they are read.
- * So are nf4, codes of 4 bits and an f32 scale for every 64 of them, and nf4_double, whose scales are
- * 8 bits with scales of their own; see `layNf4`.
+ * So are int8: codes of 8 bits, then an f32 scale a row; see `layInt8`; and nf4: codes of 4 bits, then an
+ * f32 scale for every 64 of them, which in nf4_double are 8 bits with scales of their own; see `layNf4`.
  */
-export type DType = "f32" | "f16" | "bf16" | "u32" | "nf4" | "nf4_double";
+export type DType = "f32" | "f16" | "bf16" | "u32" | "int8" | "nf4" | "nf4_double";
 export type Shape = readonly number[];
 
 /**
@@ -39,8 +39,10 @@ export interface Tensor extends Spec {
   readonly name: string;
   readonly home: Home;
   readonly needsGrad: boolean;
-  /** Set when this tensor is another one after an update in place: the same bytes, later. */
+  /** Set when this tensor is another one after an update in place, or a stretch of one: its bytes. */
   readonly storage?: Tensor;
+  /** Where a stretch begins in its storage, in elements. */
+  readonly offset?: number;
   /** The content of a constant. */
   readonly data?: Float32Array | Uint32Array;
 }
@@ -54,26 +56,28 @@ export interface View {
 
 export const count = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
 
-/** Bytes on the device, rounded up to whole u32 words. */
-export function bytesOf(t: Spec): number {
-  const n = count(t.shape);
-  if (t.dtype === "nf4") return 4 * (Math.ceil(n / 8) + Math.ceil(n / 64));
-  if (t.dtype === "nf4_double") {
-    const words = Math.ceil(n / 8) + 260 + Math.ceil(n / 2 ** 14) + Math.ceil(n / 256);
-    return 16 * Math.ceil(words / 4);
-  }
-  const bytes = n * (t.dtype === "f32" || t.dtype === "u32" ? 4 : 2);
-  return Math.ceil(bytes / 4) * 4;
-}
+/** Bytes of one number; absent for codes, which share scales and cannot be bound in stretches. */
+export const sizes: { readonly [dtype in DType]?: number } = { f32: 4, u32: 4, f16: 2, bf16: 2 };
 
-/** Whether the numbers are 4-bit codes, which have no addresses of their own. */
-export const isNf4 = (dtype: DType): dtype is "nf4" | "nf4_double" =>
-  dtype === "nf4" || dtype === "nf4_double";
+/** Bytes on the device, rounded up to whole u32 words. */
+export function bytesOf({ shape, dtype }: Spec): number {
+  const n = count(shape);
+  const words = (...parts: number[]) => parts.reduce((sum, part) => sum + Math.ceil(part), 0);
+  if (dtype === "int8") return 4 * words(n / 4, shape[0]!);
+  if (dtype === "nf4") return 4 * words(n / 8, n / 64);
+  if (dtype === "nf4_double") return 16 * words(words(n / 8, 260, n / 2 ** 14, n / 256) / 4);
+  return 4 * words(n * sizes[dtype]! / 4);
+}
 
 export const show = (t: Tensor): string => `${t.name} ${t.dtype}[${t.shape.join(", ")}]`;
 
-/** The tensor whose bytes `t` occupies: itself, or what it updates in place. */
+/** The tensor among whose bytes those of `t` are: itself, what it updates in place, what it is a stretch of. */
 export function storageOf(t: Tensor): Tensor {
   while (t.storage) t = t.storage;
   return t;
+}
+
+/** Where `t` begins among the bytes of `storageOf(t)`. */
+export function offsetOf(t: Tensor): number {
+  return t.storage ? offsetOf(t.storage) + (t.offset ?? 0) * 4 : 0;
 }
