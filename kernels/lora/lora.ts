@@ -1,7 +1,7 @@
 import type { Graph, Op } from "../../src/graph/graph.ts";
 import { count, show, type Tensor } from "../../src/graph/tensor.ts";
 import { columnSum } from "../column_sum/column_sum.ts";
-import { matmul, matmulLaunch, matmulOp } from "../matmul/matmul.ts";
+import { matmul, matmulLaunch, matmulLaunches, matmulOp } from "../matmul/matmul.ts";
 
 export interface LoraAttrs {
   /** What the adapter's product is multiplied with. */
@@ -60,7 +60,7 @@ export const loraOp: Op<LoraAttrs> = {
     const { scale, seen, bias } = attrs, from = seen ? rest[0]! : x!;
     return [
       matmulLaunch({ form: "nt", alpha: scale, a: from, b: a!, out: u! }, can),
-      matmulLaunch({
+      ...matmulLaunches({
         form: "nt",
         a: x!,
         b: w!,

@@ -7,6 +7,7 @@ override MOST: u32; // rows, 1 to 4
 
 fn left_height() -> u32 { return size.rows; }
 fn left_width() -> u32 { return size.depth; }
+fn left_stride() -> u32 { return size.left_stride; }
 
 var<workgroup> parts: array<vec4f, MOST * 64u>;
 

@@ -1,10 +1,11 @@
 import type { Capabilities } from "../../src/gpu/device.ts";
 import type { Source } from "../../src/gpu/link.ts";
 import type { Launch } from "../../src/graph/graph.ts";
-import { show, type Tensor, type View } from "../../src/graph/tensor.ts";
+import { type Shape, show, type Tensor, type View } from "../../src/graph/tensor.ts";
 import { grid } from "../common/grid.ts";
 import { isNf4, tiled } from "../common/nf4.ts";
 import { floatBits, numbers } from "../common/numbers.ts";
+import { rowRanges } from "../common/ranges.ts";
 
 import begin from "./begin.wgsl" with { type: "text" };
 import beginLow from "./begin_low.wgsl" with { type: "text" };
@@ -86,6 +87,12 @@ export interface MatmulArgs {
   readonly accumulate?: boolean;
 }
 
+/** Numbers from one row of a, or of y, to the next, where they are parts of wider matrices. */
+interface Strides {
+  readonly a?: number;
+  readonly out?: number;
+}
+
 /** A product as the kernels see it: left[ROWS, K] · right[K, COLS]. */
 interface Product {
   readonly ROWS: number;
@@ -103,6 +110,8 @@ interface Product {
 interface Operand {
   readonly bound: Tensor | View;
   readonly columns: boolean;
+  /** Numbers from one row to the next where that is not K. */
+  readonly stride?: number;
 }
 
 const part = (name: string, code: string): Source => ({
@@ -111,24 +120,68 @@ const part = (name: string, code: string): Source => ({
 });
 
 /**
+ * The dispatches of one product. A matrix b that is larger than a binding is taken some rows at a time: in
+ * form nt these make columns of y, in form nn they are a part of the sums, added in rising order.
+ */
+export function matmulLaunches(args: MatmulArgs, can: Capabilities): Launch[] {
+  const { form, a, b, out, bias, add, low: factors } = args;
+  const ranges = form === "tn" ? [] : rowRanges(b, can);
+  if (ranges.length <= 1) return [matmulLaunch(args, can)];
+  const [M, N] = out.shape as [number, number], K = a.shape[1]!, R = factors?.left.shape[1] ?? 0;
+  return ranges.map(({ from, rows, bound }) => {
+    if (form === "nt") {
+      return matmulLaunch(
+        {
+          ...args,
+          b: bound,
+          out: stretch(out, from, [M, rows]),
+          bias: bias && stretch(bias, from, [rows]),
+          add: add && stretch(add, from, [(M - 1) * N + rows]),
+          low: factors && { ...factors, right: stretch(factors.right, from * R, [rows, R]) },
+        },
+        can,
+        { out: N },
+      );
+    }
+    const part = { ...args, a: stretch(a, from, [M, rows]), b: bound };
+    const later = { bias: undefined, add: undefined, low: undefined, accumulate: true };
+    return matmulLaunch(from === 0 ? part : { ...part, ...later }, can, { a: K });
+  });
+}
+
+/** Some of a tensor's numbers from `from` on. */
+function stretch(of: Tensor | View, from: number, shape: Shape): View {
+  const { tensor, offset } = "tensor" in of ? of : { tensor: of, offset: 0 };
+  return { tensor, offset: offset + from, shape };
+}
+
+/** From the first number of a matrix to its last, where its rows are `stride` apart. */
+const across = (of: Tensor | View, stride?: number): Tensor | View =>
+  stride ? stretch(of, 0, [(of.shape[0]! - 1) * stride + of.shape[1]!]) : of;
+
+/**
  * The dispatch of one product, for ops that are made of several; see `matmul` for the meaning.
  * @throws Error when `accumulate` meets bias or add, or `low` meets what it does not go with
  */
-export function matmulLaunch(args: MatmulArgs, can: Capabilities): Launch {
+export function matmulLaunch(
+  args: MatmulArgs,
+  can: Capabilities,
+  strides: Strides = {},
+): Launch {
   const { form, a, b, out, bias, add, low: before, alpha = 1 } = args;
   const [ROWS, COLS] = out.shape as [number, number];
   const product: Product = {
     ROWS,
     COLS,
     K: a.shape[form === "tn" ? 0 : 1]!,
-    left: { bound: a, columns: form === "tn" },
+    left: { bound: a, columns: form === "tn", stride: strides.a },
     right: { bound: b, columns: form !== "nt" },
     transposed: false,
     low: before,
   };
   const { kernel, parts, constants, tiles, taken } = can.subgroupSize === 8 &&
       fours(product, product.left, ROWS) && inFours(product)
-    ? byBroadcast(cheaper(product))
+    ? byBroadcast(strides.a || strides.out ? product : cheaper(product))
     : form === "nt" && ROWS <= 4
     ? byFew(product)
     : byTile(product);
@@ -139,6 +192,8 @@ export function matmulLaunch(args: MatmulArgs, can: Capabilities): Launch {
     taken.K,
     floatBits(alpha),
     before?.left.shape[1] ?? 0,
+    strides.a ?? taken.K,
+    strides.out ?? (taken.transposed ? taken.ROWS : taken.COLS),
   );
   return {
     shader: {
@@ -148,7 +203,7 @@ export function matmulLaunch(args: MatmulArgs, can: Capabilities): Launch {
         fours(taken, left, taken.ROWS) ? part("left_vec4", leftVec4) : part("left_any", leftAny),
         taken.transposed
           ? part("put_transposed", putTransposed)
-          : COLS % 4 === 0
+          : COLS % 4 === 0 && (strides.out ?? 0) % 4 === 0
           ? part("put_vec4", putVec4)
           : part("put_any", putAny),
         finisher(args),
@@ -157,8 +212,16 @@ export function matmulLaunch(args: MatmulArgs, can: Capabilities): Launch {
       constants,
     },
     workgroups: grid(tiles),
-    bind: [left.bound, right.bound, out, size, before?.left, before?.right, bias, add]
-      .filter((t) => t !== undefined),
+    bind: [
+      across(left.bound, strides.a),
+      right.bound,
+      across(out, strides.out),
+      size,
+      before?.left,
+      before?.right,
+      bias,
+      add,
+    ].filter((t) => t !== undefined),
   };
 }
 
@@ -237,8 +300,8 @@ function cost(product: Product): number {
 const dtypeOf = (bound: Tensor | View) => ("tensor" in bound ? bound.tensor : bound).dtype;
 
 /** Whether the operand can be read four numbers at a time. */
-const fours = ({ K }: Product, { columns }: Operand, extent: number) =>
-  K % 4 === 0 && (!columns || extent % 4 === 0);
+const fours = ({ K }: Product, { columns, stride = 0 }: Operand, extent: number) =>
+  K % 4 === 0 && (!columns || extent % 4 === 0) && stride % 4 === 0;
 
 /** Reads the right operand in blocks of 4x4. */
 function wideLoader(taken: Product): Source[] {

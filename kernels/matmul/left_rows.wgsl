@@ -3,6 +3,7 @@
 
 fn left_height() -> u32 { return size.rows; }
 fn left_width() -> u32 { return size.depth; }
+fn left_stride() -> u32 { return size.left_stride; }
 
 fn left_cell(r: u32, k: u32) -> u32 { return r * (DEPTH / 4u) + ((k / 4u) ^ (r / 4u % (DEPTH / 4u))); }
 

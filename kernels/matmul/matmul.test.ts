@@ -3,6 +3,7 @@ import { Fail } from "../../src/base/fail.ts";
 import { Graph, type Op } from "../../src/graph/graph.ts";
 import type { DType } from "../../src/graph/tensor.ts";
 import { checkDerivative, checkKernel } from "../check.ts";
+import { narrow } from "../common/testing.ts";
 import { bound, checkMatmul, type MatmulCase, matmulCase } from "./cases.ts";
 import { type Form, matmul, matmulLaunch, matmulOp } from "./matmul.ts";
 
@@ -115,6 +116,32 @@ test("matmulLaunch: adds to what is there", async () => {
   };
   await checkKernel({ ...c, op: accumulate }, { bound: bound(c) });
 });
+
+// Larger than a binding: columns of y, or parts of the sums, come range by range.
+const cut: readonly (MatmulCase & { bytes: number })[] = [
+  { form: "nt", M: 21, N: 300, K: 36, dtype: "f16", bias: true, low: 8, bytes: 10_000 },
+  { form: "nt", M: 9, N: 514, K: 37, dtype: "bf16", bias: true, add: true, bytes: 20_000 },
+  { form: "nt", M: 3, N: 264, K: 20, bytes: 11_000 },
+  { form: "nn", M: 21, N: 36, K: 300, dtype: "f16", low: 8, bytes: 10_000 },
+  { form: "nn", M: 9, N: 37, K: 514, dtype: "bf16", bias: true, add: true, bytes: 20_000 },
+  { form: "nn", M: 66, N: 20, K: 263, bytes: 11_000 },
+];
+for (const { bytes, ...c } of cut) {
+  const { form, M, N, K, dtype = "f32" } = c;
+  test(`matmul ${form}: ${M}x${N}x${K} ${dtype}, in bindings of ${bytes} bytes`, async () => {
+    const made = matmulCase(c), dispatches: number[] = [];
+    const op: typeof matmulOp = {
+      ...matmulOp,
+      launch(node, can) {
+        const launches = narrow(matmulOp, bytes).launch(node, can);
+        dispatches.push(launches.length);
+        return launches;
+      },
+    };
+    const { variants } = await checkKernel({ ...made, op }, { bound: bound(made) });
+    if (variants > 0) expect(Math.min(...dispatches)).toBeGreaterThan(1);
+  });
+}
 
 test("matmul: operands that do not fit are refused by name", () => {
   const g = new Graph();

@@ -2,9 +2,9 @@ import { Fail } from "../../src/base/fail.ts";
 import type { Graph, Op } from "../../src/graph/graph.ts";
 import { count, show, type Tensor } from "../../src/graph/tensor.ts";
 import { columnSum } from "../column_sum/column_sum.ts";
-import { type Form, matmulLaunch } from "./launch.ts";
+import { type Form, matmulLaunches } from "./launch.ts";
 
-export { type Form, matmulLaunch } from "./launch.ts";
+export { type Form, matmulLaunch, matmulLaunches } from "./launch.ts";
 
 export interface MatmulAttrs {
   readonly form: Form;
@@ -104,7 +104,7 @@ export const matmulOp: Op<MatmulAttrs> = {
   launch({ inputs: [a, b, ...rest], outputs: [out], attrs }, can) {
     const { form, alpha, bias, add, low } = attrs;
     const [left, right] = low ? rest.splice(0, 2) : [];
-    return [matmulLaunch({
+    return matmulLaunches({
       form,
       alpha,
       a: a!,
@@ -113,7 +113,7 @@ export const matmulOp: Op<MatmulAttrs> = {
       bias: bias ? rest[0] : undefined,
       add: add ? rest.at(-1) : undefined,
       low: low && { left: left!, right: right! },
-    }, can)];
+    }, can);
   },
   backward(g, { inputs: [a, b, left, right], attrs }, [dy], wants) {
     const { form, alpha, bias, add, low } = attrs;

@@ -1,3 +1,4 @@
+import { Exit, Fail } from "../base/fail.ts";
 import type { Device, Pipeline } from "../gpu/device.ts";
 import { Pace } from "../gpu/pace.ts";
 import type { Launch, Node } from "./graph.ts";
@@ -70,6 +71,7 @@ export class Runner {
       device.checkWorkgroups(`${this.#name} ${node.op.name}`, launch.workgroups);
       const slices = launch.bind.map((bound) => {
         const { buffer, offset, size } = this.place(bound);
+        if (size > device.capabilities.maxBinding) throw tooLarge(bound, size, device);
         return { buffer, offset, bytes: size };
       });
       const group = device.group(built, slices);
@@ -156,4 +158,16 @@ export class Runner {
   free(): void {
     for (const buffer of [...this.#slots, ...this.#inputs.values()]) this.#device.free(buffer);
   }
+}
+
+function tooLarge(bound: Tensor | View, size: number, { capabilities }: Device): Fail {
+  const what = show("tensor" in bound ? bound.tensor : bound);
+  return new Fail(
+    `${what} takes ${size} bytes, one binding of this GPU holds ${capabilities.maxBinding}`,
+    {
+      why: "frozen matrices of 16- and 32-bit numbers are taken in pieces; nothing else is yet",
+      fix: "choose fewer tokens a step, a model with smaller matrices, or another GPU",
+      exit: Exit.memory,
+    },
+  );
 }
