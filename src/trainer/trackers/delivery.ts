@@ -71,6 +71,7 @@ export class Delivery {
 
   /** Delivers what waits, for as long as the limits allow; never throws. */
   async end(outcome: Outcome): Promise<void> {
+    if (this.#outcome) return this.#done;
     this.#outcome = outcome;
     this.#wake();
     const timer = setTimeout(() => this.#giveUp.abort(), this.limits.end);

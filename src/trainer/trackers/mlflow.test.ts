@@ -69,7 +69,7 @@ const step = (n: number) => ({ step: n, loss: 1 / n, grad_norm: n === 2 ? NaN : 
 
 test("a run: experiment, run, parameters, metrics, its end", async () => {
   const { url, calls } = server();
-  const { it, warnings } = trackers(url + "/base/?x=1", { MLFLOW_TRACKING_TOKEN: "s3cret" });
+  const { it, warnings } = trackers(url + "/base/", { MLFLOW_TRACKING_TOKEN: "s3cret" });
   for (let n = 1; n <= 3; n++) it.event("step", step(n));
   const places = await it.end("finished");
   expect(warnings).toEqual([]);
@@ -234,7 +234,8 @@ describe("settings refused", () => {
     ["", "needs a server"],
     ["file:///tmp/mlruns", "is not reached at file:///tmp/mlruns"],
     ["databricks", "is not reached at databricks"],
-    ["http://me:s3cret@host/", "at host holds a name or password"],
+    ["http://me:s3cret@host/", "at host holds a name, a password or a query"],
+    ["http://host/?token=s3cret", "at host holds a name, a password or a query"],
     ["http://", "is not reached at"],
   ];
   for (const [uri, text] of cases) {
