@@ -62,6 +62,7 @@ const MOST = { metrics: 1000, params: 100, value: 500, key: 250 };
  */
 export class Mlflow implements Tracker {
   readonly name = "mlflow";
+  readonly local = false;
   readonly histograms = false;
   place: string | undefined;
   #run = "";
