@@ -44,7 +44,10 @@ export const runsRm = command({
       positional: 0,
       help: "run folders, or names or tags of runs below --root",
     }),
-    all: field(z.boolean().default(false), { help: "other files in the folders too" }),
+    all: field(z.boolean().default(false), {
+      group: "Main",
+      help: "other files in the folders too",
+    }),
     root: rootField(),
   }),
   async run({ runs, all, root, yes }, io) {
