@@ -16,7 +16,7 @@ export interface MatmulAttrs {
 /**
  * y[M,N] = alpha · op(a) · op(b) + bias[N] + add[M,N], sums in f32.
  * @param a f32
- * @param b f32; in forms nt and nn also f16, bf16 or nf4, which get no gradient
+ * @param b f32; in forms nt and nn also f16, bf16, int8 or nf4, which get no gradient
  */
 export function matmul(
   g: Graph,
@@ -50,7 +50,7 @@ export const matmulOp: Op<MatmulAttrs> = {
     }
     const { M, N, K, kb } = extents(form, a!.shape, b!.shape);
     if (K !== kb) throw wrong(`the inner sizes of ${show(a!)} and ${show(b!)} differ`);
-    const stored = b!.dtype === "f16" || b!.dtype === "bf16" || b!.dtype === "nf4";
+    const stored = b!.dtype !== "f32" && b!.dtype !== "u32";
     if (a!.dtype !== "f32" || (b!.dtype !== "f32" && !(stored && form !== "tn"))) {
       throw wrong(`has no kernel for ${show(a!)} and ${show(b!)}`);
     }

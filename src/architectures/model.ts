@@ -1,27 +1,28 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { type ModelFolder, openModel as openFolder } from "../formats/model_folder.ts";
 import { Graph } from "../graph/graph.ts";
-import { layNf4, layNf4Codes, layNf4Scales, tiled } from "../../kernels/common/nf4.ts";
-import { type Nf4Folder, withNf4 } from "../formats/nf4_folder.ts";
-import { BLOCK, nest, quantise, unnest } from "../formats/nf4.ts";
-import type { Memory } from "../graph/memory.ts";
-import { bytesOf, type DType, show, type Tensor } from "../graph/tensor.ts";
+import { type QuantisedFolder, withQuantised } from "../formats/quantised_folder.ts";
+import { type DType, show, type Tensor } from "../graph/tensor.ts";
 import { type Lora, Net } from "../nn/net.ts";
 import type { ModelSpec } from "./architecture.ts";
 import { architectureOf } from "./mod.ts";
 import { PackedBatch } from "./packed.ts";
 
+export { loadWeights } from "./load.ts";
+
 /** How the linear layers of a frozen base are kept on the device; the head and embeddings never are. */
-export interface Quant {
-  readonly type: "nf4";
-  /** The scales of blocks are rounded to 8 bits, as double quantisation does. */
-  readonly double: boolean;
-}
+export type Quant =
+  | { readonly type: "int8" }
+  | {
+    readonly type: "nf4";
+    /** The scales of blocks are rounded to 8 bits, as double quantisation does. */
+    readonly double: boolean;
+  };
 
 /** A base model on disk. */
 export interface Model extends ModelSpec {
-  readonly folder: Nf4Folder;
-  /** Undefined: as the checkpoint has them, which may be NF4 too. */
+  readonly folder: QuantisedFolder;
+  /** Undefined: as the checkpoint has them, which may be quantised too. */
   readonly quant?: Quant;
 }
 
@@ -46,7 +47,7 @@ export async function openModel(dir: string): Promise<Model> {
 /** The same for weights that are open already, from whatever file; closed when they do not fit. */
 export function modelOf(folder: ModelFolder): Model {
   try {
-    const model: Model = { folder: withNf4(folder), ...specOf(folder.config) };
+    const model: Model = { folder: withQuantised(folder), ...specOf(folder.config) };
     compare(model);
     return model;
   } catch (error) {
@@ -59,9 +60,9 @@ export function modelOf(folder: ModelFolder): Model {
 export function netOf(
   model: Model,
   g: Graph,
-  o: { positions: number; full?: boolean; lora?: Lora },
+  o: { positions: number; full?: boolean; lora?: Lora; chunk?: number },
 ): Net {
-  return new Net(g, o.positions, (name) => storage(model, name), o.full, o.lora);
+  return new Net(g, o.positions, (name) => storage(model, name), o.full, o.lora, o.chunk);
 }
 
 /** The type a base matrix is kept in on the device: what the checkpoint has, or what `quant` says. */
@@ -70,7 +71,8 @@ function storage(model: Model, name: string): DType {
   if (model.quant && part === "weight" && model.architecture.linears.includes(module!)) {
     return model.quant.type;
   }
-  if (model.folder.quantised?.has(name)) return "nf4";
+  const kept = model.folder.quantised?.get(name);
+  if (kept) return kept;
   const found = model.folder.tensors.get(name);
   switch (found?.dtype) {
     case "F16":
@@ -124,79 +126,4 @@ function compare(model: Model): void {
       exit: Exit.data,
     },
   );
-}
-
-/** Bytes read from disk at once while weights stream to the device. */
-const CHUNK = 16 * 2 ** 20;
-
-/**
- * Streams base weights to the device: frozen ones as they are stored or quantised on the way, vectors and
- * trained ones as f32.
- * @param tensors what to load; each at most once for a `memory`
- * @param progress called with device bytes done and device bytes in total
- * @throws Fail (data) naming a weight that is to be quantised and holds NaN or infinity
- */
-export async function loadWeights(
-  model: Model,
-  memory: Memory,
-  tensors: readonly Tensor[],
-  progress?: (done: number, total: number) => void,
-): Promise<void> {
-  const total = tensors.reduce((sum, t) => sum + bytesOf(t), 0);
-  let done = 0;
-  for (const t of tensors) {
-    if (t.dtype === "nf4") {
-      loadNf4(model, memory, t, (bytes) => progress?.(done + bytes, total));
-      done += bytesOf(t);
-      continue;
-    }
-    const width = t.shape.length > 1 ? t.shape.slice(1).reduce((a, b) => a * b, 1) : 1;
-    const rows = t.shape[0]!, step = Math.max(1, Math.floor(CHUNK / (4 * width)));
-    const { buffer, offset } = memory.place(t);
-    // A chunk of 2-byte elements must end on a whole u32 word.
-    const even = t.dtype === "f32" ? step : Math.max(2, step - step % 2);
-    for (let from = 0; from < rows; from += even) {
-      const to = Math.min(rows, from + even);
-      const data = t.dtype === "f32"
-        ? await model.folder.readF32(t.name, from, to)
-        : await model.folder.readBytes(t.name, from * width * 2, to * width * 2);
-      const element = t.dtype === "f32" ? 4 : 2;
-      memory.device.write(buffer, offset + from * width * element, data);
-      done += data.byteLength;
-      progress?.(done, total);
-    }
-  }
-}
-
-/** Brings one matrix from disk to device, quantised on the way where it is not: its codes in pieces of whole blocks, then all its scales. */
-function loadNf4(
-  { folder, quant }: Model,
-  memory: Memory,
-  t: Tensor,
-  progress: (bytes: number) => void,
-): void {
-  if (folder.quantised?.has(t.name)) {
-    memory.write(t, layNf4(folder.nf4!(t.name), t.shape));
-    return progress(bytesOf(t));
-  }
-  const [rows, width] = t.shape as [number, number], n = rows * width;
-  const { buffer, offset } = memory.place(t);
-  const scales = new Float32Array(Math.ceil(n / BLOCK));
-  const finished = () => quant?.double ? unnest(nest(scales)) : scales;
-  if (!tiled(t.shape)) {
-    const { codes, scales: all } = quantise(folder.readF32(t.name), t.name);
-    scales.set(all);
-    memory.write(t, layNf4({ codes, scales: finished() }, t.shape));
-    return progress(bytesOf(t));
-  }
-  const step = Math.max(4, Math.floor(CHUNK / (16 * width)) * 4);
-  for (let from = 0; from < rows; from += step) {
-    const to = Math.min(rows, from + step);
-    const { codes, scales: some } = quantise(folder.readF32(t.name, from, to), t.name);
-    scales.set(some, from * width / BLOCK);
-    memory.device.write(buffer, offset + from * width / 2, layNf4Codes(codes, width));
-    progress(to * width / 2);
-  }
-  memory.device.write(buffer, offset + n / 2, layNf4Scales(finished(), width));
-  progress(bytesOf(t));
 }

@@ -3,6 +3,7 @@ import { chooseAdapter } from "./adapter.ts";
 import { pin } from "./dawn.ts";
 import { type Faults, Injector, outOfMemory } from "./faults.ts";
 import { bindings, link, type Shader } from "./link.ts";
+import { DISPATCH_LIMIT, SUBMIT_LIMIT } from "./pace.ts";
 
 /** A product of matrices that a subgroup computes as one: [M, K] · [K, N], formats of operands and sums. */
 export interface MatrixConfig {
@@ -74,6 +75,8 @@ export interface OpenOptions {
   readonly faults?: Faults;
   /** Milliseconds the queue may be silent before the run is given up. */
   readonly patience?: number;
+  /** Milliseconds one submit of `submitInTurn` may take; unless told, none for a software adapter. */
+  readonly submitLimit?: number;
 }
 
 const chunk = 16 * 2 ** 20;
@@ -87,7 +90,12 @@ export class Device {
   readonly gpu: GPUDevice;
   /** Bytes in buffers that are not yet freed (the staging ring of `read` is not counted). */
   bytes = 0;
+  /** The most that `bytes` has been since the last `attempt` began. */
   peakBytes = 0;
+  /** What `Pace` keeps submits below, milliseconds. */
+  readonly submitLimit: number;
+  /** Kernels of which one dispatch took longer than it should, with the longest time in milliseconds. */
+  readonly slow = new Map<string, number>();
 
   #capabilities: Capabilities;
   readonly #owned = new Map<GPUBuffer, string>();
@@ -96,6 +104,8 @@ export class Device {
   readonly #scopes = new Set<Promise<void>>();
   readonly #injector: Injector;
   readonly #patience: number;
+  readonly #flying: Promise<void>[] = [];
+  #idle = 0;
   #staging: GPUBuffer[] = [];
   #reading: Promise<unknown> = Promise.resolve();
   #failure: Fail | undefined;
@@ -141,6 +151,7 @@ export class Device {
     this.#capabilities = capabilities;
     this.#injector = new Injector(options.faults);
     this.#patience = options.patience ?? (capabilities.software ? 600_000 : 60_000);
+    this.submitLimit = options.submitLimit ?? (capabilities.software ? Infinity : SUBMIT_LIMIT);
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault(); // else Dawn prints it as well
       const { error } = event as GPUUncapturedErrorEvent;
@@ -225,6 +236,35 @@ export class Device {
   }
 
   /**
+   * Does what allocates. When memory runs out, every buffer that it made is freed and the device is as
+   * before, so that something smaller can be tried.
+   * @throws what `work` throws; Fail (exit 5) also for what the driver refused later
+   */
+  async attempt<T>(work: () => Promise<T>): Promise<T> {
+    this.peakBytes = this.bytes;
+    const before = new Set(this.#owned.keys());
+    try {
+      const result = await work();
+      await this.done();
+      return result;
+    } catch (error) {
+      if (!this.#closed) await this.#settled();
+      const cause = this.#failure ?? error;
+      if (!(cause instanceof Fail) || cause.exit !== Exit.memory) throw error;
+      for (const buffer of [...this.#owned.keys()]) if (!before.has(buffer)) this.free(buffer);
+      this.#failure = undefined;
+      throw cause;
+    }
+  }
+
+  /** Resolves when every error of what was done so far is known. */
+  async #settled(): Promise<void> {
+    while (this.#scopes.size > 0) await Promise.all(this.#scopes);
+    await this.gpu.queue.onSubmittedWorkDone().catch(() => {});
+    await new Promise((turn) => setTimeout(turn));
+  }
+
+  /**
    * Copies `data` to the buffer from byte `offset` (a multiple of 4). A length that is not a
    * multiple of 4 is completed with zeros.
    */
@@ -306,6 +346,33 @@ export class Device {
     this.gpu.pushErrorScope("validation");
     this.gpu.queue.submit(commands);
     this.#scope((error) => this.#reject(error, label));
+  }
+
+  /**
+   * Submits when no more than one submit of this kind is unfinished, so that the queue is never empty and
+   * never long.
+   * @param told called with the milliseconds that the device took for it
+   */
+  async submitInTurn(
+    label: string,
+    commands: GPUCommandBuffer[],
+    told: (ms: number) => void,
+  ): Promise<void> {
+    while (this.#flying.length > 1) await this.#wait(this.#flying.shift()!);
+    const began = performance.now();
+    this.submit(label, commands);
+    const finished = this.gpu.queue.onSubmittedWorkDone().then(() => {
+      const ended = performance.now();
+      told(ended - Math.max(began, this.#idle));
+      this.#idle = ended;
+    });
+    finished.catch(() => {}); // a lost device is told by `check`
+    this.#flying.push(finished);
+  }
+
+  /** Remembers a dispatch that took too long, by its kernel. */
+  dispatched(kernel: string, ms: number): void {
+    if (ms > DISPATCH_LIMIT) this.slow.set(kernel, Math.max(ms, this.slow.get(kernel) ?? 0));
   }
 
   /**
@@ -520,7 +587,8 @@ export class Device {
   }
 
   #fail(failure: Fail): void {
-    this.#failure ??= failure;
+    // A buffer that was not allocated is refused wherever it is used; that may be told first.
+    this.#failure = failure.exit === Exit.memory ? failure : this.#failure ?? failure;
   }
 }
 

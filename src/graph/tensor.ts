@@ -1,8 +1,9 @@
 /**
  * Element types. f16 and bf16 are storage only: two to a u32 word, widened to f32 where they are read.
- * So is nf4: codes of 4 bits, then an f32 scale for every 64 of them; see `layNf4`.
+ * So are int8: codes of 8 bits, then an f32 scale a row; see `layInt8`; and nf4: codes of 4 bits, then an
+ * f32 scale for every 64 of them; see `layNf4`.
  */
-export type DType = "f32" | "f16" | "bf16" | "u32" | "nf4";
+export type DType = "f32" | "f16" | "bf16" | "u32" | "int8" | "nf4";
 export type Shape = readonly number[];
 
 /**
@@ -38,8 +39,10 @@ export interface Tensor extends Spec {
   readonly name: string;
   readonly home: Home;
   readonly needsGrad: boolean;
-  /** Set when this tensor is another one after an update in place: the same bytes, later. */
+  /** Set when this tensor is another one after an update in place, or a stretch of one: its bytes. */
   readonly storage?: Tensor;
+  /** Where a stretch begins in its storage, in elements. */
+  readonly offset?: number;
   /** The content of a constant. */
   readonly data?: Float32Array | Uint32Array;
 }
@@ -56,6 +59,7 @@ export const count = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
 /** Bytes on the device, rounded up to whole u32 words. */
 export function bytesOf(t: Spec): number {
   const n = count(t.shape);
+  if (t.dtype === "int8") return 4 * (Math.ceil(n / 4) + t.shape[0]!);
   if (t.dtype === "nf4") return 4 * (Math.ceil(n / 8) + Math.ceil(n / 64));
   const bytes = n * (t.dtype === "f32" || t.dtype === "u32" ? 4 : 2);
   return Math.ceil(bytes / 4) * 4;
@@ -63,8 +67,13 @@ export function bytesOf(t: Spec): number {
 
 export const show = (t: Tensor): string => `${t.name} ${t.dtype}[${t.shape.join(", ")}]`;
 
-/** The tensor whose bytes `t` occupies: itself, or what it updates in place. */
+/** The tensor among whose bytes those of `t` are: itself, what it updates in place, what it is a stretch of. */
 export function storageOf(t: Tensor): Tensor {
   while (t.storage) t = t.storage;
   return t;
+}
+
+/** Where `t` begins among the bytes of `storageOf(t)`. */
+export function offsetOf(t: Tensor): number {
+  return t.storage ? offsetOf(t.storage) + (t.offset ?? 0) * 4 : 0;
 }

@@ -26,6 +26,7 @@ export class Net {
    * @param dtypeOf storage type of a base weight by its checkpoint name
    * @param full every base weight is trained (in f32) instead of frozen
    * @param positions rows of the rotary tables: one more than the largest position
+   * @param chunk most bytes of a value inside a feed-forward layer
    */
   constructor(
     readonly g: Graph,
@@ -33,6 +34,7 @@ export class Net {
     readonly dtypeOf: (name: string) => DType,
     readonly full = false,
     readonly lora?: Lora,
+    readonly chunk = 32 * 2 ** 20,
   ) {
     this.clock = g.input("clock", [2], "u32");
   }

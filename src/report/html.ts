@@ -13,6 +13,7 @@ import {
   lineChart,
   type Point,
   type Series,
+  spansDecades,
 } from "./svg.ts";
 
 /**
@@ -123,12 +124,6 @@ function curves({ steps, evals }: RunRecord): string {
     }),
   ];
   return `<h2>Curves</h2><div class="charts">${cards.join("")}</div>`;
-}
-
-/** Whether a straight axis would press most of a curve flat: it falls to less than a thirtieth. */
-function spansDecades(points: readonly Point[]): boolean {
-  const values = points.map(([, y]) => y).filter((y) => y > 0);
-  return values.length > 0 && Math.max(...values) > 30 * Math.min(...values);
 }
 
 function card(chart: Chart, wide = false): string {

@@ -7,8 +7,8 @@ export type Point = readonly [x: number, y: number];
 export interface Series {
   readonly name: string;
   readonly points: readonly Point[];
-  /** How it is drawn: a thin line behind, the line that matters, or marks joined by a line. */
-  readonly look: "faint" | "line" | "marks";
+  /** How it is drawn: a thin line behind, the line that matters, marks joined by a line, or one of many others. */
+  readonly look: "faint" | "line" | "marks" | "other";
   /** 1 to 4: which colour of the page. */
   readonly color: number;
 }
@@ -127,7 +127,9 @@ export function lineChart(chart: Chart): string {
     const path = s.points.map(([x, y], i) => `${i ? "L" : "M"}${at(toX(x))} ${at(toY(y))}`).join(
       "",
     );
-    const line = `<path class="${s.look} c${s.color}" d="${path}"/>`;
+    const line = `<path class="${s.look} c${s.color}" d="${path}"><title>${
+      escape(s.name)
+    }</title></path>`;
     const shown = s.look === "marks" || s.points.length === 1;
     const marks = shown
       ? s.points.map(([x, y]) =>
@@ -143,6 +145,12 @@ export function lineChart(chart: Chart): string {
       escape(chart.x)
     }</text>` +
     lines.join("") + "</svg>";
+}
+
+/** Whether a straight axis would press most of a curve flat: it falls to less than a thirtieth. */
+export function spansDecades(points: readonly Point[]): boolean {
+  const values = points.map(([, y]) => y).filter((y) => y > 0);
+  return values.length > 0 && Math.max(...values) > 30 * Math.min(...values);
 }
 
 /** A heat map on a logarithmic scale, darkest where a number is largest; every cell tells its number. */

@@ -150,6 +150,8 @@ describe("checks", () => {
     [{ full: true, init_adapter: "a" }, "--full flag: trains all weights", "true"],
     [{ patience: "2" }, "--patience flag: needs rows", "2"],
     [{ double_quant: true }, "--double_quant flag: belongs to --quant nf4", "true"],
+    [{ double_quant: true, quant: "int8" }, "--double_quant flag: belongs to --quant nf4", "true"],
+    [{ full: true, quant: "int8" }, "--full flag: trains all weights, and --quant int8", "true"],
     [{ full: true, quant: "nf4" }, "--full flag: trains all weights, and --quant nf4", "true"],
     [{ model: "" }, "--model flag: must not be empty", '""'],
   ])("refuses %p", (values, what, value) => {
@@ -159,14 +161,24 @@ describe("checks", () => {
     expect(fail.message).toContain(`got ${value}`);
   });
 
+  test("trackers are a list of known names", () => {
+    const trackers = (value: unknown) => train(given({ report_to: value })).settings.report_to;
+    expect(trackers("tensorboard, mlflow")).toEqual(["tensorboard", "mlflow"]);
+    expect(trackers(["wandb"])).toEqual(["wandb"]);
+    expect(train(given({})).settings.report_to).toEqual(["none"]);
+    const fail = caught(() => trackers("tensorbord"));
+    expect(fail.message).toContain("expected none, jsonl, tensorboard, mlflow or wandb");
+    expect(fail.fix).toContain("--report-to tensorboard");
+    expect(caught(() => trackers("none,wandb")).message).toContain("none goes with no other");
+    expect(caught(() => trackers([])).exit).toBe(2);
+  });
+
   test("a near choice is suggested", () => {
     expect(caught(() => train(given({ scheduler: "cosin" }))).fix).toContain("--scheduler cosine");
   });
 
   test.each<[Record<string, unknown>, string]>([
-    [{ quant: "int8" }, "use --quant none or --quant nf4"],
     [{ compute: "f16" }, "use --compute f32"],
-    [{ report_to: "wandb" }, "use --report-to none or --report-to jsonl"],
     [{ mask_prompt: "false" }, "leave --mask-prompt out"],
   ])("%p is promised, not built, and never ignored", (values, fix) => {
     const fail = caught(() => train(given(values)));

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parseBytes } from "../base/text.ts";
 import { field, path } from "./field.ts";
 
 /**
@@ -29,8 +30,8 @@ export const NOT_F32 = "this version computes in f32 only";
 export const quantField = () =>
   field(z.enum(["none", "int8", "nf4"]).default("none"), {
     group: "Model",
-    help: "how the linear layers of the frozen base are kept on the GPU; nf4 is QLoRA's 4 bits",
-    later: { int8: "frozen weights are kept as they are, or in nf4" },
+    help:
+      "how the linear layers of the frozen base are kept on the GPU: 8 bits, or QLoRA's 4 (nf4)",
   });
 
 export const doubleQuantField = () =>
@@ -55,7 +56,8 @@ export function checkQuant(
 /** The quantisation that the settings ask for. */
 export function quantOf(
   { quant, double_quant = false }: { quant?: string; double_quant?: boolean },
-): { type: "nf4"; double: boolean } | undefined {
+): { type: "int8" } | { type: "nf4"; double: boolean } | undefined {
+  if (quant === "int8") return { type: "int8" };
   return quant === "nf4" ? { type: "nf4", double: double_quant } : undefined;
 }
 
@@ -91,3 +93,28 @@ export function mapOf(text: string | undefined): { prompt: string; response: str
   const found = text && /^prompt=([^,]+),response=([^,]+)$/.exec(text);
   return found ? { prompt: found[1]!, response: found[2]! } : undefined;
 }
+
+export const modelShowSettings = z.strictObject({ model: modelField() });
+
+export const modelQuantizeSettings = z.strictObject({
+  model: modelField(),
+  output: field(path(), {
+    group: "Main",
+    short: "o",
+    aliases: ["out"],
+    value: "DIR",
+    help: "the folder to write, a new one",
+  }),
+  quant: field(z.enum(["int8", "nf4"]).default("nf4"), {
+    group: "Main",
+    help: "what the linear layers become: 8 bits, or QLoRA's 4 (nf4)",
+  }),
+  double_quant: doubleQuantField(),
+  shard_size: field(
+    z.coerce.string().refine(
+      (text) => parseBytes(text) !== undefined,
+      "expected a size such as 5GB, 2GiB or 500MB",
+    ).default("5GB"),
+    { group: "Main", value: "SIZE", help: "largest file of weights" },
+  ),
+}).superRefine(checkQuant);

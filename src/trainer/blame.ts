@@ -30,7 +30,7 @@ export async function firstNotFinite(
     try {
       for (const rows of micro) {
         batch.fill(runner, rows, 1);
-        runner.run();
+        await runner.run();
         for (const node of some) {
           for (const t of node.outputs.filter((t) => values.includes(t))) {
             if (allFinite(await runner.read(t))) continue;
@@ -66,7 +66,8 @@ function* stretches(nodes: readonly Node[]): Generator<Node[]> {
 /** Whether a weight holds a NaN or an infinity. */
 async function broken(memory: Memory, t: Tensor): Promise<boolean> {
   if (t.home !== "frozen" && t.home !== "trained") return false;
-  if (t.dtype === "u32" || t.dtype === "nf4") return false; // nf4 was looked through when it was made
+  // What is quantised was looked through when it was made.
+  if (t.dtype === "u32" || t.dtype === "int8" || t.dtype === "nf4") return false;
   const { buffer, offset, size } = memory.place(t);
   const bytes = await memory.device.read(buffer, offset, size);
   const stored = ({ f32: "F32", f16: "F16", bf16: "BF16" } as const)[t.dtype];
