@@ -42,9 +42,16 @@ export class TrainView {
   measured(point: EvalPoint, shown = true) {
     this.#validation = point.val_loss;
     if (!shown) return;
+    if (point.baseline) {
+      return this.io.note(
+        `untrained  val loss ${point.val_loss.toFixed(4)}  perplexity ${short(point.ppl)}`,
+      );
+    }
     this.io.note(
       `epoch ${short(point.epoch)}  step ${point.step}  val loss ${point.val_loss.toFixed(4)}  ` +
-        `perplexity ${short(point.ppl)}${point.best ? "  best so far" : ""}`,
+        `perplexity ${short(point.ppl)}${
+          point.exact_match === undefined ? "" : `  exact ${short(100 * point.exact_match)} %`
+        }${point.best ? "  best so far" : ""}`,
     );
   }
 

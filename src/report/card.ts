@@ -1,5 +1,5 @@
 import { humanBytes, humanSeconds, short, thousands } from "../base/text.ts";
-import type { RunRecord, StepPoint } from "./record.ts";
+import { bestOf, type RunRecord, type StepPoint } from "./record.ts";
 import { labelOf } from "./tags.ts";
 
 /** Settings that say how a model was trained, in the order a reader wants them. */
@@ -37,11 +37,7 @@ export function modelCard(record: RunRecord): string {
   const { model, data, validation, settings, whet, adapter } = manifest;
   const versions = (record.tags ?? []).filter(({ version }) => version !== undefined);
   const full = settings.full === true;
-  const best = evals.filter((e) => Number.isFinite(e.val_loss))
-    .reduce<typeof evals[number] | undefined>(
-      (a, b) => !a || b.val_loss < a.val_loss ? b : a,
-      undefined,
-    );
+  const best = bestOf(evals);
   const lines: (string | undefined)[] = [
     "---",
     `base_model: ${quoted(model.path)}`,
