@@ -138,9 +138,10 @@ interface Variant {
 }
 
 /** Products of one kind take the same kernel: sizes count by their nearest powers of two. */
-function kindOf({ ROWS, COLS, K, right }: Product, form: Form): string {
+function kindOf({ ROWS, COLS, K, left, right }: Product, form: Form): string {
   const near = (n: number) => 2 ** Math.round(Math.log2(n));
-  return `matmul ${form} ${dtypeOf(right.bound)} ${near(ROWS)}x${near(COLS)}x${near(K)}`;
+  const types = `${dtypeOf(left.bound)} ${dtypeOf(right.bound)}`;
+  return `matmul ${form} ${types} ${near(ROWS)}x${near(COLS)}x${near(K)}`;
 }
 
 /** The kernels that can compute a product, by name; the first is taken where nothing was measured. */
