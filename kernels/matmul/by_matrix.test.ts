@@ -1,13 +1,11 @@
 import { expect, test } from "bun:test";
 import { instance } from "../../src/gpu/dawn.ts";
-import type { Capabilities, MatrixConfig } from "../../src/gpu/device.ts";
+import type { Capabilities, MatrixConfig, Tuned } from "../../src/gpu/device.ts";
 import { link, type Shader } from "../../src/gpu/link.ts";
-import type { Launch } from "../../src/graph/graph.ts";
-import { Graph } from "../../src/graph/graph.ts";
-import type { DType } from "../../src/graph/tensor.ts";
+import { Graph, type Launch, type Node } from "../../src/graph/graph.ts";
 import { matrixUnits, tilings } from "./by_matrix.ts";
 import { type MatmulCase, matmulCase } from "./cases.ts";
-import { type Form, matmulLaunch } from "./matmul.ts";
+import { type Form, type MatmulAttrs, matmulLaunch, matmulOp } from "./matmul.ts";
 import { checkMatrix, fake, matrixCases, matrixWays, units } from "./matrix_cases.ts";
 
 const { apple, nvidia } = units;
@@ -74,10 +72,12 @@ test("every matrix kernel is accepted by the compiler", async () => {
   for (const config of Object.values(units)) {
     for (const form of ["nt", "nn", "tn"] as const) {
       add({ form, M: 256, N: 256, K: 256 }, config);
-      for (const dtype of ["f32", "f16", "bf16", "nf4"] as const) {
+      for (const dtype of ["f32", "f16", "bf16", "int8", "nf4", "nf4_double"] as const) {
         if (form === "tn" && dtype !== "f32") continue;
         for (const size of [256, 255]) {
-          add({ form, M: size, N: size, K: size, dtype, bias: true, add: true }, config, 1);
+          const c = { form, M: size, N: size, K: size, dtype };
+          add({ ...c, bias: true, add: true }, config, 1);
+          if (form !== "tn") add({ ...c, bias: true, low: size / 16 | 0 }, config, 1);
         }
       }
     }
@@ -93,21 +93,13 @@ test("every matrix kernel is accepted by the compiler", async () => {
 });
 
 function variants(c: MatmulCase, config: MatrixConfig): Shader[] {
-  const { inputs } = matmulCase({ ...c, dtype: "f32" }), can = fake(config);
-  const g = new Graph();
-  const [a, b, ...rest] = inputs.map(({ shape }, i) =>
-    g.input(`in${i}`, shape, i === 1 ? c.dtype ?? "f32" : "f32" as DType)
+  const { inputs, attrs } = matmulCase({ ...c, dtype: "f32" }), g = new Graph();
+  const tensors = inputs.map(({ shape }, i) =>
+    g.input(`in${i}`, shape, i === 1 ? c.dtype ?? "f32" : "f32")
   );
-  const out = g.input("out", [c.M, c.N], "f32");
-  const at = (tuned: Capabilities["tuned"]) =>
-    matmulLaunch({
-      form: c.form,
-      a: a!,
-      b: b!,
-      out,
-      bias: c.bias ? rest[0] : undefined,
-      add: c.add ? rest.at(-1) : undefined,
-    }, { ...can, tuned });
+  g.add(matmulOp, tensors, attrs);
+  const at = (tuned: Tuned) =>
+    matmulOp.launch(g.nodes[0] as Node<MatmulAttrs>, { ...fake(config), tuned })[0]!;
   const { kind, ways } = at({}).choice!;
   return ways.filter((way) => way.startsWith("matrix"))
     .map((way) => at({ [kind]: way }).shader);
@@ -116,8 +108,11 @@ function variants(c: MatmulCase, config: MatrixConfig): Shader[] {
 // The rest of the kernel, all but the few calls of matrix.wgsl, computes on any device; and all of it on
 // one that has matrix units, be it in software.
 for (const [name, config] of Object.entries({ ...units, own: undefined })) {
-  for (const c of matrixCases.slice(0, name === "intel" ? 3 : undefined)) {
-    const finish = `${c.bias ? " bias" : ""}${c.add ? " add" : ""}`;
+  // Layouts and edges are the same for all: those that are emulated take turns.
+  const turn = Object.keys(units).indexOf(name);
+  for (const [i, c] of matrixCases.entries()) {
+    if (config && i % 3 !== turn && c !== matrixCases[0]) continue;
+    const finish = `${c.low ? " low" : ""}${c.bias ? " bias" : ""}${c.add ? " add" : ""}`;
     test(`${name}: ${c.form} ${c.M}x${c.N}x${c.K} ${c.dtype ?? "f32"}${finish}`, async () => {
       for (const way of await smallest(config)) await checkMatrix(matmulCase(c), config, way);
     });

@@ -47,6 +47,8 @@ export const matrixCases: readonly MatmulCase[] = [
   { form: "nn", M: 35, N: 50, K: 39, dtype: "bf16" },
   { form: "nt", M: 65, N: 68, K: 128, dtype: "nf4", bias: true },
   { form: "nn", M: 34, N: 64, K: 36, dtype: "nf4" },
+  { form: "nt", M: 36, N: 37, K: 35, dtype: "int8", low: 5, bias: true },
+  { form: "nn", M: 34, N: 64, K: 36, dtype: "nf4_double", low: 8 },
 ];
 
 /**
@@ -107,7 +109,7 @@ const emulate = ({ shader, ...rest }: Launch): Launch => ({
 function errors(c: Case<MatmulAttrs>, component: MatrixConfig["component"]) {
   const exact = bound(c);
   const [rows, cols] = c.inputs[0]!.shape as [number, number];
-  const K = c.attrs.form === "tn" ? rows : cols;
+  const K = (c.attrs.form === "tn" ? rows : cols) + (c.attrs.low ? c.inputs[2]!.shape[1]! : 0);
   const rounded = 2 ** -10 / (1.01 * (2 * Math.sqrt(K) + 8) * 2 ** -24);
   return (o: number, i: number) => exact(o, i) * (component === "f16" ? 1 + rounded : 1);
 }

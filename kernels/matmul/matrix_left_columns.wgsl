@@ -7,6 +7,7 @@ const LEFT_SIZE = DEPTH * LEFT_STRIDE;
 
 fn left_height() -> u32 { return size.depth; }
 fn left_width() -> u32 { return size.rows; }
+fn left_stride() -> u32 { return size.rows; }
 
 fn left_cell(i: u32, row0: u32, k0: u32) -> vec4f {
   let k = k0 + i / (ACROSS / 4u);

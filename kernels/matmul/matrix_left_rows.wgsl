@@ -7,11 +7,12 @@ const LEFT_SIZE = ACROSS * LEFT_STRIDE;
 
 fn left_height() -> u32 { return size.rows; }
 fn left_width() -> u32 { return size.depth; }
+fn left_stride() -> u32 { return size.left_stride; }
 
 fn left_cell(i: u32, row0: u32, k0: u32) -> vec4f {
   let k = k0 + i % (DEPTH / 4u) * 4u;
   var v = vec4f();
-  if (k < size.depth) { v = left(min(row0 + i / (DEPTH / 4u), size.rows - 1u), k); }
+  if (k < span()) { v = left_at(min(row0 + i / (DEPTH / 4u), size.rows - 1u), k); }
   return v;
 }
 

@@ -11,7 +11,7 @@ fn right_width() -> u32 { return size.depth; }
 fn right_cell(i: u32, col0: u32, k0: u32) -> vec4f {
   let k = k0 + i % (DEPTH / 4u) * 4u;
   var v = vec4f();
-  if (k < size.depth) { v = right(min(col0 + i / (DEPTH / 4u), size.cols - 1u), k); }
+  if (k < span()) { v = right_at(min(col0 + i / (DEPTH / 4u), size.cols - 1u), k); }
   return v;
 }
 

@@ -1,6 +1,6 @@
 // matrix_tile: a tile of y[r, c] = finish(sum over k of left[r, k] right[k, c]), by subgroups that multiply
 // whole matrices; the part of every kernel matrix*, which says what Left, Right and Sum are
-//   operands, y   see the parts left_*, matrix_left_*, right_*, matrix_right_*, put_* and finish_*
+//   operands, y   see the parts left_*, matrix_left_*, right_*, matrix_right_*, low*, put_* and finish_*
 //   sums in f32. While a slice of both operands, DEPTH deep, is multiplied in workgroup memory, the lanes
 //   read the next one into registers.
 
@@ -44,7 +44,7 @@ fn product(tile: u32, lane: u32, subgroup: u32) {
   var left4: LeftCells;
   var right4: RightCells;
   take(&left4, &right4, lane, row0, col0, 0u);
-  for (var k0 = 0u; k0 < size.depth; k0 += DEPTH) {
+  for (var k0 = 0u; k0 < span(); k0 += DEPTH) {
     offer(peak_of_left(&left4), peak_of_right(&right4));
     workgroupBarrier(); // nobody needs the slice before this one any more
     let by = agree();

@@ -26,30 +26,29 @@ interface Slot {
   readonly placed: { readonly item: Item; readonly offset: number; readonly end: number }[];
 }
 
-/** No order is best for every set of items. */
-const ORDERS: ((a: Item, b: Item) => number)[] = [
-  (a, b) => b.bytes - a.bytes,
-  (a, b) => b.bytes - a.bytes || span(b) - span(a),
-  (a, b) => b.bytes * span(b) - a.bytes * span(a),
+/** No way is best for every set of items: the order to place them in, and whether to avoid new slots. */
+const WAYS: { order: (a: Item, b: Item) => number; extend: boolean }[] = [
+  { order: (a, b) => b.bytes - a.bytes || span(b) - span(a), extend: true },
+  { order: (a, b) => b.bytes - a.bytes, extend: false },
+  { order: (a, b) => b.bytes * span(b) - a.bytes * span(a), extend: true },
+  { order: (a, b) => b.bytes - a.bytes || span(b) - span(a), extend: false },
 ];
 const span = ({ born, dies }: Life) => dies - born + 1;
 
 /**
  * Places items in as few bytes of slots as it finds: two overlap only when their lives do not meet, and
- * those apart are in different slots. "Greedy by size" (Pisarchyk and Lee 2020) and two other orders, each
- * with and without a liking for new slots; it is content with 1 % above `enough`.
+ * those apart are in different slots. "Greedy by size" (Pisarchyk and Lee 2020) and its like; the first
+ * way that comes within 1 % of `enough` is taken, else the best.
  */
 export function pack(
   items: readonly Item[],
   enough: number,
 ): { placeOf: ReadonlyMap<Item, PackedAt>; slotBytes: readonly number[] } {
   let best: ReturnType<typeof packOnce> | undefined;
-  for (const order of ORDERS) {
-    for (const extend of [true, false]) {
-      const tried = packOnce(items.toSorted(order), extend);
-      if (!best || tried.total < best.total) best = tried;
-      if (best.total <= 1.01 * enough) return best;
-    }
+  for (const { order, extend } of WAYS) {
+    const tried = packOnce(items.toSorted(order), extend);
+    if (!best || tried.total < best.total) best = tried;
+    if (best.total <= 1.01 * enough) break;
   }
   return best!;
 }
@@ -84,4 +83,22 @@ function packOnce(items: readonly Item[], extend: boolean) {
   }
   const slotBytes = slots.map(({ bytes }) => bytes);
   return { placeOf, slotBytes, total: slotBytes.reduce((a, b) => a + b, 0) };
+}
+
+/**
+ * Which buffer of a pool each size takes: the smallest that is large enough, or one that is to be made,
+ * numbered from the end of the pool.
+ */
+export function share(pool: readonly number[], sizes: readonly number[]): number[] {
+  const taken = new Set<number>(), chosen: number[] = [];
+  let made = pool.length;
+  for (const i of [...sizes.keys()].sort((a, b) => sizes[b]! - sizes[a]!)) {
+    let best: number | undefined;
+    pool.forEach((bytes, at) => {
+      const fits = bytes >= sizes[i]! && !taken.has(at);
+      if (fits && (best === undefined || bytes < pool[best]!)) best = at;
+    });
+    taken.add(chosen[i] = best ?? made++);
+  }
+  return chosen;
 }

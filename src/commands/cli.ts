@@ -133,7 +133,7 @@ function recordedKind(words: readonly string[]): string | undefined {
   if (at < 0) return undefined;
   const path = words[at]!.split("=", 2)[1] ?? words[at + 1];
   if (path === undefined || !existsSync(path)) return undefined;
-  return asRecorded(readText(path, "the config file"))?.kind;
+  return asRecorded(readText(path, "the config file"), path)?.kind;
 }
 
 function unknown(first: string, second: string | undefined): Fail {

@@ -21,7 +21,7 @@ export function layersOf(
   const named = flags.findLast((g) => g.key === "config")?.value as string | undefined;
   const read = (path: string) => readText(path, "the config file");
   const config = named === undefined ? undefined : read(named);
-  const recorded = config === undefined ? undefined : asRecorded(config);
+  const recorded = config === undefined ? undefined : asRecorded(config, named!);
   const parse = (path: string, text: string) => readConfig(path, text, known, section ?? "");
   const mine = [...known[""]!, ...(known[section ?? ""] ?? [])];
   return [

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { excerpt } from "../base/text.ts";
 import type { Manifest } from "../report/record.ts";
-import { asRecorded, OWN } from "../settings/recorded.ts";
+import { asRecorded, counted, OWN } from "../settings/recorded.ts";
 import type { Io } from "./io.ts";
 
 /** Settings that a repetition may have of its own without being another run. */
@@ -18,7 +18,7 @@ export function repetition(
   io: Io,
 ): ((sha256: string) => void) | undefined {
   const text = config === undefined ? "" : readFileSync(config, "utf8");
-  if (!asRecorded(text)) return undefined;
+  if (!asRecorded(text, config!)) return undefined;
   const before = JSON.parse(text) as Manifest;
   const changed = settingsChanged(before, now);
   if (changed.length > 0) {
@@ -55,13 +55,8 @@ const SIDES: readonly (readonly [what: string, of: (manifest: Manifest) => unkno
 ];
 
 function settingsChanged(before: Manifest, now: Manifest): string[] {
-  const [a, b] = [told(before), told(now)];
+  const [a, b] = [counted(before), counted(now)];
   return [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((key) =>
     !FREE.has(key) && JSON.stringify(a[key]) !== JSON.stringify(b[key])
   );
-}
-
-/** Settings as they were computed with: micro-batches too, which a run may have worked out for itself. */
-function told({ settings, computed }: Manifest): Readonly<Record<string, unknown>> {
-  return computed ? { ...settings, micro_tokens: computed.micro_tokens } : settings;
 }

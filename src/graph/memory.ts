@@ -1,4 +1,4 @@
-import { Exit, Fail } from "../base/fail.ts";
+import { share } from "../base/packing.ts";
 import type { Device } from "../gpu/device.ts";
 import { bytesOf, count, show, storageOf, type Tensor } from "./tensor.ts";
 
@@ -13,7 +13,7 @@ export interface ArenaLayout {
 /** Weights, gradients, first and second moments: four arenas of one layout. */
 export type Arena = "w" | "g" | "m" | "v";
 
-const PAGE = 16 * 2 ** 20; // elements: 64 MiB, well inside every adapter's binding limit
+const PAGE = 16 * 2 ** 20; // elements: 64 MiB, half of the smallest limit that WebGPU allows
 
 /** Lays the trained tensors one after another, in the order given. */
 export function layoutArena(trained: readonly Tensor[], page = PAGE): ArenaLayout {
@@ -43,6 +43,7 @@ export class Memory {
   readonly device: Device;
   readonly #buffers = new Map<string, GPUBuffer>();
   readonly #constants = new Map<Float32Array | Uint32Array, GPUBuffer>();
+  readonly #slots: GPUBuffer[] = [];
   #arena: ArenaLayout | undefined;
 
   constructor(device: Device) {
@@ -51,7 +52,10 @@ export class Memory {
 
   /** Fixes where the trained tensors lie. Must come before anything that trains is placed. */
   layOut(trained: readonly Tensor[]): ArenaLayout {
-    return this.#arena = layoutArena(trained);
+    return this.#arena = layoutArena(
+      trained,
+      Math.min(PAGE, this.device.capabilities.maxBinding / 4),
+    );
   }
 
   #buffer(key: string, bytes: number): GPUBuffer {
@@ -66,18 +70,6 @@ export class Memory {
    */
   place(tensor: Tensor, arena?: Arena): Place {
     const t = storageOf(tensor), size = bytesOf(t);
-    if (size > this.device.capabilities.maxBinding) {
-      throw new Fail(
-        `${
-          show(t)
-        } is ${size} bytes, one binding of this GPU holds ${this.device.capabilities.maxBinding}`,
-        {
-          why: "matrices larger than one binding are not cut into pieces yet",
-          fix: "choose a model with a smaller vocabulary, or another GPU",
-          exit: Exit.memory,
-        },
-      );
-    }
     switch (t.home) {
       case "frozen":
       case "state":
@@ -109,6 +101,16 @@ export class Memory {
     return this.#buffer(`arena ${which}.${page}`, this.#arena!.pages[page]! * 4);
   }
 
+  /**
+   * Buffers for the values of a run, as large as asked for or larger. All runners share them, so what
+   * one has left there is gone when another has run.
+   */
+  slots(name: string, sizes: readonly number[]): GPUBuffer[] {
+    return share(this.#slots.map(({ size }) => size), sizes).map((at, i) =>
+      this.#slots[at] ??= this.device.buffer(`${name} slot ${i}`, sizes[i]!)
+    );
+  }
+
   /** Writes a whole tensor; `data` holds its bytes as they are on the device. */
   write(t: Tensor, data: ArrayBufferView, arena?: Arena): void {
     const { buffer, offset, size } = this.place(t, arena);
@@ -127,9 +129,8 @@ export class Memory {
 
   /** Gives every buffer back to the device. */
   free(): void {
-    for (const buffer of [...this.#buffers.values(), ...this.#constants.values()]) {
-      this.device.free(buffer);
-    }
+    const lasting = [...this.#buffers.values(), ...this.#constants.values()];
+    for (const buffer of [...lasting, ...this.#slots.splice(0)]) this.device.free(buffer);
     this.#buffers.clear();
     this.#constants.clear();
   }

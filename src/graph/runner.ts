@@ -1,10 +1,12 @@
+import { Exit, Fail } from "../base/fail.ts";
 import type { Device, Pipeline } from "../gpu/device.ts";
 import { bindOnce } from "../gpu/link.ts";
 import { Pace } from "../gpu/pace.ts";
 import type { Launch, Node } from "./graph.ts";
 import type { Memory, Place } from "./memory.ts";
 import { type Plan, plan, prune } from "./plan.ts";
-import { bytesOf, count, offsetOf, show, storageOf, type Tensor, type View } from "./tensor.ts";
+import { bytesOf, count, offsetOf, show, sizes, storageOf } from "./tensor.ts";
+import type { Tensor, View } from "./tensor.ts";
 
 /** One dispatch of a run, ready to be encoded. */
 export interface Dispatch {
@@ -39,7 +41,7 @@ export class Runner {
     this.#memory = memory;
     this.#device = memory.device;
     this.plan = plan;
-    this.#slots = plan.slotBytes.map((bytes, i) => this.#device.buffer(`${name} slot ${i}`, bytes));
+    this.#slots = memory.slots(name, plan.slotBytes);
     this.#inputs = new Map(
       inputs.map((t) => [t, this.#device.buffer(`${name} input ${t.name}`, bytesOf(t))]),
     );
@@ -55,10 +57,8 @@ export class Runner {
     nodes: readonly Node[],
     keep: readonly Tensor[],
   ): Promise<Runner> {
-    const planned = plan(prune(nodes, keep), keep);
-    const inputs = new Set(
-      planned.nodes.flatMap((n) => n.inputs).filter((t) => t.home === "input"),
-    );
+    const planned = plan(prune(nodes, keep), keep), read = planned.nodes.flatMap((n) => n.inputs);
+    const inputs = new Set(read.filter((t) => t.home === "input"));
     const runner = new Runner(name, memory, planned, [...inputs]);
     await runner.#build();
     return runner;
@@ -79,6 +79,7 @@ export class Runner {
       device.checkWorkgroups(`${this.#name} ${node.op.name}`, launch.workgroups);
       const slices = launch.bind.map((bound) => {
         const { buffer, offset, size } = this.place(bound);
+        if (size > device.capabilities.maxBinding) throw tooLarge(bound, size, device);
         return { buffer, offset, bytes: size };
       });
       const group = device.group(built, slices);
@@ -92,9 +93,8 @@ export class Runner {
   /** The bytes behind a tensor or a stretch of one. */
   place(bound: Tensor | View): Place {
     if ("tensor" in bound) {
-      if (bound.tensor.dtype === "nf4") throw new Error(`${show(bound.tensor)} has no views`);
-      const { buffer, offset, size } = this.place(bound.tensor);
-      const word = bound.tensor.dtype === "f32" || bound.tensor.dtype === "u32" ? 4 : 2;
+      const { buffer, offset, size } = this.place(bound.tensor), word = sizes[bound.tensor.dtype];
+      if (!word) throw new Error(`${show(bound.tensor)} has no views`);
       const from = bound.offset * word, bytes = count(bound.shape) * word;
       if (from % 256 !== 0 || from + bytes > size) {
         throw new Error(`a view of ${show(bound.tensor)} at byte ${from} of ${bytes} bytes`);
@@ -147,7 +147,7 @@ export class Runner {
     }
   }
 
-  /** Reads a kept value, or any lasting f32 tensor, back to the host. */
+  /** Reads a kept value, until another runs over the same memory, or a lasting f32 tensor. */
   async read(t: Tensor): Promise<Float32Array> {
     const { buffer, offset, size } = this.place(t);
     const bytes = await this.#device.read(buffer, offset, Math.ceil(size / 4) * 4);
@@ -163,8 +163,20 @@ export class Runner {
     return this.#dispatches;
   }
 
-  /** Gives the slots and inputs back to the device. */
+  /** Gives the inputs back to the device; the slots are the memory's. */
   free(): void {
-    for (const buffer of [...this.#slots, ...this.#inputs.values()]) this.#device.free(buffer);
+    for (const buffer of this.#inputs.values()) this.#device.free(buffer);
   }
+}
+
+function tooLarge(bound: Tensor | View, size: number, { capabilities }: Device): Fail {
+  const what = show("tensor" in bound ? bound.tensor : bound);
+  return new Fail(
+    `${what} takes ${size} bytes, one binding of this GPU holds ${capabilities.maxBinding}`,
+    {
+      why: "frozen matrices of 16- and 32-bit numbers are taken in pieces; nothing else is yet",
+      fix: "choose fewer tokens a step, a model with smaller matrices, or another GPU",
+      exit: Exit.memory,
+    },
+  );
 }

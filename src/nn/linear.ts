@@ -1,5 +1,6 @@
 import type { Tensor } from "../graph/tensor.ts";
 import { dropout } from "../../kernels/dropout/dropout.ts";
+import { lora } from "../../kernels/lora/lora.ts";
 import { matmul } from "../../kernels/matmul/matmul.ts";
 import { loraScale, type Net } from "./net.ts";
 
@@ -8,16 +9,21 @@ import { loraScale, type Net } from "./net.ts";
  * module A[R,K] and B[N,R] trained. Dropout acts on the adapter's input only, as PEFT does.
  */
 export function linear(net: Net, name: string, x: Tensor, width: number, bias = false): Tensor {
-  const { g, lora } = net;
+  const { g, lora: adapter } = net;
   return g.scope(name, () => {
     const from = x.shape[1]!;
     const b = bias ? net.weight("bias", [width]) : undefined;
-    const y = matmul(g, x, net.weight("weight", [width, from]), { form: "nt", bias: b });
-    if (!lora?.targets(g.path)) return y;
-    const stream = net.nextStream();
-    const seen = lora.dropout > 0 ? dropout(g, x, net.clock, { p: lora.dropout, stream }) : x;
-    const low = matmul(g, seen, g.trained("lora_A.weight", [lora.rank, from]), { form: "nt" });
-    const up = g.trained("lora_B.weight", [width, lora.rank]);
-    return matmul(g, low, up, { form: "nt", alpha: loraScale(lora), add: y });
+    const w = net.weight("weight", [width, from]);
+    if (!adapter?.targets(g.path)) return matmul(g, x, w, { form: "nt", bias: b });
+    const { rank, dropout: p } = adapter, stream = net.nextStream();
+    return lora(g, {
+      x,
+      w,
+      a: g.trained("lora_A.weight", [rank, from]),
+      b: g.trained("lora_B.weight", [width, rank]),
+      scale: loraScale(adapter),
+      seen: p > 0 ? dropout(g, x, net.clock, { p, stream }) : undefined,
+      bias: b,
+    });
   });
 }

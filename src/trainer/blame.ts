@@ -1,3 +1,4 @@
+import { isNf4 } from "../../kernels/common/nf4.ts";
 import { allFinite, toF32 } from "../base/bits.ts";
 import type { Model } from "../architectures/model.ts";
 import type { TokenRow } from "../architectures/packed.ts";
@@ -67,7 +68,7 @@ function* stretches(nodes: readonly Node[]): Generator<Node[]> {
 async function broken(memory: Memory, t: Tensor): Promise<boolean> {
   if (t.home !== "frozen" && t.home !== "trained") return false;
   // What is quantised was looked through when it was made.
-  if (t.dtype === "u32" || t.dtype === "int8" || t.dtype === "nf4") return false;
+  if (t.dtype === "u32" || t.dtype === "int8" || isNf4(t.dtype)) return false;
   const { buffer, offset, size } = memory.place(t);
   const bytes = await memory.device.read(buffer, offset, size);
   const stored = ({ f32: "F32", f16: "F16", bf16: "BF16" } as const)[t.dtype];
