@@ -1,14 +1,17 @@
 import type { Graph, Op } from "../../src/graph/graph.ts";
 import { count, show, type Tensor } from "../../src/graph/tensor.ts";
 import { columnSum } from "../column_sum/column_sum.ts";
+import { type Dropout, dropout, dropoutOp } from "../dropout/dropout.ts";
 import { matmul, matmulLaunch, matmulLaunches, matmulOp } from "../matmul/matmul.ts";
 
 export interface LoraAttrs {
   /** What the adapter's product is multiplied with. */
   readonly scale: number;
   readonly bias: boolean;
-  /** The adapter sees another input than the base: the same one after dropout. */
+  /** The adapter sees another input than the base. */
   readonly seen: boolean;
+  /** What it sees is dropout of x: all of the gradient goes to x, in one sum. */
+  readonly drop?: Dropout;
 }
 
 /**
@@ -16,7 +19,7 @@ export interface LoraAttrs {
  * 2021), without a pass over y of its own: the adapter lengthens the K loop of the base product, and of
  * the gradient of x where x is what the adapter sees.
  *
- * [x, W, A, B, seen?, bias?] -> [y, u], with u[T,R] = scale·seen·Aᵀ on the way.
+ * [x, W, A, B, seen?, clock?, bias?] -> [y, u], with u[T,R] = scale·seen·Aᵀ on the way.
  */
 export const loraOp: Op<LoraAttrs> = {
   name: "lora",
@@ -71,36 +74,48 @@ export const loraOp: Op<LoraAttrs> = {
     ];
   },
   backward(g, { inputs: [x, w, a, b, ...rest], attrs }, [dy], wants) {
-    const { scale, seen, bias } = attrs, from = seen ? rest[0]! : x!;
+    const { scale, seen, drop, bias } = attrs, from = seen ? rest[0]! : x!;
     const v = matmul(g, dy!, b!, { form: "nn", alpha: scale });
     // Made again: where a block is computed again, u must not call for all of y.
     const u = matmul(g, from, a!, { form: "nt", alpha: scale });
-    const factors = { left: v, right: a! };
+    const low = () => matmul(g, v, a!, { form: "nn" });
+    const dropped = () => drop && g.add(dropoutOp, [low(), rest[1]!], drop)[0]!;
+    const more = () => seen ? { add: dropped() } : { low: { left: v, right: a! } };
+    // Those of the factors come first: what the adapter saw need not live beside the gradient of x.
+    const da = wants[2] ? matmul(g, v, from, { form: "tn" }) : undefined;
+    const db = wants[3] ? matmul(g, dy!, u, { form: "tn" }) : undefined;
     const gradients = [
-      () => matmul(g, dy!, w!, { form: "nn", ...(seen ? {} : { low: factors }) }),
+      () => matmul(g, dy!, w!, { form: "nn", ...more() }),
       () => undefined,
-      () => matmul(g, v, from, { form: "tn" }),
-      () => matmul(g, dy!, u, { form: "tn" }),
-      ...(seen ? [() => matmul(g, v, a!, { form: "nn" })] : []),
+      () => da,
+      () => db,
+      ...(seen ? [() => drop ? undefined : low()] : []),
+      ...(drop ? [() => undefined] : []),
       ...(bias ? [() => columnSum(g, dy!)] : []),
     ];
     return gradients.map((gradient, i) => wants[i] ? gradient() : undefined);
   },
 };
 
-/** See `loraOp`. W[N,K] may be of any type that a matmul reads, and gets no gradient. */
+/**
+ * See `loraOp`. W[N,K] may be of any type that a matmul reads, and gets no gradient. With `drop` the adapter
+ * sees x after dropout, as PEFT has it.
+ */
 export function lora(
   g: Graph,
-  { x, w, a, b, scale, seen, bias }: {
+  { x, w, a, b, scale, drop, clock, bias }: {
     readonly x: Tensor;
     readonly w: Tensor;
     readonly a: Tensor;
     readonly b: Tensor;
     readonly scale: number;
-    readonly seen?: Tensor;
+    readonly drop?: Dropout;
+    /** What masks are computed from, u32[2]; with `drop`. */
+    readonly clock?: Tensor;
     readonly bias?: Tensor;
   },
 ): Tensor {
-  const inputs = [x, w, a, b, seen, bias].filter((t) => t !== undefined);
-  return g.add(loraOp, inputs, { scale, seen: !!seen, bias: !!bias })[0]!;
+  const seen = drop && dropout(g, x, clock!, drop);
+  const inputs = [x, w, a, b, seen, seen && clock, bias].filter((t) => t !== undefined);
+  return g.add(loraOp, inputs, { scale, seen: !!seen, bias: !!bias, ...seen && { drop } })[0]!;
 }

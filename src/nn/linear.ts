@@ -1,5 +1,4 @@
 import type { Tensor } from "../graph/tensor.ts";
-import { dropout } from "../../kernels/dropout/dropout.ts";
 import { lora } from "../../kernels/lora/lora.ts";
 import { matmul } from "../../kernels/matmul/matmul.ts";
 import { loraScale, type Net } from "./net.ts";
@@ -22,7 +21,8 @@ export function linear(net: Net, name: string, x: Tensor, width: number, bias = 
       a: g.trained("lora_A.weight", [rank, from]),
       b: g.trained("lora_B.weight", [width, rank]),
       scale: loraScale(adapter),
-      seen: p > 0 ? dropout(g, x, net.clock, { p, stream }) : undefined,
+      drop: p > 0 ? { p, stream } : undefined,
+      clock: net.clock,
       bias: b,
     });
   });
