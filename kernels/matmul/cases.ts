@@ -16,12 +16,15 @@ export interface MatmulCase {
   readonly dtype?: DType;
   readonly bias?: boolean;
   readonly add?: boolean;
+  /** How a is stored. */
+  readonly left?: "f16";
+  readonly out?: "f16";
 }
 
 const absolute = (data: ArrayLike<number>) => Float64Array.from(data, Math.abs);
 
 export function matmulCase(
-  { form, M, N, K, dtype = "f32", bias = false, add = false }: MatmulCase,
+  { form, M, N, K, dtype = "f32", bias = false, add = false, left, out }: MatmulCase,
 ): Case<MatmulAttrs> {
   const next = noise(M * 1e6 + N * 1e3 + K);
   const operand = (shape: number[], dtype: DType = "f32") => ({
@@ -31,9 +34,9 @@ export function matmulCase(
   });
   return {
     op: matmulOp,
-    attrs: { form, alpha: -0.75, bias, add },
+    attrs: { form, alpha: -0.75, bias, add, out },
     inputs: [
-      operand(form === "tn" ? [K, M] : [M, K]),
+      operand(form === "tn" ? [K, M] : [M, K], left),
       operand(form === "nt" ? [N, K] : [K, N], dtype),
       ...(bias ? [operand([N])] : []),
       ...(add ? [operand([M, N])] : []),
@@ -41,7 +44,7 @@ export function matmulCase(
   };
 }
 
-/** |error| of a sum of K products: (2√K + 8) 2⁻²⁴ Σ|a·b|; 1.01 for b's own rounding to 16 bits. */
+/** |error| of a sum of K products: (2√K + 8) 2⁻²⁴ Σ|a·b|; 1.02 for the operands' own rounding to 16 bits. */
 export function bound(c: Case<MatmulAttrs>): (o: number, i: number) => number {
   const given = c.inputs.map(({ data }) => absolute(data!));
   const attrs = { ...c.attrs, alpha: Math.abs(c.attrs.alpha) };
@@ -49,7 +52,7 @@ export function bound(c: Case<MatmulAttrs>): (o: number, i: number) => number {
   const magnitude = matmulOp.reference(given, attrs, node)[0]!;
   const [rows, cols] = c.inputs[0]!.shape as [number, number];
   const K = c.attrs.form === "tn" ? rows : cols;
-  return (_o, i) => 1.01 * (2 * Math.sqrt(K) + 8) * 2 ** -24 * magnitude[i]!;
+  return (_o, i) => 1.02 * (2 * Math.sqrt(K) + 8) * 2 ** -24 * magnitude[i]!;
 }
 
 export async function checkMatmul(c: MatmulCase): Promise<void> {

@@ -5,6 +5,7 @@ import { show, type Tensor, type View } from "../../src/graph/tensor.ts";
 import { grid } from "../common/grid.ts";
 import { tiled } from "../common/nf4.ts";
 import { floatBits, numbers } from "../common/numbers.ts";
+import { half } from "../common/stored.ts";
 
 import broadcast from "./broadcast.wgsl" with { type: "text" };
 import few from "./few.wgsl" with { type: "text" };
@@ -17,11 +18,15 @@ import heldColumns from "./held_columns.wgsl" with { type: "text" };
 import heldRows from "./held_rows.wgsl" with { type: "text" };
 import leftAny from "./left_any.wgsl" with { type: "text" };
 import leftColumns from "./left_columns.wgsl" with { type: "text" };
+import leftHalfAny from "./left_half_any.wgsl" with { type: "text" };
+import leftHalfVec4 from "./left_half_vec4.wgsl" with { type: "text" };
 import leftRows from "./left_rows.wgsl" with { type: "text" };
 import leftVec4 from "./left_vec4.wgsl" with { type: "text" };
 import nf4 from "./nf4.wgsl" with { type: "text" };
 import nf4Lanes from "./nf4_lanes.wgsl" with { type: "text" };
 import putAny from "./put_any.wgsl" with { type: "text" };
+import putHalfTransposed from "./put_half_transposed.wgsl" with { type: "text" };
+import putHalfVec4 from "./put_half_vec4.wgsl" with { type: "text" };
 import putTransposed from "./put_transposed.wgsl" with { type: "text" };
 import putVec4 from "./put_vec4.wgsl" with { type: "text" };
 import rightAny from "./right_any.wgsl" with { type: "text" };
@@ -112,12 +117,8 @@ export function matmulLaunch(args: MatmulArgs, can: Capabilities): Launch {
       kernel,
       parts: [
         ...parts,
-        fours(taken, left, taken.ROWS) ? part("left_vec4", leftVec4) : part("left_any", leftAny),
-        taken.transposed
-          ? part("put_transposed", putTransposed)
-          : COLS % 4 === 0
-          ? part("put_vec4", putVec4)
-          : part("put_any", putAny),
+        ...leftLoader(left.bound, fours(taken, left, taken.ROWS)),
+        ...writer(out, taken.transposed, COLS % 4 === 0),
         finisher(args),
         part("size", sizeCode),
       ],
@@ -187,7 +188,8 @@ const blocks = ({ ROWS, COLS, K }: Product) => ROWS <= 8 || ROWS * COLS * K < 2 
 function cheaper(product: Product): Product {
   const { ROWS, COLS, left, right } = product;
   const turned = { ...product, ROWS: COLS, COLS: ROWS, left: right, right: left, transposed: true };
-  return dtypeOf(right.bound) === "f32" && cost(turned) < cost(product) ? turned : product;
+  const kept = dtypeOf(right.bound);
+  return (kept === "f32" || kept === "f16") && cost(turned) < cost(product) ? turned : product;
 }
 
 /** In multiply-adds: a load of four neighbours costs as much as 12 of them. */
@@ -246,8 +248,37 @@ function rightLoader(b: Tensor | View, vec4: boolean): Source[] {
   }
 }
 
-function finisher({ bias, add, accumulate }: MatmulArgs): Source {
+/** Reads four neighbours of the left operand. */
+function leftLoader(a: Tensor | View, vec4: boolean): Source[] {
+  if (dtypeOf(a) === "f16") {
+    return [
+      half,
+      vec4 ? part("left_half_vec4", leftHalfVec4) : part("left_half_any", leftHalfAny),
+    ];
+  }
+  if (dtypeOf(a) !== "f32") {
+    throw new Error(`matmul cannot read ${show("tensor" in a ? a.tensor : a)}`);
+  }
+  return [vec4 ? part("left_vec4", leftVec4) : part("left_any", leftAny)];
+}
+
+/** Writes the result; f16 only in rows of whole fours. */
+function writer(out: Tensor | View, transposed: boolean, vec4: boolean): Source[] {
+  if (dtypeOf(out) === "f16") {
+    return [
+      half,
+      transposed
+        ? part("put_half_transposed", putHalfTransposed)
+        : part("put_half_vec4", putHalfVec4),
+    ];
+  }
+  if (transposed) return [part("put_transposed", putTransposed)];
+  return [vec4 ? part("put_vec4", putVec4) : part("put_any", putAny)];
+}
+
+function finisher({ out, bias, add, accumulate }: MatmulArgs): Source {
   if (accumulate && (bias || add)) throw new Error("matmul: accumulate goes with no bias or add");
+  if (accumulate && dtypeOf(out) !== "f32") throw new Error("matmul: only f32 accumulates");
   if (accumulate) return part("finish_accumulate", finishAccumulate);
   if (bias && add) return part("finish_bias_add", finishBiasAdd);
   if (bias) return part("finish_bias", finishBias);

@@ -1,6 +1,7 @@
 import { Fail } from "../../src/base/fail.ts";
 import type { Graph, Op } from "../../src/graph/graph.ts";
 import { count, show, type Tensor } from "../../src/graph/tensor.ts";
+import { type Storage, storedAs } from "../common/stored.ts";
 import { columnSum } from "../column_sum/column_sum.ts";
 import { type Form, matmulLaunch } from "./launch.ts";
 
@@ -11,21 +12,24 @@ export interface MatmulAttrs {
   readonly alpha: number;
   readonly bias: boolean;
   readonly add: boolean;
+  /** How y is stored. */
+  readonly out?: Storage;
 }
 
 /**
  * y[M,N] = alpha · op(a) · op(b) + bias[N] + add[M,N], sums in f32.
- * @param a f32
- * @param b f32; in forms nt and nn also f16, bf16 or nf4, which get no gradient
+ * @param a f32 or f16
+ * @param b f32 or f16; in forms nt and nn also bf16 or nf4, which get no gradient
+ * @param out how y is stored, where N is a multiple of 4; else f32
  */
 export function matmul(
   g: Graph,
   a: Tensor,
   b: Tensor,
-  o: { form: Form; alpha?: number; bias?: Tensor; add?: Tensor },
+  o: { form: Form; alpha?: number; bias?: Tensor; add?: Tensor; out?: Storage },
 ): Tensor {
   const inputs = [a, b, o.bias, o.add].filter((t) => t !== undefined);
-  const attrs = { form: o.form, alpha: o.alpha ?? 1, bias: !!o.bias, add: !!o.add };
+  const attrs = { form: o.form, alpha: o.alpha ?? 1, bias: !!o.bias, add: !!o.add, out: o.out };
   return g.add(matmulOp, inputs, attrs)[0]!;
 }
 
@@ -43,15 +47,15 @@ export function extents(
 /** Inputs a, b, then bias and add where the attributes say so; see `matmul`. */
 export const matmulOp: Op<MatmulAttrs> = {
   name: "matmul",
-  infer([a, b, ...rest], { form, bias, add }) {
+  infer([a, b, ...rest], { form, bias, add, out = "f32" }) {
     const wrong = (what: string) => new Fail(`matmul ${form}: ${what}`);
     if (a!.shape.length !== 2 || b!.shape.length !== 2) {
       throw wrong(`two matrices are needed, found ${show(a!)} and ${show(b!)}`);
     }
     const { M, N, K, kb } = extents(form, a!.shape, b!.shape);
     if (K !== kb) throw wrong(`the inner sizes of ${show(a!)} and ${show(b!)} differ`);
-    const stored = b!.dtype === "f16" || b!.dtype === "bf16" || b!.dtype === "nf4";
-    if (a!.dtype !== "f32" || (b!.dtype !== "f32" && !(stored && form !== "tn"))) {
+    const activations = form === "tn" ? [a!, b!] : [a!];
+    if (activations.some((t) => t.dtype !== "f32" && t.dtype !== "f16") || b!.dtype === "u32") {
       throw wrong(`has no kernel for ${show(a!)} and ${show(b!)}`);
     }
     const shapes = [...(bias ? [[N]] : []), ...(add ? [[M, N]] : [])];
@@ -61,7 +65,7 @@ export const matmulOp: Op<MatmulAttrs> = {
         throw wrong(`${show(t)} cannot be added to a result of f32[${M}, ${N}]`);
       }
     });
-    return [{ shape: [M, N], dtype: "f32" }];
+    return [{ shape: [M, N], dtype: storedAs(out, N) }];
   },
   reference([a, b, ...rest], { form, alpha, bias, add }, { inputs }) {
     const { M, N, K } = extents(form, inputs[0]!.shape, inputs[1]!.shape);

@@ -1,5 +1,6 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { type ModelFolder, openModel as openFolder } from "../formats/model_folder.ts";
+import type { Storage } from "../../kernels/common/stored.ts";
 import { Graph } from "../graph/graph.ts";
 import { layNf4, layNf4Codes, layNf4Scales, tiled } from "../../kernels/common/nf4.ts";
 import { type Nf4Folder, withNf4 } from "../formats/nf4_folder.ts";
@@ -23,6 +24,8 @@ export interface Model extends ModelSpec {
   readonly folder: Nf4Folder;
   /** Undefined: as the checkpoint has them, which may be NF4 too. */
   readonly quant?: Quant;
+  /** How the activations of the forward pass are stored; f32 unless told. */
+  readonly compute?: Storage;
 }
 
 /** What a config.json describes. Throws Fail for an unknown family or a setting it cannot run. */
@@ -61,7 +64,7 @@ export function netOf(
   g: Graph,
   o: { positions: number; full?: boolean; lora?: Lora },
 ): Net {
-  return new Net(g, o.positions, (name) => storage(model, name), o.full, o.lora);
+  return new Net(g, o.positions, (name) => storage(model, name), o.full, o.lora, model.compute);
 }
 
 /** The type a base matrix is kept in on the device: what the checkpoint has, or what `quant` says. */

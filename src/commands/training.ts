@@ -204,10 +204,11 @@ function tellEnd(
 }
 
 /** Settings that change the numbers, so that a resumed run must have the same. */
-const NUMERIC: readonly (keyof RunSettings | "quant" | "double_quant")[] = [
+const NUMERIC: readonly (keyof RunSettings | "quant" | "double_quant" | "compute")[] = [
   "full",
   "quant",
   "double_quant",
+  "compute",
   "rank",
   "alpha",
   "use_rslora",
@@ -340,10 +341,11 @@ function compare(
         "rate goes on as in a run of the new length",
     );
   }
-  // Checkpoints from before there was quantisation do not speak of it.
+  // Checkpoints from before there was a choice do not speak of it.
   const before: Record<string, unknown> = {
     quant: "none",
     double_quant: false,
+    compute: "f32",
     ...state.settings as Record<string, unknown>,
   };
   const now: Record<string, unknown> = { ...settings, targets };

@@ -1,3 +1,4 @@
+import { toF32 } from "../base/bits.ts";
 import type { Device, Pipeline } from "../gpu/device.ts";
 import type { Launch, Node } from "./graph.ts";
 import type { Memory, Place } from "./memory.ts";
@@ -132,10 +133,11 @@ export class Runner {
     }
   }
 
-  /** Reads a kept value, or any lasting f32 tensor, back to the host. */
+  /** Reads a kept value, or any lasting tensor, of f32 or f16 back to the host. */
   async read(t: Tensor): Promise<Float32Array> {
     const { buffer, offset, size } = this.place(t);
     const bytes = await this.#device.read(buffer, offset, Math.ceil(size / 4) * 4);
+    if (t.dtype === "f16") return toF32(bytes.subarray(0, 2 * count(t.shape)), "F16");
     return new Float32Array(bytes.buffer, bytes.byteOffset, count(t.shape));
   }
   async readU32(t: Tensor): Promise<Uint32Array> {

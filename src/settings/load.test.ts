@@ -165,7 +165,6 @@ describe("checks", () => {
 
   test.each<[Record<string, unknown>, string]>([
     [{ quant: "int8" }, "use --quant none or --quant nf4"],
-    [{ compute: "f16" }, "use --compute f32"],
     [{ report_to: "wandb" }, "use --report-to none or --report-to jsonl"],
     [{ mask_prompt: "false" }, "leave --mask-prompt out"],
   ])("%p is promised, not built, and never ignored", (values, fix) => {

@@ -25,7 +25,9 @@ export async function firstNotFinite(
   const { g, batch } = recordValidation(model, recipe);
   const nodes = g.nodes.filter((node) => !node.op.updates);
   for (const some of stretches(nodes)) {
-    const values = some.flatMap((node) => node.outputs).filter((t) => t.dtype === "f32");
+    const values = some.flatMap((node) => node.outputs).filter((t) =>
+      t.dtype === "f32" || t.dtype === "f16"
+    );
     const runner = await Runner.prepare("diagnosis", memory, nodes, values);
     try {
       for (const rows of micro) {
