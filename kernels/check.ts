@@ -12,8 +12,10 @@ import {
   storageOf,
   type Tensor,
 } from "../src/graph/tensor.ts";
+import { quantiseRows } from "../src/formats/int8.ts";
 import { quantise } from "../src/formats/nf4.ts";
 import { add } from "./add/add.ts";
+import { layInt8, roundToInt8 } from "./common/int8.ts";
 import { layNf4, roundToNf4 } from "./common/nf4.ts";
 import { MOST_F16 } from "./common/stored.ts";
 
@@ -58,6 +60,7 @@ function values(operand: Operand, next: () => number): Float64Array {
   if (dtype === "f32") return raw.map(Math.fround);
   if (dtype === "f16") return raw.map(Math.f16round);
   if (dtype === "bf16") return raw.map((v) => widen(bf16Bits(v)));
+  if (dtype === "int8") return roundToInt8(raw, shape);
   if (dtype === "nf4") return roundToNf4(raw);
   return raw;
 }
@@ -69,6 +72,10 @@ const widen = (bits: number) => new Float32Array(Uint32Array.of(bits << 16).buff
 
 /** The bytes a device holds for these numbers. */
 function encode(numbers: Float64Array, { shape, dtype }: Tensor): Uint8Array {
+  if (dtype === "int8") {
+    const coded = quantiseRows(Float32Array.from(numbers), count(shape) / shape[0]!);
+    return new Uint8Array(layInt8(coded, shape).buffer);
+  }
   if (dtype === "nf4") {
     return new Uint8Array(layNf4(quantise(Float32Array.from(numbers)), shape).buffer);
   }

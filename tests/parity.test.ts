@@ -174,7 +174,8 @@ async function prepare(
     shuffle: false,
     budget: 512,
   });
-  const recipe = { size: plan.size, positions: 64, lora: full ? undefined : lora, full, recompute };
+  const keep = recompute ? { whole: 0, held: 1 } : undefined;
+  const recipe = { size: plan.size, positions: 64, lora: full ? undefined : lora, full, keep };
   const trainer = await Trainer.create(device!, model, recipe, rows, plan, optimizer);
   return { trainer, model };
 }

@@ -69,7 +69,7 @@ test("adamw: 1,000 steps stay within 1e-5 of float64", async () => {
     const drawn = start.map((s, i) => (next() * 0.1 + s * 0.02) * (i % 3 === 1 ? 1e-6 : 1));
     runner.write(given, drawn);
     runner.write(h, hyper(settings, t, rate));
-    runner.run();
+    await runner.run();
     // The published form, with nothing shared with hyper(): clip, decay, moments, corrections, step.
     const norm = Math.sqrt(drawn.reduce((s, x) => s + x * x, 0));
     const scale = Math.min(1, settings.maxGradNorm / (norm + 1e-6));
@@ -99,20 +99,20 @@ test("adamw: one NaN leaves weights and moments as they were, and the next step 
     const which = ["w", "m", "v"] as const;
     return await Promise.all(which.map((a) => memory.read(weight, a).then((x) => [...x])));
   };
-  const step = (t: number, gradient: Float32Array) => {
+  const step = async (t: number, gradient: Float32Array) => {
     runner.write(given, gradient);
     runner.write(h, hyper(settings, t, 1e-2));
-    runner.run();
+    await runner.run();
   };
   const next = noise(8), plain = Float32Array.from({ length: n }, next), bad = plain.slice();
   bad[129] = NaN;
   memory.write(weight, plain);
-  step(1, plain);
+  await step(1, plain);
   const before = await state();
-  step(2, bad);
+  await step(2, bad);
   expect(await state()).toEqual(before);
   expect([...await memory.read(weight, "g")]).toEqual(new Array(n).fill(0));
-  step(3, plain);
+  await step(3, plain);
   const after = await state();
   expect(after).not.toEqual(before);
   expect(after.flat().every(Number.isFinite)).toBe(true);

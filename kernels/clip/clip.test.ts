@@ -33,7 +33,7 @@ test("clip: one NaN or infinity among many gradients is seen", async () => {
     const data = new Float32Array(100_000);
     data[77_777] = bad;
     runner.write(x, data);
-    runner.run();
+    await runner.run();
     const [scale, norm, seen] = await runner.read(out);
     expect(seen).toBe(finite);
     if (finite) {

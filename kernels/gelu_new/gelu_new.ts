@@ -11,6 +11,7 @@ const inner = (v: number) => K * (v + CUBIC * v ** 3);
 /** [x] -> [y]; see `geluNew`. */
 export const geluNewOp: Op<null> = {
   name: "gelu_new",
+  light: true,
   infer: ([x]) => [{ shape: x!.shape, dtype: storage("gelu_new", x!) }],
   reference: ([x]) => [x!.map((v) => 0.5 * v * (1 + Math.tanh(inner(v))))],
   launch({ inputs: [x], outputs: [y] }) {

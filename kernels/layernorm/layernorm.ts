@@ -19,6 +19,7 @@ interface Attrs {
 /** [x, w, b] -> [y, stats[rows, 2]]; see `layernorm`. */
 export const layernormOp: Op<Attrs> = {
   name: "layernorm",
+  light: true,
   infer([x, w, b], { out = "f32" }) {
     const C = x!.shape.at(-1)!;
     for (const t of [w!, b!]) {

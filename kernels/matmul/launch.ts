@@ -33,6 +33,8 @@ import rightAny from "./right_any.wgsl" with { type: "text" };
 import rightColumns from "./right_columns.wgsl" with { type: "text" };
 import rightHalfAny from "./right_half_any.wgsl" with { type: "text" };
 import rightHalfVec4 from "./right_half_vec4.wgsl" with { type: "text" };
+import rightInt8Any from "./right_int8_any.wgsl" with { type: "text" };
+import rightInt8Vec4 from "./right_int8_vec4.wgsl" with { type: "text" };
 import rightNf4Any from "./right_nf4_any.wgsl" with { type: "text" };
 import rightNf4Tiled from "./right_nf4_tiled.wgsl" with { type: "text" };
 import rightRows from "./right_rows.wgsl" with { type: "text" };
@@ -238,6 +240,8 @@ function rightLoader(b: Tensor | View, vec4: boolean): Source[] {
         dtype === "f16" ? part("widen_f16", widenF16) : part("widen_bf16", widenBf16),
         vec4 ? part("right_half_vec4", rightHalfVec4) : part("right_half_any", rightHalfAny),
       ];
+    case "int8":
+      return [vec4 ? part("right_int8_vec4", rightInt8Vec4) : part("right_int8_any", rightInt8Any)];
     case "nf4":
       return [
         part("nf4", nf4),

@@ -3,7 +3,7 @@ import { aligned, checkMatmul, sizes } from "./cases.ts";
 
 // Every form, dtype and finish, each over triples in which every size takes every place.
 for (const form of ["nt", "nn", "tn"] as const) {
-  for (const dtype of ["f32", "f16", "bf16", "nf4"] as const) {
+  for (const dtype of ["f32", "f16", "bf16", "int8", "nf4"] as const) {
     if (form === "tn" && dtype !== "f32") continue;
     for (const bias of [false, true]) {
       for (const add of [false, true]) {

@@ -19,7 +19,7 @@ export interface MatmulAttrs {
 /**
  * y[M,N] = alpha · op(a) · op(b) + bias[N] + add[M,N], sums in f32.
  * @param a f32 or f16
- * @param b f32 or f16; in forms nt and nn also bf16 or nf4, which get no gradient
+ * @param b f32 or f16; in forms nt and nn also bf16, int8 or nf4, which get no gradient
  * @param out how y is stored, where N is a multiple of 4; else f32
  */
 export function matmul(

@@ -21,6 +21,7 @@ interface Attrs {
 /** [x, w] -> [y, rstd[rows]]; see `rmsnorm`. */
 export const rmsnormOp: Op<Attrs> = {
   name: "rmsnorm",
+  light: true,
   infer([x, w], { out = "f32" }) {
     const C = count(w!.shape);
     if (w!.shape.length !== 1 || x!.shape.at(-1)! % C !== 0) {

@@ -11,6 +11,7 @@ const sigmoid = (v: number) => 1 / (1 + Math.exp(-v));
 /** [gate, up] -> [y]; see `siluMul`. */
 export const siluMulOp: Op<null> = {
   name: "silu_mul",
+  light: true,
   infer([gate, up]) {
     if (String(gate!.shape) !== String(up!.shape)) {
       throw new Fail(`silu_mul: shapes differ: ${show(gate!)} and ${show(up!)}`);

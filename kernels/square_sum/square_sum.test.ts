@@ -23,7 +23,7 @@ test("square_sum: a whole page of the arena, of one sign and size", async () => 
   const g = new Graph(), memory = new Memory(device), x = g.input("x", [16 * 2 ** 20], "f32");
   const sum = squareSum(g, x), runner = await Runner.prepare("page", memory, g.nodes, [sum]);
   runner.write(x, new Float32Array(16 * 2 ** 20).fill(0.1));
-  runner.run();
+  await runner.run();
   const want = 16 * 2 ** 20 * Math.fround(0.1) ** 2, [got] = await runner.read(sum);
   expect(Math.abs(got! / want - 1)).toBeLessThan(1e-6);
   runner.free();

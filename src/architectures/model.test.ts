@@ -3,10 +3,12 @@ import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { testDevice } from "../../kernels/check.ts";
+import { layInt8 } from "../../kernels/common/int8.ts";
 import { layNf4 } from "../../kernels/common/nf4.ts";
 import { Fail } from "../base/fail.ts";
 import { normalFill } from "../base/random.ts";
 import type { ModelFolder } from "../formats/model_folder.ts";
+import { quantiseRows, throughF16 } from "../formats/int8.ts";
 import { nest, quantise, unnest } from "../formats/nf4.ts";
 import { Graph } from "../graph/graph.ts";
 import { Memory } from "../graph/memory.ts";
@@ -56,6 +58,32 @@ for (const shape of [[1236, 4096], [12, 64], [7, 33]] as const) {
       },
     );
   }
+}
+
+for (const shape of [[1236, 4096], [12, 64], [7, 33]] as const) {
+  test.skipIf(!device)(`loads [${shape}] in 8 bits`, async () => {
+    const [rows, columns] = shape, data = normalFill(2, 0, rows * columns, 0.1);
+    const t = new Graph().frozen("w", shape, "int8"), memory = new Memory(device!);
+    const folder = {
+      ...modelOf(shape, data, false).folder,
+      tensors: new Map([["w", { dtype: "BF16" }]]),
+    } as unknown as ModelFolder;
+    const told: number[] = [];
+    await loadWeights(
+      { ...spec, folder, quant: { type: "int8" } },
+      memory,
+      [t],
+      (done) => told.push(done),
+    );
+    const { buffer, size } = memory.place(t);
+    const got = new Uint32Array((await device!.read(buffer, 0, size)).slice().buffer);
+    const want = layInt8(quantiseRows(throughF16(data), columns), shape);
+    expect(got.length).toBe(want.length);
+    expect(got.findIndex((word, i) => word !== want[i])).toBe(-1);
+    expect(told.at(-1)).toBe(bytesOf(t));
+    expect(told).toEqual(told.toSorted((a, b) => a - b));
+    memory.free();
+  });
 }
 
 test.skipIf(!device)("a weight that is not finite is refused by name", async () => {

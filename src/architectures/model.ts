@@ -3,7 +3,9 @@ import { type ModelFolder, openModel as openFolder } from "../formats/model_fold
 import type { Storage } from "../../kernels/common/stored.ts";
 import { Graph } from "../graph/graph.ts";
 import { layNf4, layNf4Codes, layNf4Scales, tiled } from "../../kernels/common/nf4.ts";
-import { type Nf4Folder, withNf4 } from "../formats/nf4_folder.ts";
+import { layInt8 } from "../../kernels/common/int8.ts";
+import { quantiseRows, throughF16 } from "../formats/int8.ts";
+import { type QuantisedFolder, withQuantised } from "../formats/quantised_folder.ts";
 import { BLOCK, nest, quantise, unnest } from "../formats/nf4.ts";
 import type { Memory } from "../graph/memory.ts";
 import { bytesOf, type DType, show, type Tensor } from "../graph/tensor.ts";
@@ -13,16 +15,18 @@ import { architectureOf } from "./mod.ts";
 import { PackedBatch } from "./packed.ts";
 
 /** How the linear layers of a frozen base are kept on the device; the head and embeddings never are. */
-export interface Quant {
-  readonly type: "nf4";
-  /** The scales of blocks are rounded to 8 bits, as double quantisation does. */
-  readonly double: boolean;
-}
+export type Quant =
+  | { readonly type: "int8" }
+  | {
+    readonly type: "nf4";
+    /** The scales of blocks are rounded to 8 bits, as double quantisation does. */
+    readonly double: boolean;
+  };
 
 /** A base model on disk. */
 export interface Model extends ModelSpec {
-  readonly folder: Nf4Folder;
-  /** Undefined: as the checkpoint has them, which may be NF4 too. */
+  readonly folder: QuantisedFolder;
+  /** Undefined: as the checkpoint has them, which may be quantised too. */
   readonly quant?: Quant;
   /** How the activations of the forward pass are stored; f32 unless told. */
   readonly compute?: Storage;
@@ -49,7 +53,7 @@ export async function openModel(dir: string): Promise<Model> {
 /** The same for weights that are open already, from whatever file; closed when they do not fit. */
 export function modelOf(folder: ModelFolder): Model {
   try {
-    const model: Model = { folder: withNf4(folder), ...specOf(folder.config) };
+    const model: Model = { folder: withQuantised(folder), ...specOf(folder.config) };
     compare(model);
     return model;
   } catch (error) {
@@ -73,7 +77,8 @@ function storage(model: Model, name: string): DType {
   if (model.quant && part === "weight" && model.architecture.linears.includes(module!)) {
     return model.quant.type;
   }
-  if (model.folder.quantised?.has(name)) return "nf4";
+  const kept = model.folder.quantised?.get(name);
+  if (kept) return kept;
   const found = model.folder.tensors.get(name);
   switch (found?.dtype) {
     case "F16":
@@ -148,8 +153,9 @@ export async function loadWeights(
   const total = tensors.reduce((sum, t) => sum + bytesOf(t), 0);
   let done = 0;
   for (const t of tensors) {
-    if (t.dtype === "nf4") {
-      loadNf4(model, memory, t, (bytes) => progress?.(done + bytes, total));
+    if (t.dtype === "int8" || t.dtype === "nf4") {
+      const load = t.dtype === "nf4" ? loadNf4 : loadInt8;
+      load(model, memory, t, (bytes) => progress?.(done + bytes, total));
       done += bytesOf(t);
       continue;
     }
@@ -178,14 +184,14 @@ function loadNf4(
   t: Tensor,
   progress: (bytes: number) => void,
 ): void {
-  if (folder.quantised?.has(t.name)) {
+  if (folder.quantised?.get(t.name) === "nf4") {
     memory.write(t, layNf4(folder.nf4!(t.name), t.shape));
     return progress(bytesOf(t));
   }
   const [rows, width] = t.shape as [number, number], n = rows * width;
   const { buffer, offset } = memory.place(t);
   const scales = new Float32Array(Math.ceil(n / BLOCK));
-  const finished = () => quant?.double ? unnest(nest(scales)) : scales;
+  const finished = () => quant?.type === "nf4" && quant.double ? unnest(nest(scales)) : scales;
   if (!tiled(t.shape)) {
     const { codes, scales: all } = quantise(folder.readF32(t.name), t.name);
     scales.set(all);
@@ -201,5 +207,33 @@ function loadNf4(
     progress(to * width / 2);
   }
   memory.device.write(buffer, offset + n / 2, layNf4Scales(finished(), width));
+  progress(bytesOf(t));
+}
+
+/** Brings one matrix from disk to device in 8 bits, some rows at a time: those of the file or made here. */
+function loadInt8(
+  { folder }: Model,
+  memory: Memory,
+  t: Tensor,
+  progress: (bytes: number) => void,
+): void {
+  const [rows, width] = t.shape as [number, number];
+  const { buffer, offset } = memory.place(t);
+  const saved = folder.quantised?.get(t.name) === "int8";
+  const exact = folder.tensors.get(t.name)!.dtype === "F16";
+  const step = Math.max(4, Math.floor(CHUNK / (16 * width)) * 4); // whole words of codes
+  const scales = Math.ceil(rows * width / 4) * 4;
+  for (let from = 0; from < rows; from += step) {
+    const to = Math.min(rows, from + step);
+    const values = () => {
+      const read = folder.readF32(t.name, from, to);
+      return quantiseRows(exact ? read : throughF16(read, t.name), width, t.name);
+    };
+    const some = layInt8(saved ? folder.int8!(t.name, from, to) : values(), [to - from, width]);
+    const codes = some.length - (to - from);
+    memory.device.write(buffer, offset + from * width, some.subarray(0, codes));
+    memory.device.write(buffer, offset + scales + from * 4, some.subarray(codes));
+    progress(to * width);
+  }
   progress(bytesOf(t));
 }

@@ -81,11 +81,15 @@ export function parseArguments(
   return { given: joined(fields, given), help };
 }
 
-/** Flags as other tools spell them: --learning_rate, --packing=false, --use_rslora True. */
+/**
+ * Flags as other tools spell them: --learning_rate, --packing=false, --use_rslora True; and what follows
+ * in a list of KEY=VALUE, --grid lr=1,2 rank=8,16, as flags of their own.
+ */
 function normalise(fields: readonly Field[], argv: readonly string[]): string[] {
   const switches = new Set(
     fields.filter((f) => f.kind === "boolean").flatMap(spellings).map((name) => `--${name}`),
   );
+  const many = new Set(fields.filter((f) => f.info.many).flatMap(spellings).map((n) => `--${n}`));
   const words: string[] = [];
   for (let i = 0; i < argv.length; i++) {
     const word = argv[i]!;
@@ -97,7 +101,12 @@ function normalise(fields: readonly Field[], argv: readonly string[]): string[] 
     const equals = word.indexOf("=");
     const flag = (equals < 0 ? word : word.slice(0, equals)).replaceAll("_", "-");
     let value = equals < 0 ? undefined : word.slice(equals + 1);
-    if (switches.has(flag)) {
+    if (many.has(flag)) {
+      if (value !== undefined) words.push(`${flag}=${value}`);
+      else if (argv[i + 1] === undefined) words.push(flag);
+      else words.push(`${flag}=${argv[++i]!}`);
+      while (/^\w[\w.]*=/.test(argv[i + 1] ?? "")) words.push(`${flag}=${argv[++i]!}`);
+    } else if (switches.has(flag)) {
       if (value === undefined && /^(true|false)$/i.test(argv[i + 1] ?? "")) value = argv[++i];
       if (value === undefined || /^(true|1|yes|on)$/i.test(value)) words.push(flag);
       else if (/^(false|0|no|off)$/i.test(value)) words.push(`--no-${flag.slice(2)}`);
@@ -110,11 +119,12 @@ function normalise(fields: readonly Field[], argv: readonly string[]): string[] 
 /** Lists that were given in several flags become one list. */
 function joined(fields: readonly Field[], given: readonly Given[]): Given[] {
   const lists = new Set(fields.filter((f) => f.kind === "list").map((f) => f.key));
+  const whole = new Set(fields.filter((f) => f.info.many).map((f) => f.key));
   const out: Given[] = [];
   for (const one of given) {
     const before = out.findIndex((g) => g.key === one.key);
     if (!lists.has(one.key) || typeof one.value !== "string") out.push(one);
-    else if (before < 0) out.push({ ...one, value: one.key === "set" ? [one.value] : one.value });
+    else if (before < 0) out.push({ ...one, value: whole.has(one.key) ? [one.value] : one.value });
     else out[before] = { ...one, value: [out[before]!.value, one.value].flat() };
   }
   return out;

@@ -3,11 +3,13 @@ import { hyper, hyperSize } from "../../kernels/adamw/hyper.ts";
 import { attention } from "../../kernels/attention/attention.ts";
 import { cacheWrite } from "../../kernels/cache_write/cache_write.ts";
 import { clip } from "../../kernels/clip/clip.ts";
+import { layInt8, roundToInt8 } from "../../kernels/common/int8.ts";
 import { layNf4, roundToNf4 } from "../../kernels/common/nf4.ts";
 import { squareSum } from "../../kernels/square_sum/square_sum.ts";
 import { type Model, specOf } from "../architectures/model.ts";
 import { normalFill } from "../base/random.ts";
 import type { ModelFolder } from "../formats/model_folder.ts";
+import { quantiseRows } from "../formats/int8.ts";
 import { quantise } from "../formats/nf4.ts";
 import type { Device } from "../gpu/device.ts";
 import { Graph, type Node } from "../graph/graph.ts";
@@ -82,10 +84,9 @@ export async function numerics(
     step(modelOf(llama, "F16"), { lora, full: false }),
     step(modelOf(llama, "F32"), { full: true }),
     step(modelOf(phi, "F32"), { lora, full: false }),
-    step({ ...modelOf(quantised, "F16"), quant: { type: "nf4", double: true } }, {
-      lora,
-      full: false,
-    }),
+    ...([{ type: "nf4", double: true }, { type: "int8" }] as const).map((quant) =>
+      step({ ...modelOf(quantised, "F16"), quant }, { lora, full: false })
+    ),
     update(),
     generation(),
   ];
@@ -160,7 +161,7 @@ function step(
   model: Model,
   how: { lora?: Parameters<typeof recordStep>[1]["lora"]; full: boolean },
 ) {
-  const recipe = { size: SIZE, positions: SIZE.tokens, recompute: false, ...how };
+  const recipe = { size: SIZE, positions: SIZE.tokens, ...how };
   const { g, batch } = recordStep(model, recipe);
   const given = new Map<Tensor, Float64Array>();
   const write = (t: Tensor, data: ArrayLike<number>) => given.set(t, Float64Array.from(data));
@@ -241,6 +242,7 @@ function valueOf(t: Tensor, values: ReadonlyMap<Tensor, Float64Array>): Float64A
 
 function rounded(t: Tensor, values: Float64Array): Float64Array {
   if (t.dtype === "nf4") return roundToNf4(values);
+  if (t.dtype === "int8") return roundToInt8(values, t.shape);
   return t.dtype === "u32" ? values : values.map(t.dtype === "f16" ? Math.f16round : Math.fround);
 }
 
@@ -266,7 +268,7 @@ async function compare(
   const runner = await Runner.prepare(`check ${node.op.name}`, memory, g.nodes, outputs);
   const once = async () => {
     tensors.forEach((t, i) => t.data || memory.write(t, encoded(t, inputs[i]!)));
-    runner.run();
+    await runner.run();
     const got: Uint32Array[] = [];
     for (const t of outputs) got.push((await runner.readU32(t)).slice());
     return got;
@@ -293,6 +295,9 @@ async function compare(
 
 /** The bytes that a device holds for these numbers, whole words. */
 function encoded(t: Tensor, values: Float64Array): Uint8Array | Uint32Array {
+  if (t.dtype === "int8") {
+    return layInt8(quantiseRows(Float32Array.from(values), t.shape[1]!), t.shape);
+  }
   if (t.dtype === "nf4") return layNf4(quantise(Float32Array.from(values)), t.shape);
   const array = t.dtype === "u32"
     ? Uint32Array.from(values)

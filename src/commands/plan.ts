@@ -45,7 +45,8 @@ export function tellPlan({ prepared }: PreparedRun, memory: number, io: Io) {
     steps_per_epoch: batches.stepsPerEpoch,
     tokens_per_step: Math.round(tokens / sampled),
     flops_per_step: Math.round((plan.flops * runs) / sampled),
-    recompute: recipe.recompute,
+    extra_flops_per_step: Math.round((plan.extraFlops * runs) / sampled),
+    blocks: plan.blocks,
     fits: bytes.total <= memory,
     trainable: plan.trainable,
     parameters: plan.parameters,
@@ -73,7 +74,9 @@ export function tellPlan({ prepared }: PreparedRun, memory: number, io: Io) {
     ],
     [
       "  blocks",
-      recipe.recompute ? "computed again in the backward pass" : "kept for the backward pass",
+      plan.blocks.recomputed === 0
+        ? "kept for the backward pass"
+        : `${plan.blocks.recomputed} of ${plan.blocks.all} computed again in the backward pass`,
     ],
     ["  trained", trainedLine(plan)],
   ]));

@@ -1,26 +1,22 @@
 import { join } from "node:path";
 import { z } from "zod";
-import { writeFile } from "../base/durable.ts";
-import { modelCard } from "../report/card.ts";
 import { diagnose } from "../report/diagnose.ts";
-import { readRun } from "../report/folder.ts";
-import { reportHtml } from "../report/html.ts";
+import { readRun, writeReport } from "../report/folder.ts";
 import { field, path } from "../settings/field.ts";
 import { command } from "./command.ts";
 
 export const report = command({
   examples: ["whet report ./run", "whet report ./run --json"],
   details:
-    "Makes report.html and README.md of a run again from its run.json and metrics.jsonl, also of one " +
-    "that is going on or was killed, and says what its curves show.",
+    "Makes report.html, report.md and README.md of a run again from its run.json and metrics.jsonl, " +
+    "also of one that is going on or was killed, and says what its curves show.",
   settings: z.strictObject({
     run: field(path(), { value: "RUN", positional: 0, help: "the run folder" }),
   }),
   async run({ run }, io) {
     const record = readRun(run);
     const file = join(run, "report.html");
-    await writeFile(file, reportHtml(record));
-    await writeFile(join(run, "README.md"), modelCard(record));
+    await writeReport(run, record);
     const findings = diagnose(record);
     io.result({
       report: file,

@@ -15,9 +15,10 @@ import {
 import { checkFit, loraDefaults, readAdapter, writeAdapter } from "../formats/peft.ts";
 import type { Device } from "../gpu/device.ts";
 import { RunFolder } from "../report/folder.ts";
-import type { EvalPoint, Manifest, Status, StepPoint } from "../report/record.ts";
+import type { EvalPoint, LayerPoint, Manifest, Status, StepPoint } from "../report/record.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import type { TrainSettings } from "../settings/train.ts";
+import { inspectionDue, type ModuleNorms, Norms } from "../trainer/inspect.ts";
 import { type Best, type Ending, type RunSettings, start, train as loop } from "../trainer/loop.ts";
 import type { Trainer } from "../trainer/trainer.ts";
 import { openDevice } from "./gpu.ts";
@@ -77,7 +78,13 @@ export async function train(
     });
     const view = new TrainView(io, batches.steps, settings.log_every);
     const sampler = settings.samples > 0 ? new Sampler(run, settings.samples) : undefined;
+    let norms: Norms | undefined;
     const { ending, best } = await loop(trainer, prepared, {
+      // All weights at once would be held twice on the host: only an adapter is looked into.
+      inspect(step) {
+        norms = settings.full || !inspectionDue(step, batches.steps) ? undefined : new Norms();
+        return norms && ((tensor) => norms!.add(tensor));
+      },
       step({ step, epoch, loss, rate, gradNorm, tokens, milliseconds }) {
         const point: StepPoint = {
           step,
@@ -91,6 +98,8 @@ export async function train(
         };
         emit("step", { ...point });
         view.step(point);
+        const modules = [...norms?.modules ?? []];
+        if (modules.length > 0) folder.event("layers", { ...layersOf(step, modules) });
         if (step % batches.stepsPerEpoch === 0) emit("epoch", { step, epoch });
       },
       async measured({ step, epoch, loss, perplexity, best, milliseconds }) {
@@ -201,6 +210,18 @@ function tellEnd(
       `\nNext: whet infer ${use} ${chat}-p "..."\n      whet export ${output} -o model.gguf --gguf`,
     );
   }
+}
+
+/** Norms by module as they are written down: four digits are plenty for a picture. */
+function layersOf(step: number, modules: readonly (readonly [string, ModuleNorms])[]): LayerPoint {
+  const round = (n: number) => Number(n.toPrecision(4));
+  return {
+    step,
+    modules: modules.map(([name]) => name),
+    gradient: modules.map(([, m]) => round(m.gradient)),
+    update: modules.map(([, m]) => round(m.update)),
+    weight: modules.map(([, m]) => round(m.weight)),
+  };
 }
 
 /** Settings that change the numbers, so that a resumed run must have the same. */

@@ -46,7 +46,7 @@ export class Scorer {
   async score(rows: readonly (readonly number[])[]): Promise<Score[]> {
     const asked: TokenRow[] = rows.map((ids) => ({ ids, labels: ids }));
     const { starts } = this.batch.fill(this.runner, asked, 1, true);
-    this.runner.run();
+    await this.runner.run();
     const nll = await this.runner.read(this.nll), best = await this.runner.readU32(this.argmax);
     return rows.map((ids, r) => {
       const at = starts[r]!;

@@ -31,6 +31,8 @@ export interface Answer {
   readonly finish: "stop" | "length";
   /** From the moment the request got a slot. */
   readonly milliseconds: number;
+  /** The same of each token; of the one that ended the answer too. */
+  readonly at: readonly number[];
 }
 
 interface Program {
@@ -95,7 +97,7 @@ export class Generator {
     const { slots, context } = this.size;
     const active = new Map<
       number,
-      { index: number; request: Request; out: number[]; began: number }
+      { index: number; request: Request; out: number[]; at: number[]; began: number }
     >();
     const done = new Map<number, Answer>();
     const source = iterate(requests);
@@ -115,7 +117,7 @@ export class Generator {
             exit: Exit.data,
           });
         }
-        active.set(slot, { index: asked++, request, out: [], began: performance.now() });
+        active.set(slot, { index: asked++, request, out: [], at: [], began: performance.now() });
         request.ids.forEach((id, position) =>
           items.push({ slot, id, position, last: position === n - 1 })
         );
@@ -134,15 +136,16 @@ export class Generator {
       if (items.length + next.length === 0) break;
 
       const take = (slot: number, logits: Float32Array) => {
-        const { index, request, out, began } = active.get(slot)!;
+        const { index, request, out, at, began } = active.get(slot)!;
         const id = sample(logits, sampling, index, out.length);
         const ended = stop.has(id);
+        const milliseconds = performance.now() - began;
+        at.push(milliseconds);
         if (!ended) out.push(id);
         const full = out.length >= request.maxTokens || request.ids.length + out.length >= context;
         if (!ended && !full) return;
         active.delete(slot);
-        const milliseconds = performance.now() - began;
-        done.set(index, { ids: out, finish: ended ? "stop" : "length", milliseconds });
+        done.set(index, { ids: out, finish: ended ? "stop" : "length", milliseconds, at });
       };
       if (next.length > 0) await this.#compute(this.decode, next, take);
       for (let at = 0; at < items.length; at += this.prefill.tokens) {
@@ -179,7 +182,7 @@ export class Generator {
     runner.write(inputs.rows, rows);
     runner.write(inputs.spans, spans);
     runner.write(inputs.pick, pick);
-    runner.run();
+    await runner.run();
     if (reads.length === 0) return;
     const logits = await runner.read(p.logits);
     reads.forEach((slot, i) => take(slot, logits.subarray(i * vocab, (i + 1) * vocab)));

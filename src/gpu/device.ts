@@ -3,6 +3,7 @@ import { chooseAdapter } from "./adapter.ts";
 import { pin } from "./dawn.ts";
 import { type Faults, Injector, outOfMemory } from "./faults.ts";
 import { bindings, link, type Shader } from "./link.ts";
+import { DISPATCH_LIMIT, SUBMIT_LIMIT } from "./pace.ts";
 
 /** What an adapter can do; kernels choose their variants by it. Sizes are in bytes. */
 export interface Capabilities {
@@ -47,6 +48,8 @@ export interface OpenOptions {
   readonly faults?: Faults;
   /** Milliseconds the queue may be silent before the run is given up. */
   readonly patience?: number;
+  /** Milliseconds one submit of `submitInTurn` may take; unless told, none for a software adapter. */
+  readonly submitLimit?: number;
 }
 
 const chunk = 16 * 2 ** 20;
@@ -62,6 +65,10 @@ export class Device {
   /** Bytes in buffers that are not yet freed (the staging ring of `read` is not counted). */
   bytes = 0;
   peakBytes = 0;
+  /** What `Pace` keeps submits below, milliseconds. */
+  readonly submitLimit: number;
+  /** Kernels of which one dispatch took longer than it should, with the longest time in milliseconds. */
+  readonly slow = new Map<string, number>();
 
   readonly #owned = new Map<GPUBuffer, string>();
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
@@ -69,6 +76,8 @@ export class Device {
   readonly #scopes = new Set<Promise<void>>();
   readonly #injector: Injector;
   readonly #patience: number;
+  readonly #flying: Promise<void>[] = [];
+  #idle = 0;
   #staging: GPUBuffer[] = [];
   #reading: Promise<unknown> = Promise.resolve();
   #failure: Fail | undefined;
@@ -108,6 +117,7 @@ export class Device {
     this.capabilities = capabilities;
     this.#injector = new Injector(options.faults);
     this.#patience = options.patience ?? (capabilities.software ? 600_000 : 60_000);
+    this.submitLimit = options.submitLimit ?? (capabilities.software ? Infinity : SUBMIT_LIMIT);
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault(); // else Dawn prints it as well
       const { error } = event as GPUUncapturedErrorEvent;
@@ -264,6 +274,33 @@ export class Device {
     this.gpu.pushErrorScope("validation");
     this.gpu.queue.submit(commands);
     this.#scope((error) => this.#reject(error, label));
+  }
+
+  /**
+   * Submits when no more than one submit of this kind is unfinished, so that the queue is never empty and
+   * never long.
+   * @param told called with the milliseconds that the device took for it
+   */
+  async submitInTurn(
+    label: string,
+    commands: GPUCommandBuffer[],
+    told: (ms: number) => void,
+  ): Promise<void> {
+    while (this.#flying.length > 1) await this.#wait(this.#flying.shift()!);
+    const began = performance.now();
+    this.submit(label, commands);
+    const finished = this.gpu.queue.onSubmittedWorkDone().then(() => {
+      const ended = performance.now();
+      told(ended - Math.max(began, this.#idle));
+      this.#idle = ended;
+    });
+    finished.catch(() => {}); // a lost device is told by `check`
+    this.#flying.push(finished);
+  }
+
+  /** Remembers a dispatch that took too long, by its kernel. */
+  dispatched(kernel: string, ms: number): void {
+    if (ms > DISPATCH_LIMIT) this.slow.set(kernel, Math.max(ms, this.slow.get(kernel) ?? 0));
   }
 
   /**

@@ -1,4 +1,5 @@
 import { Fail } from "../base/fail.ts";
+import { type Checkpoints, revolve } from "./checkpoints.ts";
 import type { Graph, Node, Op } from "./graph.ts";
 import { count, show, type Tensor } from "./tensor.ts";
 
@@ -7,55 +8,88 @@ export interface Derivation {
   readonly sum: Op<null>;
   /** Called once for every contribution to a trained tensor's gradient, as soon as it is recorded. */
   readonly trained: (tensor: Tensor, gradient: Tensor) => void;
+  /** What blocks keep for the backward pass; everything when absent. */
+  readonly keep?: Checkpoints;
 }
 
 /**
  * Appends to `g` the nodes that compute d(loss)/d(tensor) for every trained tensor, in reverse order of
- * recording. Blocks are recorded again just before their own derivative, so their values need not live
- * from the forward to the backward pass; what the copies do not need is left to `prune`.
+ * recording. Blocks that do not keep their values are recorded again just before their own derivative
+ * (Chen et al. 2016; Griewank and Walther 2000); what the copies do not need is left to `prune`. The
+ * gradients have the same bits whatever is kept.
  * @throws Fail when `loss` is not a scalar
  */
-export function backward(g: Graph, loss: Tensor, { sum, trained }: Derivation): void {
+export function backward(g: Graph, loss: Tensor, { sum, trained, keep }: Derivation): void {
   if (count(loss.shape) !== 1) throw new Fail(`backward needs a scalar loss, found ${show(loss)}`);
-  const grads = new Map<Tensor, Tensor>();
+  const grads = new Map<Tensor, Tensor>(), origins = new Map<Tensor, Tensor>();
+  /** What `t` is a copy of: gradients belong to the original, whichever copy was used. */
+  const origin = (t: Tensor) => origins.get(t) ?? t;
   const give = (to: Tensor, grad: Tensor) => {
     if (to.home === "trained") return trained(to, grad);
-    const sofar = grads.get(to);
-    grads.set(to, sofar ? g.add(sum, [sofar, grad], null)[0]! : grad);
+    const sofar = grads.get(origin(to));
+    grads.set(origin(to), sofar ? g.add(sum, [sofar, grad], null)[0]! : grad);
   };
   const reverse = (nodes: readonly Node[]) => {
+    const light = new Map<Tensor, Node>(), made = new Map<Tensor, Tensor>();
+    for (const node of nodes) {
+      if (node.op.light) {
+        for (const t of node.outputs) light.set(t, node);
+      }
+    }
+    /** The same numbers, made again at the first demand where that is cheaper than having kept them. */
+    const fresh = (t: Tensor): Tensor => {
+      const maker = light.get(t);
+      if (maker && !made.has(t)) again([renew(maker)], made);
+      return made.get(t) ?? t;
+    };
+    const renew = (node: Node) => ({ ...node, inputs: node.inputs.map(fresh) });
     for (const node of nodes.toReversed()) {
-      const flowing = node.outputs.map((t) => grads.get(t));
+      const flowing = node.outputs.map((t) => grads.get(origin(t)));
       const wants = node.inputs.map((t) => t.needsGrad);
-      for (const t of node.outputs) grads.delete(t);
+      for (const t of node.outputs) grads.delete(origin(t));
       if (!node.op.backward || !wants.includes(true) || !flowing.some(Boolean)) continue;
-      const given = g.scope("d", () => node.op.backward!(g, node, flowing, wants));
+      const given = g.scope("d", () => node.op.backward!(g, renew(node), flowing, wants));
       given.forEach((grad, i) => grad && wants[i] && give(node.inputs[i]!, grad));
     }
   };
-
-  const forward = g.nodes.slice();
-  const blocks = g.blocks.toSorted((a, b) => a.start - b.start);
-  give(loss, g.constant("one", loss.shape, Float32Array.of(1)));
-  for (let end = forward.length; end > 0;) {
-    const block = blocks.at(-1);
-    if (!block || block.end < end) {
-      const start = block ? block.end : 0;
-      reverse(forward.slice(start, end));
-      end = start;
-      continue;
-    }
-    blocks.pop();
-    const again = new Map<Tensor, Tensor>();
-    const copies = forward.slice(block.start, end).map((node) => {
-      const outputs = g.add(node.op, node.inputs.map((t) => again.get(t) ?? t), node.attrs);
-      node.outputs.forEach((t, i) => again.set(t, outputs[i]!));
+  /** Records nodes again, on top of the copies in `now`, and adds theirs to it. */
+  const again = (nodes: readonly Node[], now: Map<Tensor, Tensor>): Node[] =>
+    nodes.map((node) => {
+      const outputs = g.add(node.op, node.inputs.map((t) => now.get(t) ?? t), node.attrs);
+      node.outputs.forEach((t, i) => {
+        now.set(t, outputs[i]!);
+        origins.set(outputs[i]!, t);
+      });
       return g.nodes.at(-1)!;
     });
-    const grad = grads.get(block.result);
-    grads.delete(block.result);
-    if (grad) give(again.get(block.result)!, grad);
-    reverse(copies);
-    end = block.start;
-  }
+
+  const forward = g.nodes.slice(), blocks = g.blocks.slice();
+  const chain = blocks.slice(0, Math.max(0, blocks.length - (keep?.whole ?? Infinity)));
+  const starts = [...chain, blocks[chain.length]].map((block) => block?.start ?? forward.length);
+  /**
+   * Reverses the blocks `from` to `to` of the chain, whose input is at hand. On the first way the forward
+   * pass has just been there, so its own results are held.
+   */
+  const sweep = (
+    from: number,
+    to: number,
+    held: number,
+    now: Map<Tensor, Tensor>,
+    first: boolean,
+  ) => {
+    if (to - from > 1) {
+      const { step } = revolve(to - from, held), ahead = first ? now : new Map(now);
+      if (!first) chain.slice(from, from + step).forEach((b) => again(nodesOf(b), ahead));
+      sweep(from + step, to, Math.max(0, held - 1), ahead, first);
+      return sweep(from, from + step, held, now, false);
+    }
+    reverse(forward.slice(chain[from]!.end, starts[to]));
+    reverse(again(nodesOf(chain[from]!), new Map(now)));
+  };
+  const nodesOf = ({ start, end }: { start: number; end: number }) => forward.slice(start, end);
+
+  give(loss, g.constant("one", loss.shape, Float32Array.of(1)));
+  reverse(forward.slice(starts.at(-1)));
+  if (chain.length > 0) sweep(0, chain.length, keep?.held ?? 0, new Map(), true);
+  reverse(forward.slice(0, starts[0]));
 }

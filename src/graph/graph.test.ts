@@ -7,6 +7,7 @@ import { matmul } from "../../kernels/matmul/matmul.ts";
 import { rmsnorm } from "../../kernels/rmsnorm/rmsnorm.ts";
 import { squareSum } from "../../kernels/square_sum/square_sum.ts";
 import { backward } from "./backward.ts";
+import { type Checkpoints, revolve } from "./checkpoints.ts";
 import { Graph } from "./graph.ts";
 import { layoutArena } from "./memory.ts";
 import { plan, prune } from "./plan.ts";
@@ -17,8 +18,8 @@ import { bytesOf, count, type Tensor } from "./tensor.ts";
 const T = 6, C = 8, LAYERS = 4;
 
 /** A few residual blocks whose weights all learn; a scalar at the end. */
-function network(recompute: boolean) {
-  const g = new Graph(recompute);
+function network(keep?: Checkpoints) {
+  const g = new Graph();
   let x = g.input("x", [T, C], "f32");
   for (let i = 0; i < LAYERS; i++) {
     x = g.block(`layers.${i}`, () => {
@@ -43,6 +44,7 @@ function network(recompute: boolean) {
   backward(g, loss, {
     sum: add,
     trained: (t, d) => grads.set(t.name, accumulate(g, g.gradient(t), d)),
+    keep,
   });
   return { g, loss, forward, grads };
 }
@@ -56,9 +58,14 @@ function values(g: Graph): Map<Tensor, Float64Array> {
   return given;
 }
 
-test("the derived backward agrees with differences through a whole network, recomputed or not", () => {
-  const found = [false, true].map((recompute) => {
-    const { g, loss, forward, grads } = network(recompute), given = values(g);
+/** Every way of keeping four blocks' values, and results between them. */
+const SCHEDULES = [0, 1, 2, 3, 4].flatMap((whole) =>
+  [...Array(Math.max(1, LAYERS - whole)).keys()].map((held): Checkpoints => ({ whole, held }))
+);
+
+test("the derived backward agrees with differences through a whole network, whatever blocks keep", () => {
+  const found = [undefined, ...SCHEDULES].map((keep) => {
+    const { g, loss, forward, grads } = network(keep), given = values(g);
     const after = runReference(g.nodes, given);
     for (const t of g.all("trained")) {
       const at = given.get(t)!, gradient = after.get(grads.get(t.name)!)!;
@@ -72,19 +79,58 @@ test("the derived backward agrees with differences through a whole network, reco
     }
     return new Map([...grads].map(([name, t]) => [name, after.get(t)!]));
   });
-  expect(found[0]).toEqual(found[1]!);
+  for (const other of found) expect(other).toEqual(found[0]!);
 });
 
-test("recomputing blocks lowers the planned memory", () => {
-  const bytes = [false, true].map((recompute) => {
-    const { g } = network(recompute);
-    return plan(prune(g.nodes, []), []).slotBytes.reduce((a, b) => a + b, 0);
-  });
-  expect(bytes[1]!).toBeLessThan(bytes[0]!);
+/** How often the blocks' first product is computed, and the bytes alive at the worst moment. */
+function work(keep?: Checkpoints) {
+  const { g, loss } = network(keep), nodes = prune(g.nodes, [loss]);
+  const forward = new Set(g.all("trained").filter((t) => t.name.endsWith("up")));
+  const computed =
+    nodes.filter(({ op, inputs: [, w], attrs }) =>
+      op.name === "matmul" && forward.has(w!) && (attrs as { form: string }).form === "nt"
+    ).length;
+  return { computed, bytes: plan(nodes, [loss]).peakLive };
+}
+
+test("blocks that keep less are computed again as often as the schedule says, and take less memory", () => {
+  expect(work().computed).toBe(LAYERS);
+  for (const { whole, held } of SCHEDULES) {
+    const chain = LAYERS - whole; // its first way is the forward pass itself
+    const again = chain === 0 ? 0 : chain + revolve(chain, held).advances - (chain - 1);
+    expect(work({ whole, held }).computed).toBe(LAYERS + again);
+  }
+  const [all, results, few] = [undefined, { whole: 0, held: 3 }, { whole: 0, held: 0 }].map(work);
+  expect(results!.bytes).toBeLessThan(all!.bytes);
+  expect(few!.bytes).toBeLessThan(results!.bytes);
+});
+
+test("norms and activations are made again rather than kept", () => {
+  const { g, loss } = network(), nodes = prune(g.nodes, [loss]), { lives } = plan(nodes, [loss]);
+  const back = nodes.findIndex((node) => node.outputs.includes(loss));
+  for (const [t, { born, dies }] of lives) {
+    const light = nodes[born]!.op.light && t === nodes[born]!.outputs[0];
+    if (light) expect(born > back || dies <= back).toBe(true);
+  }
+  const gelus = nodes.filter((node) => node.op.name === "gelu_new");
+  expect(gelus).toHaveLength(2 * LAYERS);
+});
+
+test("revolve() takes no more advances than Griewank and Walther's formula", () => {
+  const choose = (n: number, k: number): number => k === 0 ? 1 : choose(n - 1, k - 1) * n / k;
+  for (let blocks = 1; blocks <= 40; blocks++) {
+    for (let held = 0; held < blocks; held++) {
+      const c = held + 1;
+      let r = 0;
+      while (choose(c + r, c) < blocks) r++;
+      expect(revolve(blocks, held).advances).toBe(r * blocks - choose(c + r, c + 1));
+    }
+  }
+  expect(revolve(10, 2)).toEqual({ step: 4, advances: 15 }); // by hand: 4, then 6 on 1, then 4 on 2
 });
 
 test("no two values that live at the same time share a slot, and slots hold what is put into them", () => {
-  const { g, loss } = network(true);
+  const { g, loss } = network({ whole: 0, held: LAYERS });
   const { nodes, slotOf, slotBytes, peakLive } = plan(prune(g.nodes, [loss]), [loss]);
   const holder = new Map<number, Tensor>();
   nodes.forEach((node, i) => {
@@ -128,9 +174,10 @@ test("the arena keeps tensors whole, aligned and apart", () => {
 });
 
 test("print() names every output, op and slot", () => {
-  const { g, loss } = network(false), planned = plan(prune(g.nodes, [loss]), [loss]);
+  const { g, loss } = network(), planned = plan(prune(g.nodes, [loss]), [loss]);
   const text = print(planned.nodes, planned);
-  expect(text.split("\n")).toHaveLength(planned.nodes.length);
+  const worst = text.split("\n").indexOf(`most is alive at ${planned.worst}:`);
+  expect(worst).toBe(planned.nodes.length);
   expect(text).toContain("matmul(");
   expect(text).toContain("layers.0.up");
 });

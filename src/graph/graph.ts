@@ -30,6 +30,11 @@ export interface Op<A = unknown> {
   ): (Tensor | undefined)[];
   /** Arithmetic of the dispatches, where it is worth counting (a multiply-add is two). */
   flops?(node: Node<A>): number;
+  /**
+   * Computing it again takes less than keeping its outputs for the backward pass, which has its inputs at
+   * hand anyhow: norms, activations, dropout.
+   */
+  readonly light?: true;
   /** `updates[i]` is the input that output i overwrites in place. Such a node is never pruned. */
   readonly updates?: readonly number[];
 }
@@ -55,9 +60,6 @@ export class Graph {
   #named = new Map<string, Tensor>();
   #next = 0;
   #path: string[] = [];
-
-  /** With `recompute`, blocks keep only their result for the backward pass (Chen et al. 2016). */
-  constructor(readonly recompute = false) {}
 
   /** Runs `body` with `name` pushed on the path, so its tensors are named "name.…". */
   scope<T>(name: string, body: () => T): T {
@@ -144,11 +146,11 @@ export class Graph {
     return outputs;
   }
 
-  /** Marks `body` as one block: with recompute on, only its result survives the forward pass. */
+  /** Marks `body` as one block: `backward` may keep only its result and compute the rest again. */
   block(name: string, body: () => Tensor): Tensor {
     const start = this.nodes.length;
     const result = this.scope(name, body);
-    if (this.recompute) this.blocks.push({ start, end: this.nodes.length, result });
+    this.blocks.push({ start, end: this.nodes.length, result });
     return result;
   }
 }

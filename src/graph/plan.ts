@@ -6,8 +6,17 @@ export interface Plan {
   readonly nodes: readonly Node[];
   readonly slotOf: ReadonlyMap<Tensor, number>;
   readonly slotBytes: readonly number[];
-  /** The lower bound: bytes alive at the worst moment. */
+  /** From the node that makes a value to the last that uses it. */
+  readonly lives: ReadonlyMap<Tensor, Life>;
+  /** The lower bound: bytes alive at the worst moment, while node `worst` runs. */
   readonly peakLive: number;
+  readonly worst: number;
+}
+
+/** First and last node, by index. */
+interface Life {
+  readonly born: number;
+  readonly dies: number;
 }
 
 /** The nodes that `keep`, or an update in place, depends on, in their order. */
@@ -44,10 +53,9 @@ export function plan(nodes: readonly Node[], keep: readonly Tensor[]): Plan {
   }
 
   const slotOf = new Map<Tensor, number>(), slotBytes: number[] = [];
-  const taken: { born: number; dies: number }[][] = [];
+  const taken: Life[][] = [];
   for (const [t, life] of [...lives].sort(([a], [b]) => bytesOf(b) - bytesOf(a) || a.id - b.id)) {
-    const clash = (other: { born: number; dies: number }) =>
-      life.born <= other.dies && other.born <= life.dies;
+    const clash = (other: Life) => life.born <= other.dies && other.born <= life.dies;
     let slot = taken.findLastIndex((lives) => !lives.some(clash)); // the last is the smallest
     if (slot < 0) {
       slot = slotBytes.push(bytesOf(t)) - 1;
@@ -62,7 +70,10 @@ export function plan(nodes: readonly Node[], keep: readonly Tensor[]): Plan {
     change[born]! += bytesOf(t);
     change[dies + 1]! -= bytesOf(t);
   }
-  let live = 0, peakLive = 0;
-  for (const c of change) peakLive = Math.max(peakLive, live += c);
-  return { nodes, slotOf, slotBytes, peakLive };
+  let live = 0, peakLive = 0, worst = 0;
+  change.forEach((bytes, i) => {
+    live += bytes;
+    if (live > peakLive) [peakLive, worst] = [live, i];
+  });
+  return { nodes, slotOf, slotBytes, lives, peakLive, worst };
 }

@@ -1,18 +1,15 @@
-import { toF32 } from "../base/bits.ts";
 import type { Device, Pipeline } from "../gpu/device.ts";
+import { Pace } from "../gpu/pace.ts";
 import type { Launch, Node } from "./graph.ts";
 import type { Memory, Place } from "./memory.ts";
 import { type Plan, plan, prune } from "./plan.ts";
 import { bytesOf, count, show, storageOf, type Tensor, type View } from "./tensor.ts";
 
 interface Dispatch {
-  readonly pipeline: GPUComputePipeline;
+  readonly pipeline: Pipeline;
   readonly group: GPUBindGroup;
   readonly workgroups: Launch["workgroups"];
 }
-
-/** Dispatches in one command buffer: few enough that a slow GPU's watchdog stays asleep; software has none. */
-const PER_SUBMIT = { hardware: 256, software: 1024 };
 
 /**
  * The device side of a record: pipelines, buffers and bind groups, made once. After `prepare` a run
@@ -26,6 +23,7 @@ export class Runner {
   readonly #inputs: Map<Tensor, GPUBuffer>;
   readonly #slots: readonly GPUBuffer[];
   #dispatches: readonly Dispatch[] = [];
+  #pace!: Pace;
 
   private constructor(name: string, memory: Memory, plan: Plan, inputs: readonly Tensor[]) {
     this.#name = name;
@@ -74,9 +72,10 @@ export class Runner {
         return { buffer, offset, bytes: size };
       });
       const group = device.group(built, slices);
-      dispatches.push({ pipeline: built.gpu, group, workgroups: launch.workgroups });
+      dispatches.push({ pipeline: built, group, workgroups: launch.workgroups });
     }
     this.#dispatches = dispatches;
+    this.#pace = new Pace(dispatches.length, device.submitLimit);
     device.check();
   }
 
@@ -113,31 +112,36 @@ export class Runner {
     if (buffer) this.#device.write(buffer, 0, data);
   }
 
-  /** Encodes and submits every dispatch; returns before the device is done. */
-  run(): void {
+  /** Encodes and submits every dispatch; resolves when all are submitted, before the device is done. */
+  async run(): Promise<void> {
     const device = this.#device;
-    const most = PER_SUBMIT[device.capabilities.software ? "software" : "hardware"];
-    for (let from = 0; from < this.#dispatches.length; from += most) {
+    let from = 0;
+    for (const { count, told } of this.#pace.next()) {
+      const some = this.#dispatches.slice(from, from += count);
       const encoder = device.gpu.createCommandEncoder({ label: this.#name });
       const pass = encoder.beginComputePass({ label: this.#name });
-      let set: GPUComputePipeline | undefined;
-      const to = Math.min(from + most, this.#dispatches.length);
-      for (let i = from; i < to; i++) {
-        const { pipeline, group, workgroups } = this.#dispatches[i]!;
-        if (pipeline !== set) pass.setPipeline(set = pipeline);
+      let set: Pipeline | undefined;
+      for (const { pipeline, group, workgroups } of some) {
+        if (pipeline !== set) pass.setPipeline((set = pipeline).gpu);
         pass.setBindGroup(0, group);
         pass.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);
       }
       pass.end();
-      device.submit(this.#name, [encoder.finish()]);
+      const commands = [encoder.finish()];
+      if (!this.#pace.measures) device.submit(this.#name, commands);
+      else {
+        await device.submitInTurn(this.#name, commands, (ms) => {
+          told(ms);
+          if (count === 1) device.dispatched(set!.label, ms);
+        });
+      }
     }
   }
 
-  /** Reads a kept value, or any lasting tensor, of f32 or f16 back to the host. */
+  /** Reads a kept value, or any lasting f32 tensor, back to the host. */
   async read(t: Tensor): Promise<Float32Array> {
     const { buffer, offset, size } = this.place(t);
     const bytes = await this.#device.read(buffer, offset, Math.ceil(size / 4) * 4);
-    if (t.dtype === "f16") return toF32(bytes.subarray(0, 2 * count(t.shape)), "F16");
     return new Float32Array(bytes.buffer, bytes.byteOffset, count(t.shape));
   }
   async readU32(t: Tensor): Promise<Uint32Array> {

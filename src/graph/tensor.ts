@@ -1,8 +1,9 @@
 /**
  * Element types. f16 and bf16 are storage only: two to a u32 word, widened to f32 where they are read.
- * So is nf4: codes of 4 bits, then an f32 scale for every 64 of them; see `layNf4`.
+ * So are int8: codes of 8 bits, then an f32 scale a row; see `layInt8`; and nf4: codes of 4 bits, then an
+ * f32 scale for every 64 of them; see `layNf4`.
  */
-export type DType = "f32" | "f16" | "bf16" | "u32" | "nf4";
+export type DType = "f32" | "f16" | "bf16" | "u32" | "int8" | "nf4";
 export type Shape = readonly number[];
 
 /**
@@ -56,6 +57,7 @@ export const count = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
 /** Bytes on the device, rounded up to whole u32 words. */
 export function bytesOf(t: Spec): number {
   const n = count(t.shape);
+  if (t.dtype === "int8") return 4 * (Math.ceil(n / 4) + t.shape[0]!);
   if (t.dtype === "nf4") return 4 * (Math.ceil(n / 8) + Math.ceil(n / 64));
   const bytes = n * (t.dtype === "f32" || t.dtype === "u32" ? 4 : 2);
   return Math.ceil(bytes / 4) * 4;

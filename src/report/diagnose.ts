@@ -1,4 +1,5 @@
-import { short } from "../base/text.ts";
+import { humanSeconds, plural, short } from "../base/text.ts";
+import { idleModules } from "./layers.ts";
 import type { EvalPoint, RunRecord, StepPoint } from "./record.ts";
 
 /** One thing that the curves say, and what to do about it. */
@@ -41,6 +42,8 @@ export function diagnose(record: RunRecord): Finding[] {
     ...fit(steps, evals, Number(manifest.validation?.rows ?? 0)),
     ...gradients(steps, Number(manifest.settings.max_grad_norm ?? 0)),
     ...spikes(steps),
+    ...stalls(steps),
+    ...idle(record),
     ...share(record),
   ];
 }
@@ -202,6 +205,36 @@ function spikes(steps: readonly StepPoint[]): Finding[] {
     level: "note",
     title: found.length === 1 ? "A spike in the loss" : `${found.length} spikes in the loss`,
     text: `${list}${found.length > 5 ? ", …" : ""}: usually rows unlike the others.`,
+  }];
+}
+
+/** Steps that took far longer than their neighbours: the machine did something else. */
+function stalls(steps: readonly StepPoint[]): Finding[] {
+  if (steps.length < 24) return [];
+  const usual = median(steps.slice(1).map((s) => s.ms));
+  // The first step warms the caches of the driver up.
+  const found = steps.slice(1).filter((s) => s.ms > 8 * usual && s.ms > usual + 1000);
+  if (found.length === 0) return [];
+  const lost = found.reduce((sum, s) => sum + s.ms - usual, 0) / 1000;
+  return [{
+    level: "note",
+    title: found.length === 1 ? "A step stalled" : `${found.length} steps stalled`,
+    text: `The longest took ${short(Math.max(...found.map((s) => s.ms)) / 1000)} s where ${
+      short(usual / 1000)
+    } s is usual; ${
+      humanSeconds(lost)
+    } were lost. Another program used the GPU, or memory ran short.`,
+  }];
+}
+
+function idle({ layers }: RunRecord): Finding[] {
+  const modules = layers.length < 3 ? [] : idleModules(layers);
+  if (modules.length === 0) return [];
+  return [{
+    level: "warning",
+    title: `${plural(modules.length, "module")} never had a gradient`,
+    text: `${modules.slice(0, 4).join(", ")}${modules.length > 4 ? ", …" : ""}: ` +
+      "nothing they do reaches the loss, so their adapters learn nothing.",
   }];
 }
 

@@ -4,11 +4,13 @@ import { type LineLog, openLog, writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { modelCard } from "./card.ts";
 import { reportHtml } from "./html.ts";
+import { reportMarkdown } from "./markdown.ts";
 import { type Manifest, recordOf, type RunEvent, type RunRecord, trainingArgs } from "./record.ts";
 
 /**
  * What a run leaves in its folder besides weights: run.json at the start and at the end, metrics.jsonl as
- * it happens, and at the end training_args.json, README.md and report.html.
+ * it happens, and at the end training_args.json, README.md, report.html and
+ * report.md.
  */
 export class RunFolder {
   #manifest: Manifest;
@@ -49,10 +51,16 @@ export class RunFolder {
     const record = readRun(this.path);
     const args = trainingArgs(this.#manifest.settings, this.#manifest.steps);
     await writeFile(join(this.path, "training_args.json"), json(args));
-    await writeFile(join(this.path, "README.md"), modelCard(record));
-    await writeFile(join(this.path, "report.html"), reportHtml(record));
+    await writeReport(this.path, record);
     return record;
   }
+}
+
+/** What people read of a run: the model card, and the report in both its forms. */
+export async function writeReport(path: string, record: RunRecord): Promise<void> {
+  await writeFile(join(path, "README.md"), modelCard(record));
+  await writeFile(join(path, "report.html"), reportHtml(record));
+  await writeFile(join(path, "report.md"), reportMarkdown(record));
 }
 
 /**

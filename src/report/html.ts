@@ -1,9 +1,20 @@
 import { createHash } from "node:crypto";
-import { humanBytes, humanSeconds, short, thousands } from "../base/text.ts";
+import { short } from "../base/text.ts";
 import { diagnose, smooth } from "./diagnose.ts";
-import type { Metrics, RunRecord, Sample } from "./record.ts";
+import { headline, origins, settingsTold, STATUS, subtitle } from "./facts.ts";
+import { gradientsByLayer, movementByModule } from "./layers.ts";
+import { byQuestion, type Metrics, type RunRecord, type Sample } from "./record.ts";
 import { style } from "./style.ts";
-import { beforeAfter, type Chart, escape, lineChart, type Point, type Series } from "./svg.ts";
+import {
+  beforeAfter,
+  type Chart,
+  escape,
+  heatMap,
+  lineChart,
+  type Point,
+  type Series,
+  spansDecades,
+} from "./svg.ts";
 
 /**
  * A run as one page that needs nothing else: no script, no font, no network. Its content security policy
@@ -27,6 +38,7 @@ ${head(record)}
 ${tiles(record)}
 ${measured(manifest.before, manifest.after)}
 ${curves(record)}
+${layers(record)}
 ${findings(record)}
 ${samples(record.samples)}
 ${settings(record)}
@@ -39,53 +51,17 @@ ${surroundings(record)}
 `;
 }
 
-const STATUS = {
-  running: "running",
-  finished: "finished",
-  early: "stopped early: no better any more",
-  stopped: "stopped, may be resumed",
-  failed: "failed",
-};
-
 function head({ manifest }: RunRecord): string {
-  const { name, status, model, data, started, error } = manifest;
-  const when = started.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC");
+  const { name, status, error } = manifest;
   return `<header><h1>${escape(name)}</h1>` +
     `<span class="badge ${status}">${STATUS[status]}</span></header>
-<p class="sub">${escape(manifest.kind)} of ${escape(last(model.path))} on ${
-      escape(last(data.path))
-    } · ` +
-    `${escape(when)}${error ? ` · ${escape(error)}` : ""}</p>`;
+<p class="sub">${escape(subtitle(manifest))}${error ? ` · ${escape(error)}` : ""}</p>`;
 }
 
-const last = (path: string) => path.split(/[\\/]/).filter(Boolean).at(-1) ?? path;
-
-function tiles({ manifest, steps, evals }: RunRecord): string {
-  const tile = (value: string, name: string) =>
-    `<div class="tile"><b>${escape(value)}</b><span>${escape(name)}</span></div>`;
-  const tiles: string[] = [];
-  const final = smooth(steps.map((s) => s.loss), Math.max(1, steps.length / 20)).at(-1);
-  if (final !== undefined) tiles.push(tile(short(final), "training loss at the end"));
-  const finite = evals.filter((e) => Number.isFinite(e.val_loss));
-  if (finite.length > 0) {
-    const best = finite.reduce((a, b) => b.val_loss < a.val_loss ? b : a);
-    tiles.push(tile(short(best.val_loss), `best validation loss, perplexity ${short(best.ppl)}`));
-  }
-  tiles.push(tile(thousands(steps.at(-1)?.step ?? 0), `of ${thousands(manifest.steps)} steps`));
-  if (manifest.seconds !== undefined) tiles.push(tile(humanSeconds(manifest.seconds), "in all"));
-  const speeds = steps.map((s) => s.tok_s).filter(Number.isFinite).sort((a, b) => a - b);
-  if (speeds.length > 0) {
-    tiles.push(tile(thousands(speeds[Math.floor(speeds.length / 2)]!), "tokens a second"));
-  }
-  const memory = steps.reduce((most, s) => Math.max(most, s.mem_bytes || 0), 0);
-  if (memory > 0) tiles.push(tile(humanBytes(memory), "of GPU memory at most"));
-  const { parameters, trainable } = manifest.model;
-  if (parameters && trainable) {
-    const percent = short((100 * trainable) / parameters);
-    tiles.push(
-      tile(thousands(trainable), `of ${thousands(parameters)} weights trained (${percent} %)`),
-    );
-  }
+function tiles(record: RunRecord): string {
+  const tiles = headline(record).map(([value, name]) =>
+    `<div class="tile"><b>${escape(value)}</b><span>${escape(name)}</span></div>`
+  );
   return `<div class="tiles">${tiles.join("")}</div>`;
 }
 
@@ -110,23 +86,27 @@ function curves({ steps, evals }: RunRecord): string {
   if (steps.length === 0) return `<h2>Curves</h2><p class="empty">No step was made.</p>`;
   const of = (key: "loss" | "lr" | "grad_norm" | "tok_s"): Point[] =>
     steps.map((s) => [s.step, s[key]] as const);
-  const smoothed = (points: readonly Point[]): Point[] => {
-    const values = points.map(([, y]) => y);
+  const smoothed = (points: readonly Point[], log = false): Point[] => {
+    const values = points.map(([, y]) => log ? Math.log(y) : y);
     const span = Math.max(1, points.length / 40);
     // From both ends, so that the curve does not lag behind what it smooths.
     const [there, back] = [smooth(values, span), smooth(values.toReversed(), span).reverse()];
-    return points.map(([x], i) => [x, (there[i]! + back[i]!) / 2] as const);
+    return points.map(([x], i) => {
+      const y = (there[i]! + back[i]!) / 2;
+      return [x, log ? Math.exp(y) : y] as const;
+    });
   };
+  const measured: Point[] = evals.map((e) => [e.step, e.val_loss] as const);
+  const log = spansDecades([...smoothed(of("loss")), ...measured]);
   const loss: Series[] = [
     { name: "training, each step", points: of("loss"), look: "faint", color: 1 },
-    { name: "training, smoothed", points: smoothed(of("loss")), look: "line", color: 1 },
+    { name: "training, smoothed", points: smoothed(of("loss"), log), look: "line", color: 1 },
   ];
   if (evals.length > 0) {
-    const points = evals.map((e) => [e.step, e.val_loss] as const);
-    loss.push({ name: "validation", points, look: "marks", color: 2 });
+    loss.push({ name: "validation", points: measured, look: "marks", color: 2 });
   }
   const cards = [
-    card({ title: "Loss", x: "step", series: loss }, true),
+    card({ title: log ? "Loss (logarithmic)" : "Loss", x: "step", series: loss, log }, true),
     card({
       title: "Learning rate",
       x: "step",
@@ -156,6 +136,18 @@ function card(chart: Chart, wide = false): string {
     `${lineChart({ ...chart, width: wide ? 1080 : 530 })}</div>`;
 }
 
+function layers({ layers }: RunRecord): string {
+  if (layers.length === 0) return "";
+  const maps = [
+    [gradientsByLayer(layers), "Gradient norm by layer through the run", "layer", "step"],
+    [movementByModule(layers), "Update against weights, mean by module", "module", "layer"],
+  ] as const;
+  const cards = maps.map(([field, title, rows, columns]) =>
+    `<div class="card"><h3>${title}</h3>${heatMap(field, { title, rows, columns }, 530)}</div>`
+  );
+  return `<h2>Where it learns</h2><div class="charts">${cards.join("")}</div>`;
+}
+
 function findings(record: RunRecord): string {
   const found = diagnose(record);
   const warned = [...new Set(record.warnings)].map((text) =>
@@ -167,56 +159,40 @@ function findings(record: RunRecord): string {
   return `<h2>What the curves say</h2><div class="findings">${items.join("")}</div>`;
 }
 
-/** The last measurement's samples. */
+/** The last answer to every question asked, and below it how the answer came to be. */
 function samples(all: readonly Sample[]): string {
   if (all.length === 0) return "";
-  const newest = all.at(-1)!.step;
-  const shown = all.filter((s) => s.step === newest).slice(0, 20);
   const line = (name: string, text: string, look = "") =>
     `<div><span>${name}</span><pre${look ? ` class="${look}"` : ""}>${escape(text)}</pre></div>`;
-  const cards = shown.map(({ prompt, output, expected }) => {
-    const same = expected === undefined ? "" : output.trim() === expected.trim() ? "same" : "other";
-    return `<div class="card sample">${line("asked", prompt)}${line("answered", output, same)}` +
-      `${same === "other" ? line("expected", expected!) : ""}</div>`;
+  const look = ({ output, expected }: Sample) =>
+    expected === undefined ? "" : output.trim() === expected.trim() ? "same" : "other";
+  const cards = byQuestion(all).slice(0, 20).map((answers) => {
+    const last = answers.at(-1)!, before = answers.slice(0, -1);
+    const earlier = before.length === 0
+      ? ""
+      : `<details><summary>${
+        before.length === 1 ? "the answer before" : `the ${before.length} other answers before`
+      }</summary>${
+        before.map((a) => line(`step ${a.step ?? "?"}`, a.output, look(a))).join("")
+      }</details>`;
+    return `<div class="card sample">${line("asked", last.prompt)}${
+      line("answered", last.output, look(last))
+    }${look(last) === "other" ? line("expected", last.expected!) : ""}${earlier}</div>`;
   });
+  const newest = all.at(-1)!.step;
   return `<h2>Answers${newest === undefined ? "" : ` after step ${newest}`}</h2>${cards.join("")}`;
 }
 
 function settings({ manifest }: RunRecord): string {
-  const rows = Object.entries(manifest.settings).filter(([, value]) => value !== undefined)
-    .map(([key, value]) => `<tr><th>${escape(key)}</th><td>${escape(shown(value))}</td></tr>`);
+  const rows = settingsTold(manifest)
+    .map(([key, value]) => `<tr><th>${escape(key)}</th><td>${escape(value)}</td></tr>`);
   const half = Math.ceil(rows.length / 2);
   return `<h2>Settings</h2><div class="card pair"><table>${rows.slice(0, half).join("")}</table>` +
     `<table>${rows.slice(half).join("")}</table></div>`;
 }
 
-function shown(value: unknown): string {
-  if (typeof value === "number") return short(value);
-  if (Array.isArray(value)) return value.map(shown).join(", ");
-  return typeof value === "string" ? value : JSON.stringify(value);
-}
-
 function surroundings({ manifest }: RunRecord): string {
-  const { model, data, validation, adapter, device, whet } = manifest;
-  const rows: [string, string | undefined][] = [
-    ["base model", model.path],
-    ["architecture", model.type],
-    ["base model sha256", model.sha256],
-    ["training rows", `${data.path}, ${thousands(data.rows)} rows${tokens(data.tokens)}`],
-    ["training rows sha256", data.sha256],
-    ["validation rows", validation && `${validation.path}, ${thousands(validation.rows)} rows`],
-    ["adapter", adapter?.path],
-    ["adapter sha256", adapter?.sha256],
-    ["device", typeof device.adapter === "string" ? device.adapter : undefined],
-    ["driver", typeof device.driver === "string" ? device.driver : undefined],
-    ["graphics interface", typeof device.backend === "string" ? device.backend : undefined],
-    ["whet", `${whet.version} (${whet.commit})`],
-    ["git commit", manifest.git_commit],
-    ["command", manifest.command?.join(" ")],
-  ];
-  const cells = rows.filter(([, text]) => text)
-    .map(([name, text]) => `<tr><th>${name}</th><td>${escape(text!)}</td></tr>`);
+  const cells = origins(manifest)
+    .map(([name, text]) => `<tr><th>${name}</th><td>${escape(text)}</td></tr>`);
   return `<h2>Where it comes from</h2><div class="card"><table>${cells.join("")}</table></div>`;
 }
-
-const tokens = (n: number | undefined) => n === undefined ? "" : `, ${thousands(n)} tokens`;

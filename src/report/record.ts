@@ -27,6 +27,15 @@ export interface EvalPoint {
   readonly ms?: number;
 }
 
+/** L2 norms by module in one step: of the gradient, of the change made, of the trained numbers. */
+export interface LayerPoint {
+  readonly step: number;
+  readonly modules: readonly string[];
+  readonly gradient: readonly number[];
+  readonly update: readonly number[];
+  readonly weight: readonly number[];
+}
+
 export interface Sample {
   readonly step?: number;
   readonly prompt: string;
@@ -89,6 +98,7 @@ export interface RunRecord {
   readonly manifest: Manifest;
   readonly steps: readonly StepPoint[];
   readonly evals: readonly EvalPoint[];
+  readonly layers: readonly LayerPoint[];
   readonly samples: readonly Sample[];
   readonly warnings: readonly string[];
 }
@@ -100,6 +110,7 @@ export type RunEvent = Readonly<Record<string, unknown>> & { readonly event: str
 export function recordOf(manifest: Manifest, events: Iterable<RunEvent>): RunRecord {
   let steps: StepPoint[] = [];
   let evals: EvalPoint[] = [];
+  let layers: LayerPoint[] = [];
   let samples: Sample[] = [];
   const warnings: string[] = [];
   for (const { event, v: _, ...fields } of events) {
@@ -108,6 +119,7 @@ export function recordOf(manifest: Manifest, events: Iterable<RunEvent>): RunRec
         const from = Number(fields.resumed_from ?? 0);
         steps = steps.filter((s) => s.step <= from);
         evals = evals.filter((e) => e.step <= from);
+        layers = layers.filter((l) => l.step <= from);
         samples = samples.filter((s) => (s.step ?? 0) <= from);
         break;
       }
@@ -117,6 +129,9 @@ export function recordOf(manifest: Manifest, events: Iterable<RunEvent>): RunRec
       case "eval":
         evals.push(numbers<EvalPoint>(fields));
         break;
+      case "layers":
+        layers.push(fields as unknown as LayerPoint);
+        break;
       case "sample":
         samples.push(fields as unknown as Sample);
         break;
@@ -124,7 +139,18 @@ export function recordOf(manifest: Manifest, events: Iterable<RunEvent>): RunRec
         warnings.push(String(fields.message));
     }
   }
-  return { manifest, steps, evals, samples, warnings };
+  return { manifest, steps, evals, layers, samples, warnings };
+}
+
+/** The samples of each question in order; an answer that repeats the one before is left out. */
+export function byQuestion(samples: readonly Sample[]): Sample[][] {
+  const asked = new Map<string, Sample[]>();
+  for (const sample of samples) {
+    const answers = asked.get(sample.prompt) ?? [];
+    if (answers.at(-1)?.output !== sample.output) answers.push(sample);
+    asked.set(sample.prompt, answers);
+  }
+  return [...asked.values()];
 }
 
 /** JSON has no NaN: what was not finite was written as null. */

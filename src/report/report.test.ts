@@ -9,14 +9,19 @@ import { modelCard } from "./card.ts";
 import { diagnose, smooth } from "./diagnose.ts";
 import { readRun, RunFolder } from "./folder.ts";
 import { reportHtml } from "./html.ts";
+import { gradientsByLayer, idleModules, movementByModule } from "./layers.ts";
+import { reportMarkdown } from "./markdown.ts";
 import {
+  byQuestion,
   type EvalPoint,
+  type LayerPoint,
   type Manifest,
   recordOf,
   type RunEvent,
   type RunRecord,
+  type Sample,
 } from "./record.ts";
-import { lineChart, thin, ticks } from "./svg.ts";
+import { lineChart, logTicks, thin, ticks } from "./svg.ts";
 
 const manifest: Manifest = {
   format: 1,
@@ -281,4 +286,97 @@ describe("the folder", () => {
 test("evaluation points are typed as they are written", () => {
   const point: EvalPoint = { step: 1, epoch: 1, val_loss: 1, ppl: Math.E };
   expect(recordOf(manifest, [{ event: "eval", v: 1, ...point }]).evals).toEqual([point]);
+});
+
+/** Two layers of two modules; layer 1's v_proj never has a gradient. */
+const looked: LayerPoint[] = [1, 30, 60].map((step, i) => ({
+  step,
+  modules: [0, 1].flatMap((l) =>
+    ["q_proj", "v_proj"].map((k) => `model.layers.${l}.self_attn.${k}`)
+  ),
+  gradient: [3 / (i + 1), 4 / (i + 1), 1, 0],
+  update: [0.02, 0.04, 0.02, 0],
+  weight: [10, 10, 10, 10],
+}));
+
+describe("where it learns", () => {
+  test("norms of a layer are those of its modules together", () => {
+    const field = gradientsByLayer(looked);
+    expect(field).toEqual({
+      rows: ["0", "1"],
+      columns: ["1", "30", "60"],
+      values: [[5, 2.5, 5 / 3], [1, 1, 1]],
+    });
+  });
+
+  test("movement is relative to what moves", () => {
+    const { rows, columns, values } = movementByModule(looked);
+    expect([rows, columns]).toEqual([["q_proj", "v_proj"], ["0", "1"]]);
+    expect(values[0]![0]).toBeCloseTo(0.002, 12);
+    expect(values[1]).toEqual([expect.closeTo(0.004, 12), 0]);
+  });
+
+  test("a module that nothing reaches is named", () => {
+    const record = { ...run((i) => 3 / (i + 1)), layers: looked };
+    expect(idleModules(looked)).toEqual(["model.layers.1.self_attn.v_proj"]);
+    const finding = diagnose(record).find((f) => f.title.includes("never had a gradient"))!;
+    expect(finding.text).toContain("model.layers.1.self_attn.v_proj");
+    expect(reportHtml(record)).toContain('class="cell"');
+    expect(reportMarkdown(record)).toContain("| 0 | 5 | 1.667 |");
+  });
+
+  test("a resumed run forgets what it repeats", () => {
+    const events = looked.map((l) => ({ event: "layers", v: 1, ...l }));
+    const all = [...events, { event: "start", resumed_from: 30 }];
+    expect(recordOf(manifest, all).layers.map((l) => l.step)).toEqual([1, 30]);
+  });
+});
+
+test("steps that stalled are told with what they cost", () => {
+  const record = run(() => 1);
+  const steps = record.steps.map((s, i) => ({ ...s, ms: i === 40 ? 30_000 : 500 }));
+  const [stall] = diagnose({ ...record, steps }).filter((f) => f.title.includes("stalled"));
+  expect(stall!.text).toContain("30 s where 0.5 s is usual");
+  expect(diagnose(record).some((f) => f.title.includes("stalled"))).toBe(false);
+});
+
+test("answers are told through time, those that did not change once", () => {
+  const sample = (step: number, prompt: string, output: string): Sample => ({
+    step,
+    prompt,
+    output,
+    expected: "b",
+  });
+  const samples = [
+    sample(1, "x", "a"),
+    sample(1, "y", "b"),
+    sample(2, "x", "b"),
+    sample(2, "y", "b"),
+  ];
+  expect(byQuestion(samples).map((all) => all.map((s) => s.output))).toEqual([["a", "b"], ["b"]]);
+  const html = reportHtml({ ...run(() => 1), samples });
+  expect(html).toContain("the answer before");
+  expect(html).toContain("Answers after step 2");
+});
+
+test("a loss that falls through decades has a logarithmic axis", () => {
+  expect(reportHtml(run((i) => 3 * 0.9 ** i))).toContain("Loss (logarithmic)");
+  expect(reportHtml(run((i) => 3 - i / 60))).not.toContain("logarithmic");
+  expect(logTicks(0.002, 3)).toEqual([0.01, 0.1, 1]);
+  expect(logTicks(0.9, 12)).toEqual([1, 2, 5, 10]);
+});
+
+test("the Markdown twin tells what the page tells, and its text is text", () => {
+  const record = run((i) => 3 / (i + 1), [1.5, 1.2]);
+  const samples = [{ step: 60, prompt: "# hi | <b>", output: "```\nno", expected: "yes" }];
+  const text = reportMarkdown({ ...record, samples, warnings: ["a | b"] });
+  expect(text).toContain("# garden: finished");
+  expect(text).toContain("| best validation loss, perplexity");
+  expect(text).toContain("    # hi | <b>"); // indented: code, not a heading
+  expect(text).toContain("a \\| b");
+  expect(text).toContain("| exact match | 0.02 | 0.9 |");
+  for (const [key] of Object.entries(manifest.settings)) expect(text).toContain(key.split("_")[0]!);
+  for (const line of text.split("\n").filter((l) => l.startsWith("|"))) {
+    expect(line.endsWith("|")).toBe(true);
+  }
 });

@@ -43,13 +43,18 @@ svg .tick { fill: var(--soft); font-size: 11.5px; font-variant-numeric: tabular-
 svg path { fill: none; stroke-linejoin: round; stroke-linecap: round; }
 svg path.line, svg path.marks { stroke-width: 2.2; }
 svg path.faint { stroke-width: 1; opacity: 0.35; }
-svg path.c1 { stroke: var(--c1); } svg path.c2 { stroke: var(--c2); }
+svg path.other { stroke: var(--soft); stroke-width: 1.3; opacity: 0.45; }
+svg path.other:hover { opacity: 1; stroke-width: 2.2; }
+svg path.c1:not(.other) { stroke: var(--c1); } svg path.c2 { stroke: var(--c2); }
 svg path.c3 { stroke: var(--c3); } svg path.c4 { stroke: var(--c4); }
 svg .mark { stroke: var(--card); stroke-width: 1.5; }
 svg .mark.c1 { fill: var(--c1); } svg .mark.c2 { fill: var(--c2); }
 svg .mark.c3 { fill: var(--c3); } svg .mark.c4 { fill: var(--c4); }
+svg .cell { fill: var(--c1); }
 svg.bars { width: 240px; } svg .track { fill: var(--line); }
 svg .was { fill: var(--soft); } svg .is { fill: var(--c3); }
+.best { margin-top: 26px; } tr.best td { font-weight: 650; color: var(--good); }
+th.n { text-align: right; } a { color: inherit; } ul { margin: 0; padding-left: 20px; }
 .findings { display: grid; gap: 10px; }
 .finding { padding: 12px 16px; border-left: 4px solid var(--soft); }
 .finding.good { border-left-color: var(--good); } .finding.warning { border-left-color: var(--warn); }
@@ -71,6 +76,8 @@ td.up { color: var(--good); font-weight: 600; }
 pre { margin: 0; font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace;
   white-space: pre-wrap; overflow-wrap: anywhere; }
 pre.same { color: var(--good); } pre.other { color: var(--warn); }
+details summary { cursor: pointer; color: var(--soft); font-size: 13px; }
+details[open] summary { margin-bottom: 10px; }
 .empty { color: var(--soft); margin: 20px 0; }
 footer { margin-top: 56px; color: var(--soft); font-size: 13px; }
 @media print { body { background: #fff; } .card, .tile, .finding { break-inside: avoid; } }

@@ -1,4 +1,5 @@
 import { short } from "../base/text.ts";
+import type { Field } from "./layers.ts";
 
 /** A point (x, y) in the units of the data. */
 export type Point = readonly [x: number, y: number];
@@ -6,8 +7,8 @@ export type Point = readonly [x: number, y: number];
 export interface Series {
   readonly name: string;
   readonly points: readonly Point[];
-  /** How it is drawn: a thin line behind, the line that matters, or marks joined by a line. */
-  readonly look: "faint" | "line" | "marks";
+  /** How it is drawn: a thin line behind, the line that matters, marks joined by a line, or one of many others. */
+  readonly look: "faint" | "line" | "marks" | "other";
   /** 1 to 4: which colour of the page. */
   readonly color: number;
 }
@@ -20,6 +21,8 @@ export interface Chart {
   readonly width?: number;
   /** The y axis begins at zero. */
   readonly zero?: boolean;
+  /** A logarithmic y axis; points that are not above zero are left out. */
+  readonly log?: boolean;
   readonly format?: (y: number) => string;
 }
 
@@ -49,6 +52,18 @@ export function ticks(low: number, high: number, about = 5): number[] {
   );
 }
 
+/** Round numbers of a logarithmic axis: 1, 2, 5 times powers of ten, or powers of ten alone. */
+export function logTicks(low: number, high: number): number[] {
+  const from = Math.floor(Math.log10(low)), to = Math.ceil(Math.log10(high));
+  const decades = Math.log10(high / low);
+  const times = decades > 3 ? [1] : decades > 1.5 ? [1, 3] : [1, 2, 5];
+  const all: number[] = [];
+  for (let power = from; power <= to; power++) {
+    for (const m of times) all.push(Number(`${m}e${power}`));
+  }
+  return all.filter((y) => y >= low * 0.999 && y <= high * 1.001);
+}
+
 /** At most about `most` points, the lowest and highest of each stretch kept, so that no spike is lost. */
 export function thin(points: readonly Point[], most = MOST): readonly Point[] {
   if (points.length <= most) return points;
@@ -74,12 +89,17 @@ export function lineChart(chart: Chart): string {
   const width = chart.width ?? 1080;
   const series = chart.series.map((s) => ({
     ...s,
-    points: thin(s.points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y))),
+    points: thin(
+      s.points.filter(([x, y]) =>
+        Number.isFinite(x) && Number.isFinite(y) && (!chart.log || y > 0)
+      ),
+    ),
   })).filter((s) => s.points.length > 0);
   if (series.length === 0) return `<p class="empty">No points to draw.</p>`;
   const all = series.flatMap((s) => s.points);
   const xs = range(all.map(([x]) => x));
-  const ys = range(all.map(([, y]) => y));
+  const scale = chart.log ? Math.log : (y: number) => y;
+  const ys = range(all.map(([, y]) => scale(y)));
   if (chart.zero) ys.low = Math.min(0, ys.low);
   const pad = (ys.high - ys.low || Math.abs(ys.high) || 1) * 0.06;
   if (!chart.zero) ys.low -= pad;
@@ -87,9 +107,10 @@ export function lineChart(chart: Chart): string {
   if (xs.high === xs.low) xs.high = xs.low + 1;
   const toX = (x: number) => LEFT + ((x - xs.low) / (xs.high - xs.low)) * (width - LEFT - RIGHT);
   const toY = (y: number) =>
-    HEIGHT - BOTTOM - ((y - ys.low) / (ys.high - ys.low)) * (HEIGHT - TOP - BOTTOM);
+    HEIGHT - BOTTOM - ((scale(y) - ys.low) / (ys.high - ys.low)) * (HEIGHT - TOP - BOTTOM);
   const format = chart.format ?? short;
-  const grid = ticks(ys.low, ys.high).map((y) =>
+  const levels = chart.log ? logTicks(Math.exp(ys.low), Math.exp(ys.high)) : ticks(ys.low, ys.high);
+  const grid = levels.map((y) =>
     `<line class="grid" x1="${LEFT}" x2="${width - RIGHT}" y1="${at(toY(y))}" y2="${
       at(toY(y))
     }"/>` +
@@ -106,7 +127,9 @@ export function lineChart(chart: Chart): string {
     const path = s.points.map(([x, y], i) => `${i ? "L" : "M"}${at(toX(x))} ${at(toY(y))}`).join(
       "",
     );
-    const line = `<path class="${s.look} c${s.color}" d="${path}"/>`;
+    const line = `<path class="${s.look} c${s.color}" d="${path}"><title>${
+      escape(s.name)
+    }</title></path>`;
     const shown = s.look === "marks" || s.points.length === 1;
     const marks = shown
       ? s.points.map(([x, y]) =>
@@ -122,6 +145,53 @@ export function lineChart(chart: Chart): string {
       escape(chart.x)
     }</text>` +
     lines.join("") + "</svg>";
+}
+
+/** Whether a straight axis would press most of a curve flat: it falls to less than a thirtieth. */
+export function spansDecades(points: readonly Point[]): boolean {
+  const values = points.map(([, y]) => y).filter((y) => y > 0);
+  return values.length > 0 && Math.max(...values) > 30 * Math.min(...values);
+}
+
+/** A heat map on a logarithmic scale, darkest where a number is largest; every cell tells its number. */
+export function heatMap(
+  field: Field,
+  names: { readonly title: string; readonly rows: string; readonly columns: string },
+  width = 1080,
+): string {
+  const finite = field.values.flat().filter((v) => v > 0);
+  if (finite.length === 0) return `<p class="empty">No numbers to draw.</p>`;
+  const { low, high } = range(finite.map(Math.log));
+  const left = 14 + 7 * Math.max(...field.rows.map((r) => r.length), names.rows.length);
+  const tall = Math.max(9, Math.min(22, 420 / field.rows.length));
+  const wide = (width - left - RIGHT) / field.columns.length;
+  const height = 20 + tall * field.rows.length + 34;
+  const everyRow = Math.ceil(13 / tall), everyColumn = Math.ceil(46 / wide);
+  const cells = field.values.flatMap((row, r) =>
+    row.map((value, c) => {
+      if (!Number.isFinite(value)) return "";
+      const share = value > 0 ? (Math.log(value) - low) / (high - low || 1) : 0;
+      return `<rect class="cell" x="${at(left + c * wide)}" y="${at(20 + r * tall)}" width="${
+        at(Math.max(1, wide - 1.5))
+      }" height="${at(tall - 1.5)}" rx="2" opacity="${(0.08 + 0.92 * share).toFixed(2)}"><title>${
+        escape(
+          `${names.rows} ${field.rows[r]}, ${names.columns} ${field.columns[c]}: ${short(value)}`,
+        )
+      }</title></rect>`;
+    })
+  );
+  const text = (x: number, y: number, anchor: string, words: string) =>
+    `<text class="tick" x="${at(x)}" y="${at(y)}" text-anchor="${anchor}">${escape(words)}</text>`;
+  const rows = field.rows.map((name, r) =>
+    r % everyRow === 0 ? text(left - 8, 20 + r * tall + tall / 2 + 4, "end", name) : ""
+  );
+  const columns = field.columns.map((name, c) =>
+    c % everyColumn === 0 ? text(left + (c + 0.5) * wide, height - 18, "middle", name) : ""
+  );
+  return `<svg viewBox="0 0 ${width} ${at(height)}" role="img" aria-label="${
+    escape(names.title)
+  }">` + text(left - 8, 12, "end", names.rows) + cells.join("") + rows.join("") +
+    columns.join("") + text(width - RIGHT, height - 1, "end", names.columns) + "</svg>";
 }
 
 /** Two shares in [0, 1] as bars one above the other: how it was and how it is. */

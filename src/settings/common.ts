@@ -38,6 +38,7 @@ export const commonSettings = z.strictObject({
     group: "Everywhere",
     value: "KEY=V",
     help: "one setting by its key, for example train.lr=2e-4; may be repeated",
+    many: true,
     flagOnly: true,
   }),
   device: field(z.string().min(1).default("auto"), {

@@ -18,6 +18,8 @@ export interface FieldInfo {
   readonly bare?: string;
   /** May be given without a flag, in this order among the positional settings. */
   readonly positional?: number;
+  /** A list of KEY=VALUE, typed one after another; a comma belongs to the value: --grid lr=1,2 rank=8,16. */
+  readonly many?: boolean;
   /** Settings that must not be given in the same place as this one; the later place wins. */
   readonly excludes?: readonly string[];
   /** The default in words, where it follows from other settings. */
@@ -102,6 +104,7 @@ function choicesOf(schema: z.ZodType): string[] {
   if (schema instanceof z.ZodUnion) {
     return schema.options.flatMap((option) => choicesOf(bare(option as z.ZodType)));
   }
+  if (schema instanceof z.ZodArray) return choicesOf(bare(schema.element as z.ZodType));
   return [];
 }
 

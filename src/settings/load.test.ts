@@ -150,6 +150,8 @@ describe("checks", () => {
     [{ full: true, init_adapter: "a" }, "--full flag: trains all weights", "true"],
     [{ patience: "2" }, "--patience flag: needs rows", "2"],
     [{ double_quant: true }, "--double_quant flag: belongs to --quant nf4", "true"],
+    [{ double_quant: true, quant: "int8" }, "--double_quant flag: belongs to --quant nf4", "true"],
+    [{ full: true, quant: "int8" }, "--full flag: trains all weights, and --quant int8", "true"],
     [{ full: true, quant: "nf4" }, "--full flag: trains all weights, and --quant nf4", "true"],
     [{ model: "" }, "--model flag: must not be empty", '""'],
   ])("refuses %p", (values, what, value) => {
@@ -164,7 +166,6 @@ describe("checks", () => {
   });
 
   test.each<[Record<string, unknown>, string]>([
-    [{ quant: "int8" }, "use --quant none or --quant nf4"],
     [{ report_to: "wandb" }, "use --report-to none or --report-to jsonl"],
     [{ mask_prompt: "false" }, "leave --mask-prompt out"],
   ])("%p is promised, not built, and never ignored", (values, fix) => {

@@ -27,8 +27,8 @@ export const adapterField = () =>
 export const quantField = () =>
   field(z.enum(["none", "int8", "nf4"]).default("none"), {
     group: "Model",
-    help: "how the linear layers of the frozen base are kept on the GPU; nf4 is QLoRA's 4 bits",
-    later: { int8: "frozen weights are kept as they are, or in nf4" },
+    help:
+      "how the linear layers of the frozen base are kept on the GPU: 8 bits, or QLoRA's 4 (nf4)",
   });
 
 export const doubleQuantField = () =>
@@ -53,7 +53,8 @@ export function checkQuant(
 /** The quantisation that the settings ask for. */
 export function quantOf(
   { quant, double_quant = false }: { quant?: string; double_quant?: boolean },
-): { type: "nf4"; double: boolean } | undefined {
+): { type: "int8" } | { type: "nf4"; double: boolean } | undefined {
+  if (quant === "int8") return { type: "int8" };
   return quant === "nf4" ? { type: "nf4", double: double_quant } : undefined;
 }
 

@@ -5,10 +5,10 @@ import { Exit, Fail } from "../base/fail.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Lora } from "../nn/net.ts";
 import { type BatchPlan, layOut, pack } from "./layout.ts";
-import { planRun, type RunPlan } from "./plan.ts";
+import { fitRun, type RunPlan } from "./plan.ts";
 import type { Recipe } from "./program.ts";
 import { type Schedule, scheduleOf } from "./schedule.ts";
-import { type Moments, type StepResult, supervised, Trainer } from "./trainer.ts";
+import { type Inspected, type Moments, type StepResult, supervised, Trainer } from "./trainer.ts";
 
 /** The numeric settings of a run: everything a resumed run must agree with. */
 export interface RunSettings {
@@ -53,7 +53,7 @@ export interface Prepared {
 const up = (n: number) => Math.ceil(n / 64) * 64;
 /** Most tokens of one micro-batch, unless a single row is longer. */
 const BUDGET = 2048;
-/** The share of this machine's memory above which blocks are computed again instead of kept. */
+/** The share of this machine's memory that a run is fitted to by computing blocks again. */
 const KEEP_SHARE = 0.25;
 
 /**
@@ -84,21 +84,10 @@ export function prepare(
     .map((bin) => bin.reduce((sum, row) => sum + checks[row]!.targets, 0))
     .reduce((a, b) => Math.max(a, b), 0);
   const size = { ...batches.size, targets: Math.max(batches.size.targets, up(most)) };
-  const recipe = (recompute: boolean): Recipe => ({
-    size,
-    positions: longest,
-    lora,
-    full: settings.full,
-    recompute,
-  });
-  const planned = (recompute: boolean) => {
-    const r = recipe(recompute);
-    return { recipe: r, plan: planRun(model, r, validation.length > 0) };
-  };
-  const mode = settings.grad_checkpoint;
-  let chosen = planned(mode === "on");
-  if (mode === "auto" && chosen.plan.bytes.total > totalmem() * KEEP_SHARE) chosen = planned(true);
-  return { model, rows, validation, settings, lora, batches, ...chosen };
+  const recipe = { size, positions: longest, lora, full: settings.full };
+  const budget = totalmem() * KEEP_SHARE;
+  const fitted = fitRun(model, recipe, validation.length > 0, budget, settings.grad_checkpoint);
+  return { model, rows, validation, settings, lora, batches, ...fitted };
 }
 
 function adapterOf(model: Model, targets: readonly string[], settings: RunSettings): Lora {
@@ -146,6 +135,8 @@ export interface Measured {
 
 /** What a run tells while it goes on; all may be awaited. */
 export interface Hooks {
+  /** Asked before each step: who wants to see every trained tensor of it, if anybody. */
+  inspect?(step: number): ((tensor: Inspected) => void) | undefined;
   step(result: StepResult): void | Promise<void>;
   measured(result: Measured, trainer: Trainer): void | Promise<void>;
   save(progress: Progress, best: boolean, trainer: Trainer): Promise<void>;
@@ -188,7 +179,7 @@ export async function train(
 
   if (validation.length > 0) await trainer.prepareValidation();
   while (trainer.step < batches.steps) {
-    const result = await trainer.next();
+    const result = await trainer.next(hooks.inspect?.(trainer.step + 1));
     if (!result.applied) {
       hooks.skipped(result, await trainer.notFinite());
       if (++failures === PATIENCE_NAN) throw diverged(result);

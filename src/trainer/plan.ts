@@ -1,5 +1,6 @@
 import { hyperSize } from "../../kernels/adamw/hyper.ts";
 import type { Model } from "../architectures/model.ts";
+import type { Checkpoints } from "../graph/checkpoints.ts";
 import type { Node } from "../graph/graph.ts";
 import { layoutArena } from "../graph/memory.ts";
 import { plan, prune } from "../graph/plan.ts";
@@ -20,8 +21,15 @@ export interface RunBytes {
 
 export interface RunPlan {
   readonly bytes: RunBytes;
-  /** Arithmetic of one micro-batch's matrix products, forward and backward. */
+  /** Arithmetic of one micro-batch's matrix products, forward and backward, and what is done again. */
   readonly flops: number;
+  /** The part of `flops` that would not be needed if every block kept its values. */
+  readonly extraFlops: number;
+  readonly blocks: {
+    readonly all: number;
+    /** Those that do not keep their values but compute them again in the backward pass. */
+    readonly recomputed: number;
+  };
   readonly trainable: number;
   readonly parameters: number;
   /** Bytes alive at the worst moment of the step: what the best possible planner could reach. */
@@ -31,7 +39,50 @@ export interface RunPlan {
 }
 
 const sum = (numbers: Iterable<number>) => [...numbers].reduce((a, b) => a + b, 0);
+const flopsOf = (nodes: readonly Node[]) => sum(nodes.map((node) => node.op.flops?.(node) ?? 0));
 const padded = (bytes: number) => Math.max(16, Math.ceil(bytes / 16) * 16);
+
+/** A recipe that says what blocks keep, and its plan. */
+export interface Fitted {
+  readonly recipe: Recipe;
+  readonly plan: RunPlan;
+}
+
+/**
+ * Decides what the blocks keep for the backward pass.
+ * @param budget bytes that the run may take in all
+ * @param mode off: everything; on: every block is computed again; auto: what takes the least extra
+ *   arithmetic. Where the budget is too small for every result ("on", "auto"), fewer are held, and
+ *   blocks are computed more than once.
+ * @returns the smallest possible run where none fits the budget: compare `plan.bytes.total`
+ */
+export function fitRun(
+  model: Model,
+  recipe: Omit<Recipe, "keep">,
+  validation: boolean,
+  budget: number,
+  mode: "auto" | "on" | "off",
+): Fitted {
+  const fitted = (keep?: Checkpoints): Fitted => {
+    const r = { ...recipe, keep };
+    return { recipe: r, plan: planRun(model, r, validation) };
+  };
+  if (mode === "off") return fitted();
+  const blocks = model.sizes.layers;
+  // From the least arithmetic to the most: first fewer whole blocks, then fewer results between them.
+  const ways: Checkpoints[] = [];
+  for (let whole = mode === "on" ? 0 : blocks; whole >= 0; whole--) {
+    ways.push({ whole, held: blocks - 1 });
+  }
+  for (let held = blocks - 2; held >= 0; held--) ways.push({ whole: 0, held });
+  let low = 0, high = ways.length - 1, best: Fitted | undefined;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2), tried = fitted(ways[middle]);
+    if (tried.plan.bytes.total <= budget) [high, best] = [middle, tried];
+    else low = middle + 1;
+  }
+  return best ?? fitted(ways.at(-1));
+}
 
 /** Plans a run without touching a GPU: records it, and adds up what its buffers will take. */
 export function planRun(model: Model, recipe: Recipe, validation: boolean): RunPlan {
@@ -58,10 +109,15 @@ export function planRun(model: Model, recipe: Recipe, validation: boolean): RunP
     activations: sum(main.slotBytes.map(padded)) + inputs(nodes),
     scratch,
   };
+  const flops = flopsOf(nodes), blocks = step.g.blocks.length;
+  const whole = recordStep(model, { ...recipe, keep: undefined });
+  const once = flopsOf(prune(whole.g.nodes, [whole.total]));
   const trainable = sum(trained.map((t) => count(t.shape)));
   return {
     bytes: { ...bytes, total: sum(Object.values(bytes)) },
-    flops: sum(nodes.map((node) => node.op.flops?.(node) ?? 0)),
+    flops,
+    extraFlops: flops - once,
+    blocks: { all: blocks, recomputed: blocks - Math.min(blocks, recipe.keep?.whole ?? blocks) },
     trainable,
     parameters: trainable + sum(frozen.map((t) => count(t.shape))),
     peakLive: main.peakLive,

@@ -6,6 +6,7 @@ import { squareSum } from "../../kernels/square_sum/square_sum.ts";
 import { type Model, netOf } from "../architectures/model.ts";
 import { PackedBatch, type PackedSize } from "../architectures/packed.ts";
 import { backward } from "../graph/backward.ts";
+import type { Checkpoints } from "../graph/checkpoints.ts";
 import { Graph } from "../graph/graph.ts";
 import type { ArenaLayout } from "../graph/memory.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -24,18 +25,20 @@ export interface Recipe {
   readonly positions: number;
   readonly lora?: Lora;
   readonly full: boolean;
-  readonly recompute: boolean;
+  /** What the blocks of the network keep for the backward pass; everything when absent. */
+  readonly keep?: Checkpoints;
 }
 
 /** One micro-batch of supervised fine-tuning: forward, backward, gradients added to the arena. */
 export function recordStep(model: Model, recipe: Recipe): Recorded {
-  const g = new Graph(recipe.recompute);
+  const g = new Graph();
   const batch = new PackedBatch(g, model.sizes.vocab, recipe.size);
   const net = netOf(model, g, recipe);
   const { loss } = batch.loss(model, net, batch.hidden(model, net), true);
   backward(g, loss, {
     sum: add,
     trained: (tensor, gradient) => accumulate(g, g.gradient(tensor), gradient),
+    keep: recipe.keep,
   });
   return { g, batch, total: accumulate(g, g.state("loss", [1]), loss) };
 }

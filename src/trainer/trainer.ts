@@ -39,6 +39,14 @@ export interface StepResult {
   readonly applied: boolean;
 }
 
+/** One trained tensor in one step: what the step's gradient was, and what the update made of it. */
+export interface Inspected {
+  readonly name: string;
+  readonly gradient: Float32Array;
+  readonly before: Float32Array;
+  readonly after: Float32Array;
+}
+
 /** What a checkpoint holds of one trained tensor. */
 export interface Moments {
   readonly w: Float32Array;
@@ -114,6 +122,11 @@ export class Trainer {
     });
   }
 
+  /** One micro-batch of the step as it runs, for whoever measures its ops. */
+  get program(): Runner {
+    return this.#runner;
+  }
+
   /** Numbers trained, and numbers in all (the base model's and the adapter's). */
   get parameters(): { trainable: number; all: number } {
     const sum = (tensors: readonly Tensor[]) => tensors.reduce((n, t) => n + count(t.shape), 0);
@@ -122,37 +135,46 @@ export class Trainer {
   }
 
   /** Adds the loss and the gradients of every micro-batch of a step to what the device holds. */
-  #accumulate(step: number): { epoch: number; tokens: number } {
+  async #accumulate(step: number): Promise<{ epoch: number; tokens: number }> {
     const { epoch, micro } = this.plan.at(step), { g, batch } = this.#recorded;
     const targets = micro.flat().reduce((sum, row) => sum + supervised(this.rows[row]!), 0);
     let tokens = 0;
-    micro.forEach((indices, m) => {
+    for (const [m, indices] of micro.entries()) {
       const rows = indices.map((i) => this.rows[i]!);
       tokens += rows.reduce((sum, row) => sum + row.ids.length, 0);
       batch.fill(this.#runner, rows, 1 / targets);
       // A mask belongs to one micro-batch of one step, whatever is resumed or repeated.
       const clock = Uint32Array.of(this.options.seed, (step << 10) + m);
       this.#runner.write(clockOf(g), clock);
-      this.#runner.run();
-    });
+      await this.#runner.run();
+    }
     return { epoch, tokens };
   }
 
-  /** One optimiser step: every micro-batch, then the update; resolves when the loss is known. */
-  async next(): Promise<StepResult> {
+  /**
+   * One optimiser step: every micro-batch, then the update; resolves when the loss is known.
+   * @param inspect is shown every trained tensor, one at a time; the weights before the update are held
+   * on the host meanwhile. Not called for a step that is not applied.
+   */
+  async next(inspect?: (tensor: Inspected) => void): Promise<StepResult> {
     const began = performance.now(), { step, options } = this, { total } = this.#recorded;
-    const { epoch, tokens } = this.#accumulate(step);
+    const { epoch, tokens } = await this.#accumulate(step);
     const rate = options.rate(step);
     const [loss] = await this.#runner.read(total);
     let gradNorm = NaN, applied = false;
     // The gradient of a loss that is not finite can be finite, and must not be applied either.
     if (Number.isFinite(loss)) {
+      const seen = inspect ? await this.#beforeUpdate() : [];
       this.memory.write(total.storage!, new Float32Array(1));
       this.#updater.write(this.#update.hyper, hyper(options, step + 1, rate));
-      this.#updater.run();
+      await this.#updater.run();
       const [, norm, finite] = await this.#updater.read(this.#update.clip);
       gradNorm = norm!;
       applied = finite === 1;
+      for (const { tensor, gradient, before } of applied ? seen : []) {
+        const after = await this.memory.read(tensor);
+        inspect!({ name: tensor.name, gradient, before, after });
+      }
     } else this.#forgetGradients();
     this.device.check();
     this.step++;
@@ -166,6 +188,16 @@ export class Trainer {
       milliseconds: performance.now() - began,
       applied,
     };
+  }
+
+  /** Gradients and weights as they are before an update. */
+  async #beforeUpdate() {
+    const all: { tensor: Tensor; gradient: Float32Array; before: Float32Array }[] = [];
+    for (const tensor of this.trained) {
+      const gradient = await this.memory.read(tensor, "g");
+      all.push({ tensor, gradient, before: await this.memory.read(tensor) });
+    }
+    return all;
   }
 
   /** Makes what `validate` needs, so that a lack of memory shows at the start and not hours later. */
@@ -186,7 +218,7 @@ export class Trainer {
     this.memory.write(recorded.total.storage!, new Float32Array(1));
     for (const indices of micro) {
       recorded.batch.fill(runner, indices.map((i) => rows[i]!), 1 / targets);
-      runner.run();
+      await runner.run();
     }
     const [loss] = await runner.read(recorded.total);
     this.device.check();
@@ -253,7 +285,7 @@ export class Trainer {
   }
   /** The gradients of a step, by name, as it computes them; nothing is applied. */
   async gradients(step: number): Promise<Map<string, Float32Array>> {
-    this.#accumulate(step);
+    await this.#accumulate(step);
     const all = new Map<string, Float32Array>();
     for (const t of this.trained) all.set(t.name, await this.memory.read(t, "g"));
     this.#forgetGradients();

@@ -97,11 +97,11 @@ describe.concurrent("errors have three lines, a code and an exit code", () => {
       "  fix: whet tokenize --help lists them\n",
     ],
     [
-      ["score", "-m", "x", "--quant", "int8"],
+      ["score", "-m", "x", "--compute", "f16"],
       2,
-      "error: --quant int8 is not built yet [WH0206]\n" +
-      "  why: frozen weights are kept as they are, or in nf4\n" +
-      "  fix: use --quant none or --quant nf4\n",
+      "error: --compute f16 is not built yet [WH0206]\n" +
+      "  why: this version computes in f32 only\n" +
+      "  fix: use --compute f32\n",
     ],
     [
       ["infer", "-m", "x", "--temp", "hot"],

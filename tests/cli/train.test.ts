@@ -60,6 +60,25 @@ describe("on a base in NF4", () => {
     expect(far(await perplexity())).toBeGreaterThan(1e-3);
   });
 
+  test("so does one on a base in 8 bits, nearer to the base as it was", async () => {
+    const first = async (...quant: string[]) => {
+      const { code, out, err } = await whet(
+        [...sft, "-o", quant.at(-1)!, ...quant, "--json"],
+        folder,
+      );
+      expect({ code, err: code ? err : "" }).toEqual({ code: 0, err: "" });
+      return events(out).find(({ event }) => event === "step")!.loss as number;
+    };
+    const [base, int8, four] = [
+      await first("--quant", "none"),
+      await first("--quant", "int8"),
+      events((await whet([...sft, "-o", "four", ...nf4, "--json"], folder)).out)
+        .find(({ event }) => event === "step")!.loss as number,
+    ];
+    expect(int8).not.toBe(base);
+    expect(Math.abs(int8 - base)).toBeLessThan(Math.abs(four - base) / 2);
+  });
+
   test("is not resumed on another base, nor trained as a whole", async () => {
     const other = await whet([...sft.slice(0, -4), "--iters", "9", "-o", "q", "--resume"], folder);
     expect(other.code).toBe(2);
