@@ -4,9 +4,10 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { testDevice } from "../kernels/check.ts";
 import { loadWeights, type Model, openModel, type Quant } from "../src/architectures/model.ts";
+import { fromF32 } from "../src/base/bits.ts";
 import { normalFill } from "../src/base/random.ts";
 import { Scorer } from "../src/evaluate/score.ts";
-import { dequantiseRows, quantiseRows, throughF16 } from "../src/formats/int8.ts";
+import { dequantiseRows, quantiseStoredRows } from "../src/formats/int8.ts";
 import { Generator } from "../src/generate/generator.ts";
 import { Memory } from "../src/graph/memory.ts";
 
@@ -38,7 +39,9 @@ function rounded(model: Model): Model {
   const is = (name: string) => name.endsWith(".weight") && linears.has(name.split(".").at(-2)!);
   const readF32 = (name: string, from?: number, to?: number) => {
     const x = folder.readF32(name, from, to), width = folder.tensors.get(name)!.shape[1]!;
-    return is(name) ? dequantiseRows(quantiseRows(throughF16(x), width), width) : x;
+    return is(name)
+      ? dequantiseRows(quantiseStoredRows(fromF32(x, "F32"), "F32", width), width)
+      : x;
   };
   const tensors = new Map(
     [...folder.tensors].map(([name, t]) => [name, is(name) ? { ...t, dtype: "F32" as const } : t]),

@@ -7,6 +7,7 @@ import { rmsnorm } from "../../kernels/rmsnorm/rmsnorm.ts";
 import { siluMul } from "../../kernels/silu_mul/silu_mul.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { selfAttention } from "../nn/attention.ts";
+import { inChunks } from "../nn/chunks.ts";
 import { linear } from "../nn/linear.ts";
 import type { Net } from "../nn/net.ts";
 import { rotaryTables } from "../nn/rotary.ts";
@@ -61,19 +62,21 @@ export const llama: Architecture<LlamaConfig> = {
       scaling: c.scaling,
     });
     const shape = { ...c, rotary: c.headDim, tables, bias: c.attentionBias, out: "o_proj" };
-    let x = embed(g, embedding(net, c), stream.ids, stream.sorted);
+    let x: Tensor | undefined;
     for (let i = 0; i < c.layers; i++) {
-      x = g.block(`model.layers.${i}`, () => {
-        const mixed = selfAttention(net, stream, norm(net, "input_layernorm", x, c), shape);
-        const middle = g.add(add, [x, mixed], null)[0]!;
-        return g.add(
-          add,
-          [middle, mlp(net, c, norm(net, "post_attention_layernorm", middle, c))],
-          null,
-        )[0]!;
+      const given = x; // the first block embeds, so that nothing must be held for it
+      x = g.block("", () => {
+        const from = given ?? embed(g, embedding(net, c), stream.ids, stream.sorted);
+        return g.scope(`model.layers.${i}`, () => {
+          const mixed = selfAttention(net, stream, norm(net, "input_layernorm", from, c), shape);
+          return inChunks(net, g.add(add, [from, mixed], null)[0]!, c.inner, (middle) => {
+            const h = norm(net, "post_attention_layernorm", middle, c);
+            return g.add(add, [middle, mlp(net, c, h)], null)[0]!;
+          });
+        });
       });
     }
-    return norm(net, "model.norm", x, c);
+    return norm(net, "model.norm", x!, c);
   },
 
   head(net, c) {

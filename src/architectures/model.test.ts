@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { testDevice } from "../../kernels/check.ts";
 import { layInt8 } from "../../kernels/common/int8.ts";
 import { layNf4 } from "../../kernels/common/nf4.ts";
+import { fromF32 } from "../base/bits.ts";
 import { Fail } from "../base/fail.ts";
 import { normalFill } from "../base/random.ts";
 import type { ModelFolder } from "../formats/model_folder.ts";
-import { quantiseRows, throughF16 } from "../formats/int8.ts";
+import { quantiseStoredRows } from "../formats/int8.ts";
 import { nest, quantise, unnest } from "../formats/nf4.ts";
 import { Graph } from "../graph/graph.ts";
 import { Memory } from "../graph/memory.ts";
@@ -29,9 +30,15 @@ const spec = specOf({
 });
 
 /** A model of one tensor, which is all that loading asks for. */
-function modelOf(shape: readonly [number, number], data: Float32Array, double: boolean): Model {
+function modelOf(
+  data: Float32Array,
+  double: boolean,
+  dtype: "F32" | "BF16" = "F32",
+): Model {
+  const bytes = fromF32(data, dtype);
   const folder = {
-    readF32: (_: string, from = 0, to = shape[0]) => data.slice(from * shape[1], to * shape[1]),
+    tensors: { get: () => ({ dtype }) },
+    readBytes: (_: string, from: number, to: number) => bytes.slice(from, to),
   } as unknown as ModelFolder;
   return { ...spec, folder, quant: { type: "nf4", double } };
 }
@@ -45,7 +52,7 @@ for (const shape of [[1236, 4096], [12, 64], [7, 33]] as const) {
         const [rows, columns] = shape, data = normalFill(1, 0, rows * columns, 0.1);
         const t = new Graph().frozen("w", shape, "nf4"), memory = new Memory(device!);
         const told: number[] = [];
-        await loadWeights(modelOf(shape, data, double), memory, [t], (done) => told.push(done));
+        await loadWeights(modelOf(data, double), memory, [t], (done) => told.push(done));
         const { buffer, size } = memory.place(t);
         const got = new Uint32Array((await device!.read(buffer, 0, size)).slice().buffer);
         const { codes, scales } = quantise(data);
@@ -64,10 +71,7 @@ for (const shape of [[1236, 4096], [12, 64], [7, 33]] as const) {
   test.skipIf(!device)(`loads [${shape}] in 8 bits`, async () => {
     const [rows, columns] = shape, data = normalFill(2, 0, rows * columns, 0.1);
     const t = new Graph().frozen("w", shape, "int8"), memory = new Memory(device!);
-    const folder = {
-      ...modelOf(shape, data, false).folder,
-      tensors: new Map([["w", { dtype: "BF16" }]]),
-    } as unknown as ModelFolder;
+    const { folder } = modelOf(data, false, "BF16");
     const told: number[] = [];
     await loadWeights(
       { ...spec, folder, quant: { type: "int8" } },
@@ -77,7 +81,7 @@ for (const shape of [[1236, 4096], [12, 64], [7, 33]] as const) {
     );
     const { buffer, size } = memory.place(t);
     const got = new Uint32Array((await device!.read(buffer, 0, size)).slice().buffer);
-    const want = layInt8(quantiseRows(throughF16(data), columns), shape);
+    const want = layInt8(quantiseStoredRows(fromF32(data, "BF16"), "BF16", columns), shape);
     expect(got.length).toBe(want.length);
     expect(got.findIndex((word, i) => word !== want[i])).toBe(-1);
     expect(told.at(-1)).toBe(bytesOf(t));
@@ -91,7 +95,7 @@ test.skipIf(!device)("a weight that is not finite is refused by name", async () 
   data[4000] = NaN;
   const t = new Graph().frozen("model.layers.0.mlp.up_proj.weight", [64, 64], "nf4");
   const memory = new Memory(device!);
-  const loading = loadWeights(modelOf([64, 64], data, false), memory, [t]);
+  const loading = loadWeights(modelOf(data, false), memory, [t]);
   const why = `${t.name} holds NaN, which has no place in NF4`;
   await expect(loading).rejects.toThrow(new Fail(why));
   memory.free();

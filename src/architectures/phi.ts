@@ -7,6 +7,7 @@ import { layernorm } from "../../kernels/layernorm/layernorm.ts";
 import type { RopeScaling } from "../../kernels/rope/tables.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { selfAttention } from "../nn/attention.ts";
+import { inChunks } from "../nn/chunks.ts";
 import { linear } from "../nn/linear.ts";
 import type { Net } from "../nn/net.ts";
 import { rotaryTables } from "../nn/rotary.ts";
@@ -61,16 +62,21 @@ export const phi: Architecture<PhiConfig> = {
     });
     const shape = { ...c, tables, bias: true, out: "dense" };
     const words = net.weight("model.embed_tokens.weight", [c.vocab, c.width]);
-    let x = embed(g, words, stream.ids, stream.sorted);
+    let x: Tensor | undefined;
     for (let i = 0; i < c.layers; i++) {
-      x = g.block(`model.layers.${i}`, () => {
-        const h = norm(net, "input_layernorm", x, c);
-        const mixed = selfAttention(net, stream, h, shape);
-        const both = g.add(add, [mixed, mlp(net, c, h)], null)[0]!;
-        return g.add(add, [x, both], null)[0]!;
+      const given = x; // the first block embeds, so that nothing must be held for it
+      x = g.block("", () => {
+        const from = given ?? embed(g, words, stream.ids, stream.sorted);
+        return g.scope(`model.layers.${i}`, () => {
+          const h = norm(net, "input_layernorm", from, c);
+          const mixed = selfAttention(net, stream, h, shape);
+          const fed = inChunks(net, h, c.inner, (part) => mlp(net, c, part));
+          const both = g.add(add, [mixed, fed], null)[0]!;
+          return g.add(add, [from, both], null)[0]!;
+        });
       });
     }
-    return norm(net, "model.final_layernorm", x, c);
+    return norm(net, "model.final_layernorm", x!, c);
   },
 
   head: (net, c) => ({

@@ -16,6 +16,13 @@ const EXAMPLE =
 const SLOTS = 8;
 const PREFILL = 128;
 
+/** The generator for requests of which the longest has so many tokens. */
+export const generatorSize = (requests: number, longest: number, maxTokens: number) => ({
+  slots: Math.min(SLOTS, requests),
+  context: Math.ceil((longest + maxTokens + 1) / 64) * 64,
+  prefill: Math.min(PREFILL, Math.ceil(longest / 16) * 16),
+});
+
 type Asked = { ids: number[] } | { prompt: string } | { messages: Message[] };
 interface Row {
   readonly asked: Asked;
@@ -93,11 +100,9 @@ export const infer = command({
     }
     using loaded = await load(opened, settings, io);
     const longest = Math.max(...encoded.map((ids) => ids.length));
-    const generator = await Generator.create(loaded.model, loaded.memory, {
-      slots: Math.min(SLOTS, rows.length),
-      context: Math.ceil((longest + max_tokens + 1) / 64) * 64,
-      prefill: Math.min(PREFILL, Math.ceil(longest / 16) * 16),
-    }, loaded.adapted);
+    const size = generatorSize(rows.length, longest, max_tokens);
+    const { model, memory, adapted } = loaded;
+    const generator = await Generator.create(model, memory, size, adapted);
     const requests = encoded.map((ids) => ({
       ids,
       maxTokens: Math.min(max_tokens, context - ids.length),

@@ -60,6 +60,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./score.ts")).score,
   },
   {
+    name: "bench",
+    group: "This machine",
+    about: "Measures kernels, training or generation on this machine's GPU",
+    load: async () => (await import("./bench.ts")).bench,
+  },
+  {
     name: "tokenize",
     group: "Use and measure",
     about: "Turns text into token ids, and back",

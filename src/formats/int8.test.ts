@@ -2,9 +2,10 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fromF32, toF32 } from "../base/bits.ts";
 import { Fail } from "../base/fail.ts";
 import { normalFill } from "../base/random.ts";
-import { dequantiseRows, quantiseRows, throughF16 } from "./int8.ts";
+import { dequantiseRows, quantiseRows, quantiseStoredRows } from "./int8.ts";
 import { int8OwnerOf, int8Rows, int8Sources, isSavedInt8, readInt8 } from "./int8_state.ts";
 import { openSafetensors, type TensorSource, writeSafetensors } from "./safetensors.ts";
 
@@ -38,6 +39,27 @@ test("codes and magnitudes are those of the formula, ties and ends among them", 
   expect([...got.codes.subarray(3 * 96, 3 * 96 + 8)]).toEqual([127, -127, 0, 2, 0, -2, 126, -126]);
 });
 
+test("every f16 number, and others once they are rounded to f16, as bitsandbytes takes them", () => {
+  const halves = Uint16Array.from({ length: 65536 }, (_, i) => i);
+  const all = toF32(new Uint8Array(halves.buffer), "F16").filter((v) => Math.abs(v) < 6e4);
+  const x = all.subarray(0, all.length - all.length % 31).map((v, i) => v * (1 - i % 7 * 2 ** -12));
+  for (const type of ["F16", "F32", "BF16"] as const) {
+    const bytes = fromF32(x, type), got = quantiseStoredRows(bytes, type, 31);
+    const want = asWritten(toF32(bytes, type).map(Math.f16round), 31);
+    expect([...got.absmax]).toEqual(want.absmax);
+    // In a row of zeros the formula divides by zero.
+    const codes = want.codes.map((v) => Number.isNaN(v) ? 0 : v + 0);
+    expect([...got.codes].findIndex((v, i) => v !== codes[i])).toBe(-1);
+  }
+});
+
+test("rows wider than what is encoded at once", () => {
+  const x = normalFill(8, 0, 3 * 20_001, 1), want = asWritten(x, 20_001);
+  const got = quantiseRows(x, 20_001);
+  expect([...got.absmax]).toEqual(want.absmax);
+  expect([...got.codes]).toEqual(want.codes.map((v) => v + 0));
+});
+
 test("numbers come back within half a step", () => {
   const x = normalFill(2, 0, 30 * 77, 1), q = quantiseRows(x, 77), y = dequantiseRows(q, 77);
   const off = [...y].filter((v, i) => {
@@ -59,15 +81,17 @@ test("rows of zeros and of the smallest numbers stay finite", () => {
 
 test("what is not finite, or not in f16, is refused by name", () => {
   for (const v of [NaN, Infinity, -Infinity]) {
-    const x = new Float32Array(8).fill(v, 5, 6);
-    expect(() => quantiseRows(throughF16(x, "w"), 4, "w")).toThrow(
-      new Fail(`w holds ${v}, which has no place in int8`),
-    );
+    for (const type of ["F32", "F16", "BF16"] as const) {
+      const bytes = fromF32(new Float32Array(8).fill(v, 5, 6), type);
+      expect(() => quantiseStoredRows(bytes, type, 4, "w")).toThrow(
+        new Fail(`w holds ${v}, which has no place in int8`),
+      );
+    }
   }
-  expect(() => throughF16(Float32Array.of(1, 70_000), "w")).toThrow(
-    "w holds a number beyond 65504",
-  );
-  expect([...throughF16(Float32Array.of(1 / 3, 65_519))]).toEqual([0.333251953125, 65_504]);
+  const large = (v: number) => fromF32(Float32Array.of(1, v), "F32");
+  expect(() => quantiseStoredRows(large(65_520), "F32", 2)).toThrow("a number beyond 65504");
+  expect(quantiseStoredRows(large(65_519), "F32", 2).absmax[0]).toBe(65_504);
+  expect(quantiseRows(Float32Array.of(1, 70_000), 2).absmax[0]).toBe(70_000);
 });
 
 test("in a file, written and read, whole and by rows", async () => {

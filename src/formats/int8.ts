@@ -5,8 +5,10 @@
  * Only the storage is that of LLM.int8(): activations stay in float32 and no column is an outlier, so
  * products come out closer to those of the weights as they were.
  */
-import { allFinite, fromF16, toF16 } from "../base/bits.ts";
+import { allFinite } from "../base/bits.ts";
 import { Exit, Fail } from "../base/fail.ts";
+import type { FloatType } from "./encode.ts";
+import { encoder, notFinite } from "./nf4.ts";
 
 /** A matrix in 8 bits. */
 export interface Int8 {
@@ -22,49 +24,46 @@ export interface Int8 {
  * @param name of the tensor, for the error
  * @throws Fail (data) when a number is NaN or infinite
  */
-export function quantiseRows(x: Float32Array, width: number, name = "a tensor"): Int8 {
-  if (!allFinite(x)) {
-    throw notFinite(name, x.find((v) => !Number.isFinite(v))!);
-  }
-  const codes = new Int8Array(x.length), absmax = new Float32Array(x.length / width);
-  for (let row = 0, from = 0; from < x.length; row++, from += width) {
-    let most = 0;
-    for (let i = from; i < from + width; i++) most = Math.max(most, Math.abs(x[i]!));
-    absmax[row] = most;
-    const factor = Math.min(Math.fround(127 / most), LARGEST); // a row of zeros: 0 · LARGEST is 0
-    for (let i = from; i < from + width; i++) {
-      // Adding and taking off 1.5 · 2²³ rounds an f32 to the nearest integer, half to even.
-      codes[i] = Math.fround(Math.fround(x[i]! * factor) + ROUND) - ROUND;
-    }
-  }
-  return { codes, absmax };
-}
-
-const LARGEST = Math.fround(3.4028234663852886e38);
-const ROUND = 1.5 * 2 ** 23;
-
-function notFinite(name: string, found: number): Fail {
-  return new Fail(`${name} holds ${found}, which has no place in int8`, {
-    why: "a row of weights is scaled by its largest magnitude, which must be a finite number",
-    fix: "fetch the model again; if its maker's file is so, load it with --quant none",
-    exit: Exit.data,
-  });
+export function quantiseRows(x: Float32Array, width: number, name?: string): Int8 {
+  const bytes = new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
+  return quantise(bytes, "F32", width, false, name);
 }
 
 /**
- * The numbers that bitsandbytes quantises: it takes weights to f16 first, whatever they were.
- * @throws Fail (data) for a number that f16 cannot hold
+ * The same from the bytes of a file, as bitsandbytes does it: it takes weights to f16 first, whatever they
+ * were.
+ * @throws Fail (data) also for a number that f16 cannot hold
  */
-export function throughF16(x: Float32Array, name = "a tensor"): Float32Array {
-  const rounded = fromF16(toF16(x));
-  if (allFinite(x) && !allFinite(rounded)) {
-    throw new Fail(`${name} holds a number beyond 65504, which has no place in int8`, {
+export const quantiseStoredRows = (
+  bytes: Uint8Array,
+  type: FloatType,
+  width: number,
+  name?: string,
+): Int8 => quantise(bytes, type, width, true, name);
+
+function quantise(
+  bytes: Uint8Array,
+  type: FloatType,
+  width: number,
+  throughF16: boolean,
+  name = "a tensor",
+): Int8 {
+  const n = bytes.length / (type === "F32" ? 4 : 2);
+  const codes = new Int8Array(n), absmax = new Float32Array(n / width);
+  encoder.int8(bytes, type, { width, throughF16 }, codes, absmax);
+  if (allFinite(absmax)) return { codes, absmax };
+  const found = notFinite(bytes, type);
+  throw found !== undefined
+    ? new Fail(`${name} holds ${found}, which has no place in int8`, {
+      why: "a row of weights is scaled by its largest magnitude, which must be a finite number",
+      fix: "fetch the model again; if its maker's file is so, load it with --quant none",
+      exit: Exit.data,
+    })
+    : new Fail(`${name} holds a number beyond 65504, which has no place in int8`, {
       why: "bitsandbytes' 8 bits are made from f16",
       fix: "use --quant nf4, which has room for it",
       exit: Exit.data,
     });
-  }
-  return rounded;
 }
 
 /** What one step of each row's codes is worth: absmax / 127, rounded to f32. */

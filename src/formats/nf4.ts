@@ -3,8 +3,9 @@
  * stores it: blocks of 64 numbers, each with its largest magnitude, and codes into a fixed table. Double
  * quantisation keeps those magnitudes as 8-bit codes in blocks of 256.
  */
-import { allFinite } from "../base/bits.ts";
+import { allFinite, toF32 } from "../base/bits.ts";
 import { Exit, Fail } from "../base/fail.ts";
+import { createEncoder, type Encoder, type FloatType } from "./encode.ts";
 
 /** Numbers that share one scale: neighbours in row-major order, also across rows. */
 export const BLOCK = 64;
@@ -48,69 +49,41 @@ export interface NestedScales {
   readonly offset: number;
 }
 
-const least = Math.fround(1e-38);
+const thresholds = (values: Float32Array): Float32Array =>
+  Float32Array.from(values.subarray(1), (v, i) => Math.fround(values[i]! + v) / 2);
+
+/** Of this thread; int8.ts uses it too. */
+export const encoder: Encoder = createEncoder(thresholds(nf4Code));
 
 /**
- * A table that finds the code of a number in [-1, 1] with one comparison: the range is cut into
- * `cells`, fine enough that none holds two thresholds. Numbers on a threshold get the lower code.
- */
-function finder(values: Float32Array, cells: number) {
-  const first = new Uint8Array(cells + 1), threshold = new Float32Array(cells + 1).fill(Infinity);
-  const between = Float32Array.from(
-    values.subarray(1),
-    (v, i) => Math.fround(values[i]! + v) / 2,
-  );
-  for (let cell = 0; cell <= cells; cell++) {
-    const from = cell * 2 / cells - 1, to = from + 2 / cells;
-    let below = 0;
-    while (below < between.length && between[below]! < from) below++;
-    first[cell] = below;
-    if (below < between.length && between[below]! < to) threshold[cell] = between[below]!;
-    if (below + 1 < between.length && between[below + 1]! < to) {
-      throw new Error(`two thresholds in a cell of 2 / ${cells}`);
-    }
-  }
-  return { first, threshold, half: cells / 2 };
-}
-
-const nf4Finder = finder(nf4Code, 64);
-
-/**
- * Quantises numbers, whole blocks but for the last: absmax, its reciprocal, product, nearest code, each
- * rounded to f32. A block of zeros gets scale 0.
+ * Quantises numbers, whole blocks but for the last: absmax, its reciprocal, product, nearest code (the
+ * lower of two), each rounded to f32. A block of zeros gets scale 0.
  * @param name of the tensor, for the error
  * @throws Fail (data) when a number is NaN or infinite
  */
-export function quantise(x: Float32Array, name = "a tensor"): Nf4 {
-  if (!allFinite(x)) {
-    const at = x.findIndex((v) => !Number.isFinite(v));
-    throw new Fail(`${name} holds ${x[at]}, which has no place in NF4`, {
+export function quantise(x: Float32Array, name?: string): Nf4 {
+  return quantiseStored(new Uint8Array(x.buffer, x.byteOffset, x.byteLength), "F32", name);
+}
+
+/** The same from the bytes of a file. */
+export function quantiseStored(bytes: Uint8Array, type: FloatType, name = "a tensor"): Nf4 {
+  const n = bytes.length / (type === "F32" ? 4 : 2);
+  const codes = new Uint8Array(Math.ceil(n / 2)), scales = new Float32Array(Math.ceil(n / BLOCK));
+  encoder.nf4(bytes, type, codes, scales);
+  if (!allFinite(scales)) {
+    throw new Fail(`${name} holds ${notFinite(bytes, type)}, which has no place in NF4`, {
       why:
         "a block of 64 weights is scaled by its largest magnitude, which must be a finite number",
       fix: "fetch the model again; if its maker's file is so, load it with --quant none",
       exit: Exit.data,
     });
   }
-  const { first, threshold, half } = nf4Finder;
-  const codes = new Uint8Array(Math.ceil(x.length / 2));
-  const scales = new Float32Array(Math.ceil(x.length / BLOCK));
-  const block = new Uint8Array(BLOCK + 1);
-  for (let b = 0, from = 0; from < x.length; b++, from += BLOCK) {
-    const n = Math.min(BLOCK, x.length - from);
-    let most = 0;
-    for (let i = 0; i < n; i++) most = Math.max(most, Math.abs(x[from + i]!));
-    scales[b] = most;
-    const inverse = Math.fround(1 / Math.max(most, least));
-    for (let i = 0; i < n; i++) {
-      const v = Math.min(1, Math.max(-1, Math.fround(x[from + i]! * inverse)));
-      const cell = (v * half + half) | 0;
-      block[i] = first[cell]! + (v > threshold[cell]! ? 1 : 0);
-    }
-    block[n] = 7; // what fills an odd last byte: the code of 0
-    for (let i = 0, to = from / 2; i < n; i += 2) codes[to++] = block[i]! << 4 | block[i + 1]!;
-  }
   return { codes, scales };
 }
+
+/** The first number that is NaN or infinite. */
+export const notFinite = (bytes: Uint8Array, type: FloatType): number | undefined =>
+  toF32(bytes, type).find((v) => !Number.isFinite(v));
 
 /** `n` numbers of a quantised tensor, the first ones unless told: code · scale, rounded to f32. */
 export function dequantise({ codes, scales }: Nf4, n: number, from = 0): Float32Array {
@@ -140,10 +113,9 @@ export const dynamicMap: Float32Array = (() => {
   return Float32Array.from(values).sort();
 })();
 
-const mapThresholds = Float32Array.from(
-  dynamicMap.subarray(1),
-  (v, i) => Math.fround(dynamicMap[i]! + v) / 2,
-);
+const mapThresholds = thresholds(dynamicMap);
+
+const least = Math.fround(1e-38);
 
 /** Double quantisation of a whole tensor's scales: their mean is taken off, the rest becomes 8 bits. */
 export function nest(scales: Float32Array): NestedScales {

@@ -1,5 +1,6 @@
 /** Model folders whose weights bitsandbytes saved in 4 or 8 bits, seen as if they were not quantised. */
-import { type Dtype, fromF32 } from "../base/bits.ts";
+import { fromF32 } from "../base/bits.ts";
+import { type FloatType, sizeOf } from "./encode.ts";
 import { dequantiseRows, type Int8 } from "./int8.ts";
 import { int8OwnerOf, int8Rows, isSavedInt8, readInt8 } from "./int8_state.ts";
 import { dequantise } from "./nf4.ts";
@@ -54,10 +55,13 @@ export function withQuantised(folder: ModelFolder): QuantisedFolder {
       ? dequantise(nf4(name), ((to ?? shape[0]!) - from) * width, from * width)
       : dequantiseRows(int8(name, from, to), width);
   };
-  const readBytes = (name: string, from?: number, to?: number) => {
+  const readBytes = (name: string, from = 0, to?: number) => {
     if (!quantised.has(name)) return folder.readBytes(name, from, to);
-    const dtype: Dtype = tensors.get(name)!.dtype;
-    return fromF32(readF32(name), dtype as "F32" | "F16" | "BF16").slice(from, to);
+    const { shape, dtype } = tensors.get(name)!, type = dtype as FloatType;
+    const row = shape.slice(1).reduce((a, b) => a * b, sizeOf[type]);
+    const end = to ?? row * shape[0]!, first = Math.floor(from / row);
+    const whole = fromF32(readF32(name, first, Math.ceil(end / row)), type);
+    return whole.subarray(from - first * row, end - first * row);
   };
   return { ...folder, tensors, quantised, nf4, int8, readF32, readBytes };
 }

@@ -19,6 +19,9 @@ function signedLeb(value: number): number[] {
 
 const op = (...bytes: number[]) => (...operands: Code[]): Code => [...operands.flat(), ...bytes];
 const vector = (number: number) => op(0xfd, ...leb(number));
+/** Moves the lanes of a vector by as many bits as the number says. */
+const shift = (number: number) => (lanes: Code, bits: number): Code =>
+  vector(number)(lanes, i32.const(bits));
 
 export const i32 = {
   const: (value: number): Code => [0x41, ...signedLeb(value)],
@@ -31,18 +34,31 @@ export const f32 = {
   const: (value: number): Code => [0x43, ...new Uint8Array(new Float32Array([value]).buffer)],
   add: op(0x92),
   mul: op(0x94),
+  div: op(0x95),
+  min: op(0x96),
+  max: op(0x97),
   eq: op(0x5b),
   le: op(0x5f),
+  load: (address: Code, offset: number): Code => [...address, 0x2a, 2, ...leb(offset)],
+  store: (address: Code, offset: number, value: Code): Code => [
+    ...address,
+    ...value,
+    0x38,
+    2,
+    ...leb(offset),
+  ],
 };
 
 /** Four float32 lanes; every operation rounds as float32 does, none is fused with another. */
 export const f32x4 = {
   const: (value: number): Code => f32x4.splat(f32.const(value)),
   splat: vector(0x13),
+  lane: (vector: Code, index: number): Code => [...vector, 0xfd, 0x1f, index],
   eq: vector(0x41),
   ne: vector(0x42),
   lt: vector(0x43),
   gt: vector(0x44),
+  ge: vector(0x46),
   /** To the nearest integer, half to even. */
   nearest: vector(0x6a),
   abs: vector(0xe0),
@@ -63,9 +79,28 @@ export const f32x4 = {
 export const i32x4 = {
   const: (value: number): Code => i32x4.splat(i32.const(value)),
   splat: vector(0x11),
+  /** Of the first or last four of eight unsigned lanes. */
+  extendLow: vector(0xa9),
+  extendHigh: vector(0xaa),
+  shiftLeft: shift(0xab),
+  shiftRight: shift(0xad),
+  add: vector(0xae),
   sub: vector(0xb1),
   min: vector(0xb6),
   max: vector(0xb8),
+};
+
+export const i16x8 = {
+  /** Of two vectors of four, kept in range. */
+  narrow: vector(0x85),
+  shiftLeft: shift(0x8b),
+  shiftRight: shift(0x8d),
+};
+
+export const i8x16 = {
+  /** Of two vectors of eight, kept in range: signed, then unsigned. */
+  narrow: vector(0x65),
+  narrowUnsigned: vector(0x66),
 };
 
 export const v128 = {
@@ -140,8 +175,11 @@ function bodyOf({ parameters, body }: WasmFunction): Code {
   return [...leb(whole.length), ...whole];
 }
 
-/** A module of these functions, none of which gives a result, and one page of memory, `memory`. */
-export function wasmModule(functions: Readonly<Record<string, WasmFunction>>): Uint8Array {
+/** A module of these functions, none of which gives a result, and pages of 64 KiB of memory, `memory`. */
+export function wasmModule(
+  functions: Readonly<Record<string, WasmFunction>>,
+  pages = 1,
+): Uint8Array {
   const all = Object.entries(functions);
   return Uint8Array.from([
     ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
@@ -154,7 +192,7 @@ export function wasmModule(functions: Readonly<Record<string, WasmFunction>>): U
       ])),
     ),
     ...section(3, list(all.map((_, i) => leb(i)))),
-    ...section(5, list([[0, 1]])),
+    ...section(5, list([[0, ...leb(pages)]])),
     ...section(
       7,
       list([

@@ -1,7 +1,18 @@
 import { Fail } from "../base/fail.ts";
-import { type Checkpoints, revolve } from "./checkpoints.ts";
-import type { Graph, Node, Op } from "./graph.ts";
+import { revolve } from "../base/revolve.ts";
+import type { Block, Graph, Node, Op } from "./graph.ts";
 import { count, show, type Tensor } from "./tensor.ts";
+
+/** What a chain of blocks keeps from the forward pass for the backward pass. */
+export interface Checkpoints {
+  /** How many blocks, from the last one, keep all their values: nothing of them is computed again. */
+  readonly whole: number;
+  /**
+   * How many results of the other blocks may be held at one time, beside what the first block was
+   * given. Blocks between two that are held are computed again from the nearest one before.
+   */
+  readonly held: number;
+}
 
 export interface Derivation {
   /** The op that adds two gradients of one tensor. */
@@ -29,7 +40,18 @@ export function backward(g: Graph, loss: Tensor, { sum, trained, keep }: Derivat
     const sofar = grads.get(origin(to));
     grads.set(origin(to), sofar ? g.add(sum, [sofar, grad], null)[0]! : grad);
   };
-  const reverse = (nodes: readonly Node[]) => {
+  /** Derives nodes, which begin at `base` among their likes; blocks within are computed again. */
+  const reverse = (nodes: readonly Node[], inside: readonly Block[] = [], base = 0) => {
+    let end = nodes.length;
+    for (const block of inside.toReversed()) {
+      const from = block.start - base, to = block.end - base;
+      derive(nodes.slice(to, end));
+      reverse(again(nodes.slice(from, to), new Map()), block.inside, block.start);
+      end = from;
+    }
+    derive(nodes.slice(0, end));
+  };
+  const derive = (nodes: readonly Node[]) => {
     const light = new Map<Tensor, Node>(), made = new Map<Tensor, Tensor>();
     for (const node of nodes) {
       if (node.op.light) {
@@ -58,7 +80,7 @@ export function backward(g: Graph, loss: Tensor, { sum, trained, keep }: Derivat
       const outputs = g.add(node.op, node.inputs.map((t) => now.get(t) ?? t), node.attrs);
       node.outputs.forEach((t, i) => {
         now.set(t, outputs[i]!);
-        origins.set(outputs[i]!, t);
+        origins.set(outputs[i]!, origin(t));
       });
       return g.nodes.at(-1)!;
     });
@@ -83,13 +105,14 @@ export function backward(g: Graph, loss: Tensor, { sum, trained, keep }: Derivat
       sweep(from + step, to, Math.max(0, held - 1), ahead, first);
       return sweep(from, from + step, held, now, false);
     }
-    reverse(forward.slice(chain[from]!.end, starts[to]));
-    reverse(again(nodesOf(chain[from]!), new Map(now)));
+    derive(forward.slice(chain[from]!.end, starts[to]));
+    const { inside, start } = chain[from]!;
+    reverse(again(nodesOf(chain[from]!), new Map(now)), inside, start);
   };
-  const nodesOf = ({ start, end }: { start: number; end: number }) => forward.slice(start, end);
+  const nodesOf = ({ start, end }: Block) => forward.slice(start, end);
 
   give(loss, g.constant("one", loss.shape, Float32Array.of(1)));
-  reverse(forward.slice(starts.at(-1)));
+  derive(forward.slice(starts.at(-1)));
   if (chain.length > 0) sweep(0, chain.length, keep?.held ?? 0, new Map(), true);
-  reverse(forward.slice(0, starts[0]));
+  derive(forward.slice(0, starts[0]));
 }

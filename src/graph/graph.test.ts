@@ -6,12 +6,11 @@ import { geluNew } from "../../kernels/gelu_new/gelu_new.ts";
 import { matmul } from "../../kernels/matmul/matmul.ts";
 import { rmsnorm } from "../../kernels/rmsnorm/rmsnorm.ts";
 import { squareSum } from "../../kernels/square_sum/square_sum.ts";
-import { backward } from "./backward.ts";
-import { type Checkpoints, revolve } from "./checkpoints.ts";
+import { revolve } from "../base/revolve.ts";
+import { backward, type Checkpoints } from "./backward.ts";
 import { Graph } from "./graph.ts";
 import { layoutArena } from "./memory.ts";
 import { plan, prune } from "./plan.ts";
-import { print } from "./print.ts";
 import { runReference } from "./reference.ts";
 import { bytesOf, count, type Tensor } from "./tensor.ts";
 
@@ -171,13 +170,4 @@ test("the arena keeps tensors whole, aligned and apart", () => {
     { page: 1, offset: 0 },
     { page: 2, offset: 0 },
   ]);
-});
-
-test("print() names every output, op and slot", () => {
-  const { g, loss } = network(), planned = plan(prune(g.nodes, [loss]), [loss]);
-  const text = print(planned.nodes, planned);
-  const worst = text.split("\n").indexOf(`most is alive at ${planned.worst}:`);
-  expect(worst).toBe(planned.nodes.length);
-  expect(text).toContain("matmul(");
-  expect(text).toContain("layers.0.up");
 });

@@ -1,6 +1,14 @@
 import type { Capabilities } from "../gpu/device.ts";
 import type { Shader } from "../gpu/link.ts";
-import type { DType, Home, Shape, Spec, Tensor, View } from "./tensor.ts";
+import {
+  count,
+  type DType,
+  type Home,
+  type Shape,
+  type Spec,
+  type Tensor,
+  type View,
+} from "./tensor.ts";
 
 /** One dispatch, before memory is known: a shader, its grid, and the tensors in binding order. */
 export interface Launch {
@@ -35,6 +43,8 @@ export interface Op<A = unknown> {
    * hand anyhow: norms, activations, dropout.
    */
   readonly light?: true;
+  /** The outputs are stretches of the one input, one after another; no bytes move. 4 bytes an element. */
+  readonly splits?: true;
   /** `updates[i]` is the input that output i overwrites in place. Such a node is never pruned. */
   readonly updates?: readonly number[];
 }
@@ -50,13 +60,16 @@ export interface Node<A = unknown> {
 export interface Block {
   readonly start: number;
   readonly end: number;
-  readonly result: Tensor;
+  /** Blocks within: computed again one by one even then, so that only one's values live at a time. */
+  readonly inside: readonly Block[];
 }
 
 /** Records a computation once. Nothing runs here, and nothing is allocated here. */
 export class Graph {
   readonly nodes: Node[] = [];
+  /** The outermost blocks. */
   readonly blocks: Block[] = [];
+  #open = this.blocks;
   #named = new Map<string, Tensor>();
   #next = 0;
   #path: string[] = [];
@@ -132,11 +145,14 @@ export class Graph {
 
   add<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor[] {
     const needsGrad = op.backward !== undefined && inputs.some((t) => t.needsGrad);
+    let offset = 0;
     const outputs = op.infer(inputs, attrs).map((spec, i, all) => {
       const from = op.updates?.[i];
       const name = all.length > 1 ? `${op.name}.${i}` : op.name;
+      const stretch = op.splits && { storage: inputs[0]!, offset };
+      offset += count(spec.shape);
       return from === undefined
-        ? this.#tensor(name, spec, "value", { needsGrad })
+        ? this.#tensor(name, spec, "value", { needsGrad, ...stretch })
         : this.#tensor(name, spec, inputs[from]!.home, {
           needsGrad: false,
           storage: inputs[from]!,
@@ -146,11 +162,16 @@ export class Graph {
     return outputs;
   }
 
-  /** Marks `body` as one block: `backward` may keep only its result and compute the rest again. */
-  block(name: string, body: () => Tensor): Tensor {
-    const start = this.nodes.length;
-    const result = this.scope(name, body);
-    this.blocks.push({ start, end: this.nodes.length, result });
+  /**
+   * Marks `body` as one block, in the scope `name` ("" opens none): `backward` may keep only its result
+   * and compute the rest again.
+   */
+  block<T>(name: string, body: () => T): T {
+    const outer = this.#open, start = this.nodes.length;
+    const inside: Block[] = this.#open = [];
+    const result = name === "" ? body() : this.scope(name, body);
+    this.#open = outer;
+    outer.push({ start, end: this.nodes.length, inside });
     return result;
   }
 }

@@ -3,7 +3,16 @@ import { Pace } from "../gpu/pace.ts";
 import type { Launch, Node } from "./graph.ts";
 import type { Memory, Place } from "./memory.ts";
 import { type Plan, plan, prune } from "./plan.ts";
-import { bytesOf, count, show, storageOf, type Tensor, type View } from "./tensor.ts";
+import {
+  bytesOf,
+  count,
+  offsetOf,
+  show,
+  storageOf,
+  type Tensor,
+  type View,
+  wordOf,
+} from "./tensor.ts";
 
 interface Dispatch {
   readonly pipeline: Pipeline;
@@ -84,18 +93,17 @@ export class Runner {
     if ("tensor" in bound) {
       if (bound.tensor.dtype === "nf4") throw new Error(`${show(bound.tensor)} has no views`);
       const { buffer, offset, size } = this.place(bound.tensor);
-      const word = bound.tensor.dtype === "f32" || bound.tensor.dtype === "u32" ? 4 : 2;
+      const word = wordOf(bound.tensor.dtype);
       const from = bound.offset * word, bytes = count(bound.shape) * word;
       if (from % 256 !== 0 || from + bytes > size) {
         throw new Error(`a view of ${show(bound.tensor)} at byte ${from} of ${bytes} bytes`);
       }
       return { buffer, offset: offset + from, size: bytes };
     }
-    const t = storageOf(bound), size = bytesOf(t);
-    const slot = this.plan.slotOf.get(t);
-    if (slot !== undefined) return { buffer: this.#slots[slot]!, offset: 0, size };
-    const input = this.#inputs.get(t);
-    return input ? { buffer: input, offset: 0, size } : this.#memory.place(t);
+    const t = storageOf(bound), slot = this.plan.slotOf.get(t), size = bytesOf(bound);
+    const buffer = slot === undefined ? this.#inputs.get(t) : this.#slots[slot];
+    const place = buffer ? { buffer, offset: 0 } : this.#memory.place(t);
+    return { buffer: place.buffer, offset: place.offset + offsetOf(bound), size };
   }
 
   /** Whether any dispatch reads an input: what nothing reads need not be made. */

@@ -39,8 +39,10 @@ export interface Tensor extends Spec {
   readonly name: string;
   readonly home: Home;
   readonly needsGrad: boolean;
-  /** Set when this tensor is another one after an update in place: the same bytes, later. */
+  /** Set when this tensor is another one after an update in place, or a stretch of one: its bytes. */
   readonly storage?: Tensor;
+  /** Where a stretch begins in its storage, in elements. */
+  readonly offset?: number;
   /** The content of a constant. */
   readonly data?: Float32Array | Uint32Array;
 }
@@ -54,19 +56,26 @@ export interface View {
 
 export const count = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
 
+/** Bytes of one number, where numbers are whole bytes. */
+export const wordOf = (dtype: DType): number => dtype === "f32" || dtype === "u32" ? 4 : 2;
+
 /** Bytes on the device, rounded up to whole u32 words. */
 export function bytesOf(t: Spec): number {
   const n = count(t.shape);
   if (t.dtype === "int8") return 4 * (Math.ceil(n / 4) + t.shape[0]!);
   if (t.dtype === "nf4") return 4 * (Math.ceil(n / 8) + Math.ceil(n / 64));
-  const bytes = n * (t.dtype === "f32" || t.dtype === "u32" ? 4 : 2);
-  return Math.ceil(bytes / 4) * 4;
+  return Math.ceil(n * wordOf(t.dtype) / 4) * 4;
 }
 
 export const show = (t: Tensor): string => `${t.name} ${t.dtype}[${t.shape.join(", ")}]`;
 
-/** The tensor whose bytes `t` occupies: itself, or what it updates in place. */
+/** The tensor among whose bytes those of `t` are: itself, what it updates in place, what it is a stretch of. */
 export function storageOf(t: Tensor): Tensor {
   while (t.storage) t = t.storage;
   return t;
+}
+
+/** Where `t` begins among the bytes of `storageOf(t)`. */
+export function offsetOf(t: Tensor): number {
+  return t.storage ? offsetOf(t.storage) + (t.offset ?? 0) * wordOf(t.dtype) : 0;
 }

@@ -27,6 +27,7 @@ export class Net {
    * @param dtypeOf storage type of a base weight by its checkpoint name
    * @param full every base weight is trained (in f32) instead of frozen
    * @param positions rows of the rotary tables: one more than the largest position
+   * @param chunk most bytes of a value inside a feed-forward layer
    * @param compute how the activations of the forward pass are stored, but for the residual stream
    */
   constructor(
@@ -35,6 +36,7 @@ export class Net {
     readonly dtypeOf: (name: string) => DType,
     readonly full = false,
     readonly lora?: Lora,
+    readonly chunk = 32 * 2 ** 20,
     readonly compute: Storage = "f32",
   ) {
     this.clock = g.input("clock", [2], "u32");

@@ -1,11 +1,11 @@
 import { hyperSize } from "../../kernels/adamw/hyper.ts";
 import type { Model } from "../architectures/model.ts";
-import type { Checkpoints } from "../graph/checkpoints.ts";
+import type { Checkpoints } from "../graph/backward.ts";
 import type { Node } from "../graph/graph.ts";
 import { layoutArena } from "../graph/memory.ts";
 import { plan, prune } from "../graph/plan.ts";
-import { print } from "../graph/print.ts";
 import { bytesOf, count, storageOf, type Tensor } from "../graph/tensor.ts";
+import { print } from "./print.ts";
 import { type Recipe, recordStep, recordUpdate, recordValidation } from "./program.ts";
 
 /** Device bytes of a run by what they hold. What `Trainer` allocates, to the buffer. */

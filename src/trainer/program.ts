@@ -5,8 +5,7 @@ import { clip } from "../../kernels/clip/clip.ts";
 import { squareSum } from "../../kernels/square_sum/square_sum.ts";
 import { type Model, netOf } from "../architectures/model.ts";
 import { PackedBatch, type PackedSize } from "../architectures/packed.ts";
-import { backward } from "../graph/backward.ts";
-import type { Checkpoints } from "../graph/checkpoints.ts";
+import { backward, type Checkpoints } from "../graph/backward.ts";
 import { Graph } from "../graph/graph.ts";
 import type { ArenaLayout } from "../graph/memory.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -25,6 +24,8 @@ export interface Recipe {
   readonly positions: number;
   readonly lora?: Lora;
   readonly full: boolean;
+  /** Most bytes of a value inside a feed-forward layer, which is done in chunks of rows; see `inChunks`. */
+  readonly chunk?: number;
   /** What the blocks of the network keep for the backward pass; everything when absent. */
   readonly keep?: Checkpoints;
 }

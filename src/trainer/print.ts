@@ -1,6 +1,6 @@
-import type { Node } from "./graph.ts";
-import type { Plan } from "./plan.ts";
-import { bytesOf, type Tensor } from "./tensor.ts";
+import type { Node } from "../graph/graph.ts";
+import type { Plan } from "../graph/plan.ts";
+import { bytesOf, type Tensor } from "../graph/tensor.ts";
 
 /**
  * One line a node: outputs, op, inputs; with a plan, the slot of every value, and what is alive at the

@@ -1,14 +1,3 @@
-/** What a chain of blocks keeps from the forward pass for the backward pass. */
-export interface Checkpoints {
-  /** How many blocks, from the last one, keep all their values: nothing of them is computed again. */
-  readonly whole: number;
-  /**
-   * How many results of the other blocks may be held at one time, beside what the first block was
-   * given. Blocks between two that are held are computed again from the nearest one before.
-   */
-  readonly held: number;
-}
-
 const known = new Map<string, Sweep>();
 
 interface Sweep {

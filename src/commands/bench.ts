@@ -1,0 +1,229 @@
+import { cpus, loadavg } from "node:os";
+import { commit } from "../base/assets.ts";
+import { Exit, Fail } from "../base/fail.ts";
+import type { Device } from "../gpu/device.ts";
+import { type BenchSettings, benchSettings } from "../settings/bench.ts";
+import type { CommonSettings } from "../settings/common.ts";
+import { quantOf } from "../settings/model.ts";
+import type { BenchCase, Product } from "./bench/cases.ts";
+import type { BenchResult, KernelResult } from "./bench/results.ts";
+import type { Roofline } from "./bench/roofline.ts";
+import type { Patience } from "./bench/timing.ts";
+import { command } from "./command.ts";
+import { openDevice } from "./gpu.ts";
+import type { Io } from "./io.ts";
+import { version } from "./version.ts";
+
+type Settings = BenchSettings & CommonSettings;
+
+export const bench = command({
+  stops: true,
+  examples: [
+    "whet bench",
+    'whet bench --roofline "RTX 4090" --only matmul,attention',
+    "whet bench -m ./model --train --quant nf4 --double-quant",
+    "whet bench -m ./model -a ./run --json",
+    "whet bench --compare bench/results/before.json --save",
+  ],
+  details:
+    "Without a model it measures the kernels of training at the sizes of real models; with one, " +
+    "generation, or with --train training steps on random tokens. Times are medians; ± is the standard " +
+    "deviation. The roofline is the shortest time in which a device could do the arithmetic and move " +
+    "the bytes: of its maker's figures where they are known, else of two simple kernels measured here. " +
+    "A software adapter gets smaller sizes.",
+  settings: benchSettings,
+  async run(settings, io) {
+    const [{ namedRoofline }, results, { parseProduct }] = await Promise.all([
+      import("./bench/roofline.ts"),
+      import("./bench/results.ts"),
+      import("./bench/cases.ts"),
+    ]);
+    // Everything that can be wrong in what was typed, before a device is opened.
+    const { roofline } = settings;
+    const named = roofline === undefined || roofline === "measured"
+      ? undefined
+      : namedRoofline(roofline);
+    const before = settings.compare === undefined
+      ? undefined
+      : results.readResult(settings.compare);
+    const sizes = settings.shapes?.map((text) => parseProduct(text) ?? badShape(text));
+    const load = loadavg()[0]!;
+    const measured = settings.model === undefined
+      ? await kernels(settings, sizes, named, io)
+      : settings.train
+      ? await training(settings, settings.model, named, io)
+      : await generation(settings, settings.model, named, io);
+    const plain: BenchResult = {
+      format: 1,
+      kind: settings.model === undefined ? "kernels" : settings.train ? "training" : "generation",
+      date: new Date().toISOString(),
+      whet: { version, commit: commit() },
+      command: ["whet", ...process.argv.slice(2)],
+      cpus: cpus().length,
+      load,
+      ...measured,
+    };
+    const result = before ? { ...plain, compared: results.compare(plain, before) } : plain;
+    io.result(result);
+    io.out(`${measured.kernels ? "\n" : ""}${results.told(result)}`);
+    if (settings.save === undefined) return;
+    const path = await results.saveResult(settings.save, result);
+    io.note(`\nwritten: ${path}.md and .json`);
+  },
+});
+
+function badShape(text: string): never {
+  throw new Fail(`"${text}" is no size of a matrix product`, {
+    why: "M, N and K are whole numbers from 1 to 1,048,576, joined by x",
+    fix: "write for example --shapes 1024x1024x1024,1x4096x2048",
+    exit: Exit.usage,
+  });
+}
+
+type Measured = Pick<BenchResult, "device" | "roofline" | "kernels" | "training" | "generation">;
+
+/** The roofline that was asked for, the known one of this adapter, or a measured one. */
+async function roofOf(
+  device: Device,
+  settings: Settings,
+  named: Roofline | undefined,
+  io: Io,
+): Promise<Roofline> {
+  if (named) return named;
+  const { matchRoofline } = await import("./bench/roofline.ts");
+  const known = settings.roofline === "measured"
+    ? undefined
+    : matchRoofline(device.capabilities.adapter);
+  if (known) return known;
+  io.progress("measuring the peaks of this device");
+  const { measurePeaks } = await import("./bench/peaks.ts");
+  return await measurePeaks(device, patience(settings, device));
+}
+
+const patience = ({ rounds }: Settings, { capabilities: { software } }: Device): Patience => ({
+  rounds: rounds ?? (software ? 5 : 20),
+  seconds: software ? 0.3 : 1,
+});
+
+async function kernels(
+  settings: Settings,
+  sizes: readonly Product[] | undefined,
+  named: Roofline | undefined,
+  io: Io,
+): Promise<Measured> {
+  const [{ allCases, products }, { timeOp }, { bound }, { kernelHeads, kernelRow }] = await Promise
+    .all([
+      import("./bench/cases.ts"),
+      import("./bench/timing.ts"),
+      import("./bench/roofline.ts"),
+      import("./bench/results.ts"),
+    ]);
+  const device = await openDevice(settings, 0, io);
+  try {
+    const roof = await roofOf(device, settings, named, io);
+    const all = sizes ? sizes.flatMap((size) => [...products(size)]) : [
+      ...allCases(device.capabilities.software),
+    ];
+    const chosen = all.filter(({ group }) => settings.only?.includes(group) ?? true);
+    const widths = (rows: string[][]) =>
+      kernelHeads.map((head, i) => Math.max(head.length, 8, ...rows.map((row) => row[i]!.length)));
+    const width = widths(chosen.map((c) => [c.name, c.shape, "", "", "", "", "", "", ""]));
+    const matrix = roof.matrixFlops !== undefined;
+    const tell = (cells: readonly string[]) =>
+      io.out(
+        cells.slice(0, matrix ? undefined : -1).map((cell, i) =>
+          i < 2 ? cell.padEnd(width[i]!) : cell.padStart(width[i]!)
+        ).join("  ").trimEnd(),
+      );
+    tell(kernelHeads);
+    const found: KernelResult[] = [];
+    for (const one of chosen) {
+      if (io.stop.requested) break;
+      io.progress(`${found.length + 1} of ${chosen.length}: ${one.name} ${one.shape}`);
+      const result = await measure(device, one, roof);
+      found.push(result);
+      tell(kernelRow(result));
+    }
+    io.progress();
+    return { device: device.capabilities, roofline: roof, kernels: found };
+  } finally {
+    device.close();
+  }
+
+  async function measure(
+    device: Device,
+    { group, name, shape, work, flops: told }: BenchCase,
+    roof: Roofline,
+  ): Promise<KernelResult> {
+    const t = await timeOp(device, work, patience(settings, device));
+    const flops = told ?? t.flops;
+    return {
+      group,
+      name,
+      shape,
+      n: t.n,
+      median_s: t.median,
+      best_s: t.best,
+      deviation_s: t.deviation,
+      first_s: t.first,
+      ...(t.cpu === undefined ? {} : { cpu_s: t.cpu }),
+      ...(flops > 0 ? { flops_s: flops / t.median } : {}),
+      bytes_s: t.bytes / t.median,
+      share: bound(roof, flops, t.bytes) / t.median,
+      ...(roof.matrixFlops && flops > 0
+        ? { share_matrix: bound(roof, flops, t.bytes, true) / t.median }
+        : {}),
+      files: t.kernels,
+    };
+  }
+}
+
+async function training(
+  settings: Settings,
+  path: string,
+  named: Roofline | undefined,
+  io: Io,
+): Promise<Measured> {
+  const [{ openModel }, { measureTraining, prepareTraining }] = await Promise.all([
+    import("../architectures/model.ts"),
+    import("./bench/training.ts"),
+  ]);
+  const model = { ...await openModel(path), quant: quantOf(settings) };
+  try {
+    const parameters = [...model.folder.tensors.values()]
+      .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+    const device = await openDevice(settings, parameters, io);
+    try {
+      const prepared = prepareTraining(model, settings, device.capabilities.software);
+      const roof = await roofOf(device, settings, named, io);
+      const result = await measureTraining(device, prepared, roof, io);
+      return { device: device.capabilities, roofline: roof, training: result };
+    } finally {
+      device.close();
+    }
+  } finally {
+    model.folder.close();
+  }
+}
+
+async function generation(
+  settings: Settings,
+  path: string,
+  named: Roofline | undefined,
+  io: Io,
+): Promise<Measured> {
+  const [{ load, openBoth }, { lengths, measureGeneration }] = await Promise.all([
+    import("./loaded.ts"),
+    import("./bench/generation.ts"),
+  ]);
+  const opened = await openBoth({ ...settings, model: path });
+  using loaded = await load(opened, settings, io);
+  const { device } = loaded;
+  const long = lengths(opened, settings, device.capabilities.software);
+  const roof = await roofOf(device, settings, named, io);
+  return {
+    device: device.capabilities,
+    roofline: roof,
+    generation: await measureGeneration(loaded, settings, long, io),
+  };
+}
