@@ -3,16 +3,7 @@ import { Pace } from "../gpu/pace.ts";
 import type { Launch, Node } from "./graph.ts";
 import type { Memory, Place } from "./memory.ts";
 import { type Plan, plan, prune } from "./plan.ts";
-import {
-  bytesOf,
-  count,
-  offsetOf,
-  show,
-  storageOf,
-  type Tensor,
-  type View,
-  wordOf,
-} from "./tensor.ts";
+import { bytesOf, count, offsetOf, show, storageOf, type Tensor, type View } from "./tensor.ts";
 
 interface Dispatch {
   readonly pipeline: Pipeline;
@@ -93,7 +84,7 @@ export class Runner {
     if ("tensor" in bound) {
       if (bound.tensor.dtype === "nf4") throw new Error(`${show(bound.tensor)} has no views`);
       const { buffer, offset, size } = this.place(bound.tensor);
-      const word = wordOf(bound.tensor.dtype);
+      const word = bound.tensor.dtype === "f32" || bound.tensor.dtype === "u32" ? 4 : 2;
       const from = bound.offset * word, bytes = count(bound.shape) * word;
       if (from % 256 !== 0 || from + bytes > size) {
         throw new Error(`a view of ${show(bound.tensor)} at byte ${from} of ${bytes} bytes`);

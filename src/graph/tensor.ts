@@ -56,15 +56,13 @@ export interface View {
 
 export const count = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
 
-/** Bytes of one number, where numbers are whole bytes. */
-export const wordOf = (dtype: DType): number => dtype === "f32" || dtype === "u32" ? 4 : 2;
-
 /** Bytes on the device, rounded up to whole u32 words. */
 export function bytesOf(t: Spec): number {
   const n = count(t.shape);
   if (t.dtype === "int8") return 4 * (Math.ceil(n / 4) + t.shape[0]!);
   if (t.dtype === "nf4") return 4 * (Math.ceil(n / 8) + Math.ceil(n / 64));
-  return Math.ceil(n * wordOf(t.dtype) / 4) * 4;
+  const bytes = n * (t.dtype === "f32" || t.dtype === "u32" ? 4 : 2);
+  return Math.ceil(bytes / 4) * 4;
 }
 
 export const show = (t: Tensor): string => `${t.name} ${t.dtype}[${t.shape.join(", ")}]`;
@@ -77,5 +75,6 @@ export function storageOf(t: Tensor): Tensor {
 
 /** Where `t` begins among the bytes of `storageOf(t)`. */
 export function offsetOf(t: Tensor): number {
-  return t.storage ? offsetOf(t.storage) + (t.offset ?? 0) * wordOf(t.dtype) : 0;
+  const within = bytesOf({ shape: [t.offset ?? 0], dtype: t.dtype });
+  return t.storage ? offsetOf(t.storage) + within : 0;
 }
