@@ -4,7 +4,8 @@ import { rmSync } from "node:fs";
 import { testDevice } from "../kernels/check.ts";
 import { openModel } from "../src/architectures/model.ts";
 import { Device } from "../src/gpu/device.ts";
-import { prepare, start } from "../src/trainer/loop.ts";
+import { start } from "../src/trainer/loop.ts";
+import { prepare } from "../src/trainer/prepare.ts";
 import { tinyModel, tinyRows, tinySettings } from "./tiny.ts";
 
 const there = await testDevice();

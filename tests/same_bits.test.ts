@@ -4,8 +4,9 @@ import { rmSync } from "node:fs";
 import { testDevice } from "../kernels/check.ts";
 import { type Model, openModel } from "../src/architectures/model.ts";
 import type { TokenRow } from "../src/architectures/packed.ts";
-import { prepare, type RunSettings, start } from "../src/trainer/loop.ts";
+import { start } from "../src/trainer/loop.ts";
 import { planRun } from "../src/trainer/plan.ts";
+import { prepare, type RunSettings } from "../src/trainer/prepare.ts";
 import { supervised } from "../src/trainer/trainer.ts";
 import { tinyModel, tinyRows, tinySettings } from "./tiny.ts";
 

@@ -7,7 +7,7 @@ import type { TokenRow } from "../src/architectures/packed.ts";
 import { normalFill } from "../src/base/random.ts";
 import { writeSafetensors } from "../src/formats/safetensors.ts";
 import { count } from "../src/graph/tensor.ts";
-import type { RunSettings } from "../src/trainer/loop.ts";
+import type { RunSettings } from "../src/trainer/prepare.ts";
 import { noise } from "../kernels/check.ts";
 
 const common = {

@@ -18,7 +18,8 @@ import { normalFill } from "../../src/base/random.ts";
 import { writeSafetensors } from "../../src/formats/safetensors.ts";
 import { Device } from "../../src/gpu/device.ts";
 import { count } from "../../src/graph/tensor.ts";
-import { prepare, start, train } from "../../src/trainer/loop.ts";
+import { start, train } from "../../src/trainer/loop.ts";
+import { prepare } from "../../src/trainer/prepare.ts";
 
 const { values: flags } = parseArgs({
   options: {

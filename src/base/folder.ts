@@ -27,6 +27,32 @@ function notFolder(path: string, what: string, fix?: string): Fail {
 }
 
 /**
+ * Makes a folder that is there whole or not at all: `fill` writes synced files under a temporary name,
+ * which is then renamed to `path`.
+ * @throws Fail with exit 12 if `path` exists or the disk refuses; errors of `fill` as they are.
+ * Nothing is left behind.
+ */
+export async function makeWhole<T>(
+  path: string,
+  fill: (temporary: string) => Promise<T>,
+): Promise<T> {
+  const temporary = nameBeside(path, ".tmp-");
+  try {
+    if (existsSync(path)) throw Object.assign(new Error(`${path} exists`), { code: "EEXIST" });
+    await makeFolder(dirname(resolve(path)));
+    await disk.mkdir(temporary);
+    const made = await fill(temporary);
+    await syncFolder(temporary);
+    await rename(temporary, path);
+    await syncFolder(dirname(resolve(path)));
+    return made;
+  } catch (error) {
+    await disk.removeTree(temporary).catch(() => {});
+    throw diskFail(error, path);
+  }
+}
+
+/**
  * Writes a folder. `write` puts its files, then returns the note kept in the manifest. All is written
  * and synced under a temporary name, the manifest (sizes, SHA-256) last, then renamed to `path`.
  * @throws Fail with exit 12 if `path` exists or the disk refuses; errors of `write` as they are.
@@ -36,12 +62,8 @@ export async function writeFolder(
   path: string,
   write: (put: Put) => Promise<unknown>,
 ): Promise<Folder> {
-  const temporary = nameBeside(path, ".tmp-");
   const files = new Map<string, Written>();
-  try {
-    if (existsSync(path)) throw Object.assign(new Error(`${path} exists`), { code: "EEXIST" });
-    await makeFolder(dirname(resolve(path)));
-    await disk.mkdir(temporary);
+  return await makeWhole(path, async (temporary) => {
     const meta = await write(async (name, chunks) => {
       if (!fileName.test(name) || name === manifestName || files.has(name)) {
         throw new Error(`"${name}" is taken or no plain file name`);
@@ -53,14 +75,8 @@ export async function writeFolder(
     const body = JSON.stringify({ format, meta, files: Object.fromEntries(files) });
     const manifest = `{"sha256":"${sha256(body)}","body":${body}}\n`;
     await writeNew(join(temporary, manifestName), manifest);
-    await syncFolder(temporary);
-    await rename(temporary, path);
-    await syncFolder(dirname(resolve(path)));
     return { path, meta: (JSON.parse(body) as { meta: unknown }).meta, files };
-  } catch (error) {
-    await disk.removeTree(temporary).catch(() => {});
-    throw diskFail(error, path);
-  }
+  });
 }
 
 /** Opens a folder by its manifest alone, which is checked; the files are not. See {@link readFolder}. */

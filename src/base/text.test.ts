@@ -5,6 +5,7 @@ import {
   excerpt,
   humanBytes,
   humanSeconds,
+  parseBytes,
   progressBar,
   short,
   sparkline,
@@ -27,6 +28,20 @@ describe("suggest", () => {
   });
   test("a swap of neighbours is one edit", () => expect(editDistance("ab", "ba")).toBe(1));
   test("distance of unlike words", () => expect(editDistance("kitten", "sitting")).toBe(3));
+});
+
+test("sizes as they are typed", () => {
+  expect(
+    ["16GB", "16 gb", "16G", "16GiB", "1.5GiB", "8e9", "8000000000", "900 MB", "3MB"].map(
+      parseBytes,
+    ),
+  )
+    .toEqual([16e9, 16e9, 16e9, 2 ** 34, 1.5 * 2 ** 30, 8e9, 8e9, 9e8, 3e6]);
+  for (
+    const none of ["banana", "", "0", "0GB", "16", "-3GB", "GB", "1e99", "16GBB", "NaN", "3XB"]
+  ) {
+    expect(parseBytes(none)).toBeUndefined();
+  }
 });
 
 test("sizes and times", () => {

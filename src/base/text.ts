@@ -49,6 +49,19 @@ export function humanBytes(bytes: number): string {
   return `${value.toFixed(digits)} ${units[unit]}`;
 }
 
+/**
+ * Bytes of "16GB" (10^9), "16GiB" (2^30) or "8e9"; undefined for anything else, zero, and a number without
+ * a unit that is too small to mean bytes.
+ */
+export function parseBytes(text: string): number | undefined {
+  const found = /^(\d+\.?\d*|\.\d+)(e\d+)?\s*(?:([KMGT])(i?)B?|B)?$/i.exec(text.trim());
+  if (!found) return undefined;
+  const [, number, exponent = "", unit, binary] = found;
+  const scale = unit ? (binary ? 1024 : 1000) ** ("KMGT".indexOf(unit.toUpperCase()) + 1) : 1;
+  const bytes = Math.floor(Number(number + exponent) * scale);
+  return Number.isSafeInteger(bytes) && bytes >= 1e6 ? bytes : undefined;
+}
+
 /** "0.8 s", "42 s", "3 min 05 s", "2 h 07 min", "1 d 3 h". */
 export function humanSeconds(seconds: number): string {
   if (!Number.isFinite(seconds)) return "?";

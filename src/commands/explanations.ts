@@ -124,6 +124,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "The run's second part was trained with other settings than its first, as --allow-change allows.",
   },
+  WH0216: {
+    title: "a tracker that cannot be used as it is set",
+    text:
+      "--report-to takes none, jsonl, tensorboard, mlflow and wandb. tensorboard writes event files and wandb an offline run (for wandb sync) into the run folder; mlflow sends to a server named by --mlflow-uri or MLFLOW_TRACKING_URI. Keys are read from the environment only.",
+  },
   WH0301: { title: "input that cannot be read", text: "The file is missing or is not a file." },
   WH0302: {
     title: "text that is not UTF-8",
@@ -162,10 +167,29 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "An adapter learns to correct the base it was trained on, rounding included. Give the same --quant and --double-quant as its run.",
   },
+  WH0501: {
+    title: "the device had less memory than it was planned for",
+    text:
+      "Another program holds memory, or the driver grants less than the system told. The run goes on with micro-batches half as large: a step sees the same rows and means the same, but sums are added in another order than with larger ones. run.json records what was used, and --micro-tokens begins with it at once.",
+  },
   WH0601: {
     title: "a step was not applied",
     text:
       "Its loss or gradient was not a finite number, so the weights were left as they were. After three such steps in a row the run ends with exit code 6.",
+  },
+  WH0602: {
+    title: "a run of a sweep diverged",
+    text: "Its settings are no good: it stays in the comparison as failed, and the sweep goes on.",
+  },
+  WH0603: {
+    title: "runs compared without validation rows",
+    text:
+      "The training loss is lowest where a model learns its rows by heart. Give --val to compare what was learnt.",
+  },
+  WH0701: {
+    title: "metrics do not reach a tracker",
+    text:
+      "Training goes on and loses nothing: metrics.jsonl in the run folder has every step. The tracker is asked again in the background, and what it did not take in the end is counted.",
   },
   WH1201: {
     title: "lines lost from the log file",

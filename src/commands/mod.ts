@@ -30,6 +30,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./plan.ts")).plan,
   },
   {
+    name: "sweep",
+    group: "Train",
+    about: "Trains once for each of many settings, and compares",
+    load: async () => (await import("./sweep.ts")).sweep,
+  },
+  {
     name: "report",
     group: "Train",
     about: "Makes a run's report again and says what its curves show",
@@ -70,6 +76,18 @@ export const table: readonly Entry[] = [
     group: "Use and measure",
     about: "Turns text into token ids, and back",
     load: async () => (await import("./tokenize.ts")).tokenize,
+  },
+  {
+    name: "model show",
+    group: "Models",
+    about: "Says what a model folder holds",
+    load: async () => (await import("./model_show.ts")).modelShow,
+  },
+  {
+    name: "model quantize",
+    group: "Models",
+    about: "Writes a copy in 4 or 8 bits, which later starts read in a quarter of the time",
+    load: async () => (await import("./model_quantize.ts")).modelQuantize,
   },
   {
     name: "config show",
@@ -120,8 +138,10 @@ export const later: Readonly<Record<string, string>> = {
   pipeline: "its stages are commands of their own: whet train sft, whet eval, whet export",
   chat: "whet infer -p answers one prompt",
   serve: "whet infer answers rows from stdin",
-  model: "name a folder with -m; whet does not download",
+  "model pull": "name a folder with -m; whet does not download",
+  "model ls": "models are folders: whet model show -m DIR explains one",
+  "model verify": "whet model show -m DIR checks a folder's structure",
+  "model rm": "models are folders like others",
   data: "whet train sft checks every row before it trains",
-  sweep: "run whet train sft once for each setting",
   remote: "this version trains on this machine only",
 };

@@ -1,30 +1,151 @@
-import { expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openModel } from "../architectures/model.ts";
 import { Exit, Fail } from "../base/fail.ts";
-import { requireMemory } from "./plan.ts";
+import { quantOf } from "../settings/model.ts";
+import { trainSettings } from "../settings/train.ts";
+import { again, halved, prepare } from "../trainer/prepare.ts";
+import { tinyModel, tinyRows } from "../../tests/tiny.ts";
+import { waysToFit } from "./fitting.ts";
+import { modelsOf } from "./models.ts";
+import { requireFit } from "./plan.ts";
+import type { PreparedRun } from "./prepared.ts";
 
-test("a run that needs more memory than there is is refused, part by part", () => {
-  const GiB = 2 ** 30;
-  const bytes = {
-    weights: 6 * GiB,
-    adapter: GiB / 4,
-    gradients: GiB / 4,
-    optimizer: GiB / 2,
-    activations: 9 * GiB,
-    scratch: 0,
-    total: 16 * GiB,
-  };
-  expect(() => requireMemory(bytes, 16 * GiB)).not.toThrow();
+const dir = await tinyModel(), model = await openModel(dir);
+afterAll(() => rmSync(dir, { recursive: true }));
+const { defaultTargets } = model.architecture;
+const rows = tinyRows(24);
+const longest = Math.max(...rows.map(({ ids }) => ids.length));
+
+function planned(budget: number, change: Record<string, unknown> = {}, targets = defaultTargets) {
+  const settings = trainSettings.parse({ model: dir, data: "rows", batch: 24, ...change });
+  const kept = { ...model, quant: quantOf(settings) };
+  return { settings, prepared: prepare(kept, rows, [], targets, settings, budget) };
+}
+const total = (budget: number, change: Record<string, unknown> = {}) =>
+  planned(budget, change).prepared.plan.bytes.total;
+
+test("a run is fitted: blocks again before micro-batches, and the rows of a step stay", () => {
+  const roomy = planned(Infinity).prepared, most = roomy.plan.bytes.total;
+  expect(roomy.plan.blocks.recomputed).toBe(0);
+  const fitted = [0.99, 0.9, 0.8, 0.7, 0.6, 0.5].map((share) => planned(share * most).prepared);
+  let halvedOnce = false, recomputed = false;
+  for (const p of fitted) {
+    if (!p.fits) continue;
+    expect(p.plan.bytes.total).toBeLessThanOrEqual(p.budget);
+    expect(p.batches.at(0).micro.flat().toSorted()).toEqual(
+      roomy.batches.at(0).micro.flat().toSorted(),
+    );
+    expect(p.batches.steps).toBe(roomy.batches.steps);
+    const same = p.recipe.size.tokens === roomy.recipe.size.tokens;
+    recomputed ||= same && p.plan.blocks.recomputed > 0;
+    halvedOnce ||= !same;
+  }
+  expect({ halvedOnce, recomputed }).toEqual({ halvedOnce: true, recomputed: true });
+});
+
+test("micro-batches halve down to the longest row; one that is named stays", () => {
+  const { prepared } = planned(Infinity, { micro_tokens: 512 });
+  expect(prepared.recipe.size.tokens).toBe(512);
+  const half = again(prepared, { micro_tokens: halved(prepared) });
+  expect(half.recipe.size.tokens).toBe(256);
+  const smallest = planned(1).prepared;
+  expect(smallest.fits).toBe(false);
+  expect(smallest.recipe.size.tokens).toBe(Math.ceil(longest / 64) * 64);
+  expect(halved(smallest)).toBeUndefined();
+  expect(planned(1, { micro_tokens: 512 }).prepared.recipe.size.tokens).toBe(512);
+  // A row is never cut: it takes what it needs.
+  expect(planned(1, { micro_tokens: 1 }).prepared.recipe.size.tokens).toBe(
+    smallest.recipe.size.tokens,
+  );
+});
+
+test("packed sequences of half the length: twice as many in a step", () => {
+  const change = { packing: true, batch: 1, max_seq: 256 };
+  const one = planned(Infinity, change).prepared;
+  const two = planned(Infinity, { ...change, micro_tokens: 128 }).prepared;
+  expect(one.batches.at(0).micro).toHaveLength(1);
+  expect([one.recipe.size.tokens, two.recipe.size.tokens]).toEqual([256, 128]);
+  expect(two.batches.at(0).micro).toHaveLength(2);
+});
+
+test("settings that would make it fit do, the cheapest first", () => {
+  const tight = { rank: 64 }, loose = { ...tight, grad_checkpoint: "off" };
+  const packed = { ...tight, quant: "nf4", double_quant: true };
+  const small = total(1, tight);
+  for (
+    const [budget, change, first] of [
+      [1.1 * small, loose, "--grad-checkpoint auto"],
+      [0.97 * small, tight, "--quant int8"],
+      [0.97 * total(1, packed), packed, "--rank 16"],
+      [
+        0.7 * small,
+        { ...loose, micro_tokens: 1024 },
+        "--grad-checkpoint auto without --micro-tokens --quant nf4",
+      ],
+    ] as const
+  ) {
+    const { prepared, settings } = planned(budget, change);
+    expect(prepared.fits).toBe(false);
+    const ways = waysToFit(prepared, settings);
+    expect(ways.length).toBeLessThanOrEqual(3);
+    expect(ways[0]!.flags).toStartWith(first);
+    for (const way of ways) expect(way.total).toBeLessThanOrEqual(budget);
+  }
+  const { prepared, settings } = planned(1000);
+  expect(waysToFit(prepared, settings)).toEqual([]);
+});
+
+test("--full is given up before rows are cut", () => {
+  const change = { full: true }, budget = 0.95 * total(1, change);
+  const settings = trainSettings.parse({ model: dir, data: "rows", batch: 24, ...change });
+  const prepared = prepare(model, rows, [], [], settings, budget);
+  expect(waysToFit(prepared, settings)[0]!.flags).toBe("without --full");
+});
+
+test("a run that cannot fit is refused, part by part, with what would help", () => {
+  const budget = 0.97 * total(1, { rank: 64 });
+  const { prepared, settings } = planned(budget, { rank: 64 });
+  const what = "85 % of 1 MiB free, says a test";
+  const found = { free: 1, total: 1, source: "a test", gpu: false };
+  const run = {
+    prepared,
+    targets: defaultTargets,
+    data: undefined,
+    validation: undefined,
+    template: undefined,
+    room: { bytes: budget, what, found },
+  } as unknown as PreparedRun;
   let refusal: unknown;
   try {
-    requireMemory(bytes, 16 * GiB - 1);
+    requireFit(run, settings);
   } catch (error) {
     refusal = error;
   }
   expect(refusal).toBeInstanceOf(Fail);
   expect(refusal).toMatchObject({
     exit: Exit.memory,
-    message: "this run needs 16.0 GiB of memory, this machine has 16.0 GiB",
-    why: expect.stringMatching(/^weights +6\.00 GiB\nadapter +256 MiB\n(.+\n)+total +16\.0 GiB$/),
-    fix: expect.stringContaining("--grad-checkpoint on, a smaller --max-seq, or a smaller --batch"),
+    message: expect.stringMatching(/^this run needs at least .+ of memory, it may take .+$/),
+    why: expect.stringMatching(/^85 % of .+\nweights +.+\nadapter +(.+\n)+total +.+ /),
+    fix: expect.stringContaining("--rank 16"),
   });
+  const { prepared: sound } = planned(Infinity);
+  expect(() => requireFit({ ...run, prepared: sound }, settings)).not.toThrow();
+});
+
+test("-m names one model, several, or a folder of them", () => {
+  const shelf = mkdtempSync(join(tmpdir(), "whet-shelf-"));
+  for (const name of ["b", "a", "c,d"]) cpSync(dir, join(shelf, name), { recursive: true });
+  const at = (name: string) => join(shelf, name);
+  expect(modelsOf([shelf], true)).toEqual([at("a"), at("b"), at("c,d")]);
+  expect(modelsOf([at("a"), at("b")], true)).toEqual([at("a"), at("b")]);
+  expect(modelsOf(at("c,d").split(","), false)).toEqual([at("c,d")]);
+  expect(modelsOf([shelf], false)).toEqual([shelf]);
+  expect(modelsOf(["nowhere"], true)).toEqual(["nowhere"]);
+  rmSync(shelf, { recursive: true });
+  const empty = mkdtempSync(join(tmpdir(), "whet-shelf-"));
+  expect(() => modelsOf([empty], true)).toThrow("holds no model");
+  rmSync(empty, { recursive: true });
 });

@@ -1,11 +1,20 @@
-import { totalmem } from "node:os";
 import { Exit, Fail } from "../base/fail.ts";
-import { columns, humanBytes, plural, short, thousands } from "../base/text.ts";
+import {
+  columns,
+  humanBytes,
+  humanSeconds,
+  plural,
+  progressBar,
+  short,
+  thousands,
+} from "../base/text.ts";
+import type { CommonSettings } from "../settings/common.ts";
 import { planSettings } from "../settings/train.ts";
-import type { RunPlan } from "../trainer/plan.ts";
+import type { RunBytes } from "../trainer/plan.ts";
 import { command } from "./command.ts";
+import { moreWork, type Way, waysToFit } from "./fitting.ts";
 import type { Io } from "./io.ts";
-import type { PreparedRun } from "./prepared.ts";
+import type { PreparedRun, RunSettings } from "./prepared.ts";
 
 export const plan = command({
   section: "train",
@@ -14,94 +23,234 @@ export const plan = command({
     "whet plan -m ./model",
     "whet plan -m ./model -d rows.jsonl --rank 32 --max-seq 1024",
     "whet plan -m ./model -d rows.jsonl --target-mem 16GB --json",
+    "whet plan -m ./model -d rows.jsonl --probe",
+    "whet plan -m ./models --table --target-mem 16GiB",
   ],
   details:
-    "Takes the flags of whet train sft and says what that run would need, to the buffer, without " +
-    "touching a GPU. Without -d the rows are taken to be as long as --max-seq allows.",
+    "Takes the flags of whet train sft and says what that run would need, to the buffer: train makes the " +
+    "same choice of micro-batch and of blocks to compute again. Nothing is opened but files, unless " +
+    "--probe takes three real steps. Where the run does not fit, it says which settings would make it " +
+    "fit; what fits is the answer, not the exit code.",
   settings: planSettings,
   async run(settings, io) {
+    const { modelsOf } = await import("./models.ts");
+    const models = modelsOf(settings.model, settings.table);
+    if (settings.table) {
+      const { tellTable } = await import("./plan_table.ts");
+      return await tellTable(models, settings, io);
+    }
+    if (models.length > 1) {
+      throw new Fail(`${models.length} models to plan for`, {
+        why: `a plan is for one; --model names ${models.join(", ")}`,
+        fix: "compare them with --table",
+        exit: Exit.usage,
+      });
+    }
     const { prepareRun } = await import("./prepared.ts");
-    const run = await prepareRun(settings, io);
-    tellPlan(run, bytesOf(settings.target_mem) ?? totalmem(), io);
+    const one = { ...settings, model: models[0]! };
+    const run = await prepareRun(one, io);
+    const { probe } = settings.probe ? await import("./probe.ts") : { probe: undefined };
+    tellPlan(run, one, io, await probe?.(run, one, io));
     if (settings.record) io.out(`\nThe step\n${run.prepared.plan.print()}`);
   },
 });
 
+/** What three real steps took. */
+export interface Probed {
+  readonly seconds_per_step: number;
+  readonly tokens_per_second: number;
+  /** Of the whole run; null where the number of steps is not known. */
+  readonly seconds: number | null;
+  readonly allocated_bytes: number;
+  readonly device: string;
+}
+
 /** What a run needs: the answer of `whet plan` and of `whet train --dry-run`. */
-export function tellPlan({ prepared }: PreparedRun, memory: number, io: Io) {
-  const { plan, batches, recipe, rows } = prepared;
+export function tellPlan(
+  run: PreparedRun,
+  settings: RunSettings & Partial<CommonSettings>,
+  io: Io,
+  probed?: Probed,
+) {
+  const { prepared, data, room } = run;
+  const { plan, recipe, fits } = prepared;
   const { bytes } = plan;
-  const sampled = Math.max(1, Math.min(batches.steps, batches.stepsPerEpoch, 256));
-  let tokens = 0;
-  let runs = 0;
-  for (let step = 0; step < sampled; step++) {
-    const { micro } = batches.at(step);
-    runs += micro.length;
-    tokens += micro.flat().reduce((sum, row) => sum + rows[row]!.ids.length, 0);
-  }
-  const answer = {
+  const work = workOf(run);
+  const ways = fits ? [] : waysToFit(prepared, settings);
+  io.result({
     bytes,
-    steps: batches.steps,
-    steps_per_epoch: batches.stepsPerEpoch,
-    tokens_per_step: Math.round(tokens / sampled),
-    flops_per_step: Math.round((plan.flops * runs) / sampled),
-    extra_flops_per_step: Math.round((plan.extraFlops * runs) / sampled),
+    steps: work.steps,
+    steps_per_epoch: work.stepsPerEpoch,
+    rows: data?.rows.length ?? null,
+    rows_per_step: work.rowsPerStep,
+    tokens_per_step: work.tokens,
+    flops_per_step: work.flops,
+    recompute: plan.blocks.recomputed > 0,
     blocks: plan.blocks,
-    fits: bytes.total <= memory,
+    fits,
+    would_fit: ways,
+    memory: {
+      budget_bytes: room.bytes,
+      free_bytes: room.found.free,
+      total_bytes: room.found.total,
+      source: room.found.source,
+    },
     trainable: plan.trainable,
     parameters: plan.parameters,
     micro_batch: recipe.size,
-  };
-  io.result(answer);
+    micro_batches_per_step: work.runs,
+    ...(probed ? { probe: probed } : {}),
+  });
 
+  const { ascii } = io;
   io.out("Memory");
-  io.out(parts(bytes).replaceAll(/^/gm, "  "));
-  io.out(
-    answer.fits
-      ? `  fits in ${humanBytes(memory)}`
-      : `  does not fit in ${humanBytes(memory)}: ${SMALLER}`,
-  );
+  io.out(parts(bytes, room.bytes, ascii).replaceAll(/^/gm, "  "));
+  const spare = room.bytes - bytes.total;
+  io.out(`  ${fits ? "fits in" : "does not fit in"} ${humanBytes(room.bytes)}: ${room.what}`);
+  if (!fits) {
+    io.out(`\n${humanBytes(-spare)} too much. ${ways.length > 0 ? "It would fit with" : NO_WAY}`);
+    if (ways.length > 0) io.out(table(ways).replaceAll(/^/gm, "  "));
+  }
   io.out("\nWork");
-  io.out(columns([
-    ["  steps", `${thousands(answer.steps)}, ${thousands(answer.steps_per_epoch)} an epoch`],
+  const rows: [string, string][] = [
     [
-      "  a step",
-      `${thousands(answer.tokens_per_step)} tokens, ${short(answer.flops_per_step / 1e9)} GFLOP`,
+      "rows",
+      data ? rowsTold(run) : "unknown without -d: planned for rows of " +
+        `${plural(recipe.positions, "token")}, half of them trained`,
+    ],
+    ["batch", batchTold(settings)],
+    [
+      "computed as",
+      `${about(work.runs, "micro-batch", "micro-batches")} a step, each of ${
+        thousands(recipe.size.tokens)
+      } token places`,
     ],
     [
-      "  computed as",
-      `${plural(Math.round(runs / sampled), "run")} of ${recipe.size.tokens} tokens`,
+      "a step",
+      `${data ? "" : "up to "}${thousands(work.tokens)} tokens, ${operations(work.flops)}`,
     ],
-    [
-      "  blocks",
-      plan.blocks.recomputed === 0
-        ? "kept for the backward pass"
-        : `${plan.blocks.recomputed} of ${plan.blocks.all} computed again in the backward pass`,
-    ],
-    ["  trained", trainedLine(plan)],
-  ]));
+    ["steps", stepsTold(run, settings)],
+    ["blocks", blocksTold(prepared)],
+    ["trained", trainedLine(plan)],
+  ];
+  if (probed) rows.push(["time", timeTold(probed)]);
+  io.out(columns(rows.map(([name, text]) => [`  ${name}`, text])));
 }
 
-const SMALLER = "try --grad-checkpoint on, a smaller --max-seq, or a smaller --batch";
+/** The work of a step, averaged over up to 256 steps. */
+function workOf({ prepared, data }: PreparedRun) {
+  const { plan, batches, rows, settings } = prepared;
+  const sampled = Math.max(1, Math.min(batches.steps, batches.stepsPerEpoch, 256));
+  let tokens = 0, runs = 0, seen = 0;
+  for (let step = 0; step < sampled; step++) {
+    const { micro } = batches.at(step);
+    runs += micro.length;
+    seen += micro.flat().length;
+    tokens += micro.flat().reduce((sum, row) => sum + rows[row]!.ids.length, 0);
+  }
+  return {
+    steps: data || settings.iters !== undefined ? batches.steps : null,
+    stepsPerEpoch: data ? batches.stepsPerEpoch : null,
+    tokens: Math.round(tokens / sampled),
+    flops: Math.round((plan.flops * runs) / sampled),
+    runs: runs / sampled,
+    rowsPerStep: seen / sampled,
+  };
+}
 
-/** Memory by part, one a line. */
-function parts(bytes: RunPlan["bytes"]): string {
+function rowsTold({ data, prepared }: PreparedRun): string {
+  const { rows } = data!;
+  const tokens = rows.reduce((sum, { ids }) => sum + ids.length, 0);
+  const longest = rows.reduce((most, { ids }) => Math.max(most, ids.length), 0);
+  const { validation } = prepared;
+  return `${thousands(rows.length)}, ${thousands(tokens / rows.length)} tokens on average, ${
+    thousands(longest)
+  } the longest` + (validation.length > 0 ? `; ${thousands(validation.length)} to measure on` : "");
+}
+
+function batchTold({ batch, accum, packing }: RunSettings): string {
+  const what = packing ? "filled sequence" : "row";
+  const effective = batch * accum;
+  return accum === 1
+    ? `${plural(effective, what)} a step`
+    : `${batch} ${what}s x ${accum} accumulated = ${plural(effective, what)} a step`;
+}
+
+function stepsTold(
+  { prepared, data }: PreparedRun,
+  { epochs, iters, batch, accum }: RunSettings,
+): string {
+  const { batches } = prepared;
+  if (iters !== undefined) {
+    const share = data ? `, ${short(iters / batches.stepsPerEpoch)} epochs` : "";
+    return `${thousands(iters)} as --iters says${share}`;
+  }
+  if (!data) return `unknown: rows x ${plural(epochs, "epoch")} / ${batch * accum}`;
+  return `${thousands(batches.steps)} = ${thousands(batches.stepsPerEpoch)} an epoch x ` +
+    plural(epochs, "epoch");
+}
+
+function blocksTold(prepared: PreparedRun["prepared"]): string {
+  const { recomputed, all } = prepared.plan.blocks;
+  if (recomputed === 0) return `all ${all} kept for the backward pass`;
+  return `${recomputed} of ${all} computed again in the backward pass: ${moreWork(prepared)}`;
+}
+
+/** "1.2 TFLOP". */
+function operations(flops: number): string {
+  const unit = Math.min(4, Math.max(2, Math.floor(Math.log10(Math.max(1, flops)) / 3)));
+  return `${short(Number((flops / 1000 ** unit).toPrecision(3)))} ${"KMGTP"[unit]}FLOP`;
+}
+
+function timeTold({ seconds_per_step, tokens_per_second, seconds, device }: Probed): string {
+  const rate = tokens_per_second < 10 ? short(tokens_per_second) : thousands(tokens_per_second);
+  return `${humanSeconds(seconds_per_step)} a step, ${rate} tokens/s` +
+    (seconds === null ? "" : `, ${humanSeconds(seconds)} in all`) + ` on ${device}`;
+}
+
+const about = (n: number, one: string, many: string) =>
+  Number.isInteger(n) ? plural(n, one, many) : `about ${n.toFixed(1)} ${many}`;
+
+const NO_WAY = "No setting makes it fit: a smaller model, or more memory";
+
+/** Ways to fit, one a line. */
+function table(ways: readonly Way[]): string {
+  return columns(
+    ways.map(({ flags, total, note }) => [flags, humanBytes(total), note ? `(${note})` : ""]),
+    [1],
+  );
+}
+
+/** Memory by part, one a line, and each part's share of the room as a bar. */
+function parts(bytes: RunBytes, room: number, ascii: boolean): string {
   const { weights, adapter, gradients, optimizer, activations, scratch, total } = bytes;
   const all = { weights, adapter, gradients, optimizer, activations, scratch, total };
-  return columns(Object.entries(all).map(([name, n]) => [name, humanBytes(n)]), [1]);
+  const whole = Math.max(room, total);
+  return columns(
+    Object.entries(all).map(([name, n]) => [
+      name,
+      humanBytes(n),
+      progressBar(n / whole, 40, ascii),
+    ]),
+    [1],
+  );
 }
 
 /**
- * Refuses a run that needs more memory than there is. A software adapter grants it all the same, and
- * the system kills the process later.
- * @throws Fail (memory) with the table of what would be needed
+ * Refuses a run that does not fit in its memory at the smallest that its settings allow, before anything
+ * is loaded or written.
+ * @throws Fail (memory) with the parts of what would be needed, and settings that would fit
  */
-export function requireMemory(bytes: RunPlan["bytes"], memory: number) {
-  if (bytes.total <= memory) return;
-  const [needed, there] = [humanBytes(bytes.total), humanBytes(memory)];
-  throw new Fail(`this run needs ${needed} of memory, this machine has ${there}`, {
-    why: parts(bytes),
-    fix: `${SMALLER}; whet plan says what a run needs`,
+export function requireFit({ prepared, room }: PreparedRun, settings: RunSettings) {
+  if (prepared.fits) return;
+  const { bytes } = prepared.plan;
+  const ways = waysToFit(prepared, settings);
+  const [needed, there] = [humanBytes(bytes.total), humanBytes(room.bytes)];
+  throw new Fail(`this run needs at least ${needed} of memory, it may take ${there}`, {
+    why: `${room.what}\n${parts(bytes, room.bytes, true)}`,
+    fix: ways.length > 0
+      ? `one of\n${table(ways)}`
+      : `${NO_WAY[0]!.toLowerCase()}${NO_WAY.slice(1)}`,
     exit: Exit.memory,
   });
 }
@@ -110,12 +259,4 @@ export function requireMemory(bytes: RunPlan["bytes"], memory: number) {
 export function trainedLine({ trainable, parameters }: { trainable: number; parameters: number }) {
   return `trainable params: ${thousands(trainable)} || all params: ${thousands(parameters)} || ` +
     `trainable%: ${((100 * trainable) / parameters).toFixed(4)}`;
-}
-
-/** "16GB" in bytes; powers of 1024. */
-function bytesOf(size: string | undefined): number | undefined {
-  const found = size && /^([\d.]+)\s*([KMGT])/i.exec(size);
-  return found
-    ? Number(found[1]) * 1024 ** ("KMGT".indexOf(found[2]!.toUpperCase()) + 1)
-    : undefined;
 }

@@ -8,8 +8,9 @@ import { mapOf, quantOf } from "../settings/model.ts";
 import type { PlanSettings, TrainSettings } from "../settings/train.ts";
 import type { ChatTemplate } from "../text/chat_template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { prepare, type Prepared } from "../trainer/loop.ts";
+import { prepare, type Prepared } from "../trainer/prepare.ts";
 import type { Io } from "./io.ts";
+import { type Room, roomOf } from "./room.ts";
 import { type Texts, textsOf } from "./texts.ts";
 
 /** Rows of a file, tokenised, and what is to be recorded of them. */
@@ -28,16 +29,22 @@ export interface PreparedRun {
   readonly template: ChatTemplate | undefined;
   readonly data: TokenRows | undefined;
   readonly validation: TokenRows | undefined;
+  /** The memory that it was fitted to. */
+  readonly room: Room;
 }
 
+/** Settings of a training run on one model. */
+export type RunSettings = (TrainSettings | Omit<PlanSettings, "model">) & {
+  readonly model: string;
+  readonly device?: string;
+};
+
 /**
- * Opens the model, reads and tokenises the rows, lays the run out and plans its memory. No device yet.
+ * Opens the model, reads and tokenises the rows, lays the run out and fits it to memory. No device yet,
+ * and whether it fits is left to the caller: `prepared.fits`.
  * @throws Fail (usage) (data)
  */
-export async function prepareRun(
-  settings: TrainSettings | PlanSettings,
-  io: Io,
-): Promise<PreparedRun> {
+export async function prepareRun(settings: RunSettings, io: Io): Promise<PreparedRun> {
   const model = {
     ...await openModel(settings.model),
     quant: quantOf(settings),
@@ -51,11 +58,12 @@ export async function prepareRun(
   if (data && validation) warnOfLeaks(data, validation, io);
   const targets = targetsOf(settings, model);
   const rows = data?.rows ?? imagined(settings, model);
-  const prepared = prepare(model, rows, validation?.rows ?? [], targets, settings);
-  return { prepared, targets, ...texts, data, validation };
+  const room = roomOf(settings);
+  const prepared = prepare(model, rows, validation?.rows ?? [], targets, settings, room.bytes);
+  return { prepared, targets, ...texts, data, validation, room };
 }
 
-function targetsOf(settings: TrainSettings | PlanSettings, model: Model): readonly string[] {
+function targetsOf(settings: RunSettings, model: Model): readonly string[] {
   const { full, target } = settings;
   if (full) return [];
   const { linears, defaultTargets } = model.architecture;
@@ -169,7 +177,7 @@ function warnOfLeaks(data: TokenRows, validation: TokenRows, io: Io) {
 }
 
 /** Rows for a plan without data: as many as one step takes, as long as they may be, half of it answer. */
-function imagined(settings: TrainSettings | PlanSettings, model: Model) {
+function imagined(settings: RunSettings, model: Model) {
   const length = Math.min(settings.max_seq, model.sizes.context);
   const ids = new Uint32Array(length);
   const labels = Int32Array.from(ids, (_, i) => i < length / 2 ? -100 : 0);

@@ -1,8 +1,7 @@
-import { totalmem } from "node:os";
 import { Exit, Fail } from "../base/fail.ts";
 import { trainSettings } from "../settings/train.ts";
 import { command } from "./command.ts";
-import { tellPlan } from "./plan.ts";
+import { requireFit, tellPlan } from "./plan.ts";
 
 export const trainSft = command({
   section: "train",
@@ -32,7 +31,10 @@ export const trainSft = command({
       });
     }
     const run = await prepareRun(settings, io);
-    if (settings.dry_run) return tellPlan(run, totalmem(), io);
+    if (settings.dry_run) {
+      tellPlan(run, settings, io);
+      return requireFit(run, settings);
+    }
     const { train } = await import("./training.ts");
     await train({ ...settings, output: settings.output! }, run, io);
   },

@@ -1,5 +1,4 @@
 import { existsSync, readFileSync, renameSync, statSync } from "node:fs";
-import { totalmem } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { commit } from "../base/assets.ts";
 import { writeFile } from "../base/durable.ts";
@@ -15,15 +14,18 @@ import {
 import { checkFit, loraDefaults, readAdapter, writeAdapter } from "../formats/peft.ts";
 import type { Device } from "../gpu/device.ts";
 import { RunFolder } from "../report/folder.ts";
+import { openDashboard } from "../serve/dashboard.ts";
 import type { EvalPoint, LayerPoint, Manifest, Status, StepPoint } from "../report/record.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import type { TrainSettings } from "../settings/train.ts";
 import { inspectionDue, type ModuleNorms, Norms } from "../trainer/inspect.ts";
-import { type Best, type Ending, type RunSettings, start, train as loop } from "../trainer/loop.ts";
+import { type Best, type Ending, train as loop } from "../trainer/loop.ts";
+import { again, type RunSettings } from "../trainer/prepare.ts";
+import { Trackers, trackersOf } from "../trainer/trackers/mod.ts";
 import type { Trainer } from "../trainer/trainer.ts";
-import { openDevice } from "./gpu.ts";
+import { begin } from "./begin.ts";
 import type { Io } from "./io.ts";
-import { requireMemory, trainedLine } from "./plan.ts";
+import { requireFit, trainedLine } from "./plan.ts";
 import type { PreparedRun } from "./prepared.ts";
 import { Sampler } from "./samples.ts";
 import { TrainView } from "./train_view.ts";
@@ -39,29 +41,40 @@ type Settings = TrainSettings & CommonSettings & { readonly output: string };
  */
 export async function train(
   settings: Settings,
-  run: PreparedRun,
+  planned: PreparedRun,
   io: Io,
   shared?: Device,
 ): Promise<TrainResult> {
-  const { prepared } = run;
-  const { model, batches, plan } = prepared;
+  requireFit(planned, settings);
   const out = settings.output;
+  const places = trackersOf(settings);
   makeWay(settings);
   using _lock = await lockFolder(out);
-  const from = await resumed(settings, run, io);
-  const device = shared ?? await openDevice(settings, plan.parameters, io);
-  if (device.capabilities.software) requireMemory(plan.bytes, totalmem());
-  const trainer = await start(device, prepared, (done, total) => {
-    io.progress(`loading weights ${Math.round((100 * done) / total)} %`);
-  });
-  io.progress();
+  const from = await resumed(settings, planned, io);
+  const { device, trainer, run } = await begin(settings, from?.run ?? planned, io, shared);
+  const { prepared } = run;
+  const { model, batches, plan } = prepared;
   if (from) trainer.restore(from.step, from.tensors);
   else if (settings.init_adapter) await startFrom(settings.init_adapter, trainer, run);
   const began = performance.now();
   const folder = await RunFolder.open(out, manifestOf(settings, run, device.capabilities));
+  const page = settings.ui ? await openDashboard(out, settings.ui_port) : undefined;
+  if (page) io.note(`live page  ${page.url}`);
+  const warn = (code: string, message: string, fix?: string) => {
+    folder.event("warn", { code, message });
+    io.warn(code, message, fix);
+  };
+  const trackers = new Trackers(
+    places,
+    factsOf(folder.manifest, out, from?.step ?? 0),
+    from?.trackers ?? {},
+    (message) => warn("WH0701", message),
+  );
   const emit = (kind: string, fields: Record<string, unknown>) => {
     folder.event(kind, fields);
     io.event(kind, fields);
+    trackers.event(kind, fields);
+    page?.grown();
   };
   try {
     io.out(trainedLine(plan));
@@ -83,7 +96,10 @@ export async function train(
       // All weights at once would be held twice on the host: only an adapter is looked into.
       inspect(step) {
         norms = settings.full || !inspectionDue(step, batches.steps) ? undefined : new Norms();
-        return norms && ((tensor) => norms!.add(tensor));
+        return norms && ((tensor) => {
+          norms!.add(tensor);
+          trackers.histogram(step, `gradients/${tensor.name}`, tensor.gradient);
+        });
       },
       step({ step, epoch, loss, rate, gradNorm, tokens, milliseconds }) {
         const point: StepPoint = {
@@ -118,7 +134,13 @@ export async function train(
         }
       },
       async save({ step, tensors, best, worse }, isBest) {
-        const state = stateOf(settings, run, trainer, { step, tensors, best, worse });
+        const state = stateOf(settings, run, trainer, {
+          step,
+          tensors,
+          best,
+          worse,
+          trackers: trackers.state(),
+        });
         const { path, bytes, removed } = await saveCheckpoint(out, state, { keep: settings.keep });
         emit("checkpoint", { path, step, best: isBest, bytes, removed });
         io.detail(`checkpoint ${path}`);
@@ -129,14 +151,14 @@ export async function train(
         const message =
           `step ${step} was not applied: loss ${loss}, gradient norm ${gradNorm}${blame}; ` +
           `rows at lines ${excerpt(rows.join(", "), 60)}`;
-        folder.event("warn", { code: "WH0601", message });
-        io.warn("WH0601", message, "a lower --lr, if it happens again");
+        warn("WH0601", message, "a lower --lr, if it happens again");
       },
       stop: () => io.stop.requested !== undefined,
     }, from && { best: from.best ?? undefined, worse: from.worse });
     const seconds = (performance.now() - began) / 1000;
     const adapter = await writeWeights(settings, run, trainer, best);
     const status = STATUS[ending];
+    const shown = await trackers.end(status === "stopped" ? "stopped" : "finished");
     emit("end", {
       status,
       best: best ? { step: best.step, val_loss: best.loss } : null,
@@ -151,13 +173,17 @@ export async function train(
       best: best && { step: best.step, val_loss: best.loss },
     });
     if (!shared) tellEnd(settings, run, status, trainer.step, best, seconds, io);
+    for (const { name, place } of shown) io.note(`${name}  ${place}`);
     return { status, best, adapter, seconds, folder };
   } catch (error) {
     const seconds = (performance.now() - began) / 1000;
     const message = error instanceof Error ? error.message : String(error);
+    await trackers.end("failed");
     await folder.finish({ status: "failed", seconds, error: message }).catch(() => {});
     throw error;
   } finally {
+    page?.grown();
+    await page?.close();
     trainer.free();
     if (!shared) device.close();
     model.folder.close();
@@ -260,6 +286,7 @@ function stateOf(
   { targets, data, prepared }: PreparedRun,
   trainer: Trainer,
   progress: Cursor & {
+    readonly trackers: Readonly<Record<string, unknown>>;
     readonly tensors: ReadonlyMap<string, { w: Float32Array; m: Float32Array; v: Float32Array }>;
   },
 ): TrainingState {
@@ -279,7 +306,9 @@ function stateOf(
       worse: progress.worse,
       model: prepared.model.folder.hash(),
       steps: prepared.batches.steps,
+      micro_tokens: prepared.recipe.size.tokens,
       tokens: data!.facts.tokens_sha256,
+      trackers: progress.trackers,
     },
   };
 }
@@ -289,12 +318,15 @@ interface From {
   readonly tensors: TrainingState["tensors"];
   readonly best: Best | null | undefined;
   readonly worse: number;
+  /** The run with the micro-batches that it was begun with. */
+  readonly run: PreparedRun;
+  readonly trackers: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** The checkpoint to go on from, where --resume asks for one. */
 async function resumed(
   settings: Settings,
-  run: PreparedRun,
+  planned: PreparedRun,
   io: Io,
 ): Promise<From | undefined> {
   const { resume, output } = settings;
@@ -316,7 +348,14 @@ async function resumed(
     });
   }
   const state = await loadCheckpoint(path);
+  const { micro_tokens } = state.extra as { micro_tokens?: number };
+  // Other micro-batches would add in another order: memory that is there now must not change the numbers.
+  const pinned = settings.micro_tokens ?? micro_tokens;
+  const run = pinned === planned.prepared.recipe.size.tokens
+    ? planned
+    : { ...planned, prepared: again(planned.prepared, { micro_tokens: pinned }) };
   compare(settings, run, state, io);
+  requireFit(run, { ...settings, micro_tokens: pinned });
   if (state.step >= run.prepared.batches.steps) {
     throw new Fail(`${path} has all ${state.step} steps of this run`, {
       why: `the settings ask for ${run.prepared.batches.steps} steps`,
@@ -325,8 +364,15 @@ async function resumed(
     });
   }
   io.note(`resuming from ${path}, step ${state.step}`);
-  const { worse } = state.extra as { worse: number };
-  return { step: state.step, tensors: state.tensors, best: state.best as Best | null, worse };
+  const { worse, trackers } = state.extra as Pick<From, "worse" | "trackers">;
+  return {
+    step: state.step,
+    tensors: state.tensors,
+    best: state.best as Best | null,
+    worse,
+    run,
+    trackers,
+  };
 }
 
 /** Refuses to go on with other rows, another model, or settings that would give other numbers. */
@@ -373,6 +419,10 @@ function compare(
   const changed = [...NUMERIC, "targets"].filter((key) =>
     JSON.stringify(before[key]) !== JSON.stringify(now[key])
   ).map((key) => `${key}: ${JSON.stringify(before[key])} -> ${JSON.stringify(now[key])}`);
+  const { micro_tokens = prepared.recipe.size.tokens } = state.extra as { micro_tokens?: number };
+  if (micro_tokens !== prepared.recipe.size.tokens) {
+    changed.push(`micro_tokens: ${micro_tokens} -> ${prepared.recipe.size.tokens}`);
+  }
   const shapes = /^(full|rank|targets):/;
   if (changed.length > 0 && !settings.allow_change || changed.some((line) => shapes.test(line))) {
     throw new Fail("resuming with settings that change the numbers", {
@@ -427,7 +477,7 @@ function manifestOf(
   { prepared, data, validation, targets }: PreparedRun,
   capabilities: object,
 ): Manifest {
-  const { model, plan, batches } = prepared;
+  const { model, plan, batches, recipe } = prepared;
   const { json: _, quiet: _q, verbose: _v, debug: _d, color: _c, set: _s, ...told } = settings;
   return {
     format: 1,
@@ -450,7 +500,23 @@ function manifestOf(
     data: data!.facts,
     validation: validation?.facts,
     steps: batches.steps,
+    computed: {
+      micro_tokens: recipe.size.tokens,
+      recomputed_blocks: plan.blocks.recomputed,
+      bytes: plan.bytes,
+    },
   };
+}
+
+/** What trackers are told of a run: its settings, and the hashes that say what it was made from. */
+function factsOf({ name, settings, model, data, whet }: Manifest, folder: string, from: number) {
+  const config = {
+    ...settings,
+    whet: `${whet.version} ${whet.commit}`,
+    model_sha256: model.sha256,
+    data_sha256: data.sha256,
+  };
+  return { name, folder, config, from, started: Date.now() };
 }
 
 /** The commit of this folder, with "+" where tracked files differ from it; nothing without git. */

@@ -9,7 +9,8 @@ import { exportGgufLora } from "./gguf_lora.ts";
 import type { GgufQuant } from "./gguf_mixtures.ts";
 import { exportGguf, type Progress } from "./gguf_model.ts";
 import { openGgufModel } from "./gguf_folder.ts";
-import { companions, exportMerged } from "./merge.ts";
+import { exportMerged } from "./merge.ts";
+import { companions } from "./shards.ts";
 import { checkDrift, type Drift } from "./verify.ts";
 import { mergeAdapter } from "./weights.ts";
 

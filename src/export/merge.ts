@@ -1,34 +1,23 @@
-import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Dtype, dtypeBits, fromF32 } from "../base/bits.ts";
+import { type Dtype, fromF32 } from "../base/bits.ts";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { bytesIn } from "../formats/model_files.ts";
 import type { ModelFolder } from "../formats/model_folder.ts";
 import type { Adapter } from "../formats/peft.ts";
 import { type TensorSource, writeSafetensors } from "../formats/safetensors.ts";
+import {
+  copyCompanions,
+  cutShards,
+  largestCompanion,
+  requireEmpty,
+  SHARD_BYTES,
+  shardName,
+  sizeOf,
+  writeIndex,
+} from "./shards.ts";
 import { checkRange, isAdapted, mergeAdapter, rowRanges } from "./weights.ts";
 
-/** Files beside the weights that make a model folder whole; config.json is written last. */
-export const companions = [
-  "generation_config.json",
-  "tokenizer.json",
-  "tokenizer_config.json",
-  "special_tokens_map.json",
-  "added_tokens.json",
-  "vocab.json",
-  "merges.txt",
-  "vocab.txt",
-  "tokenizer.model",
-  "chat_template.jinja",
-  "chat_template.json",
-  "modules.json",
-  "sentence_bert_config.json",
-  "LICENSE",
-  "LICENSE.txt",
-  "NOTICE",
-];
-const largestCompanion = 512 * 2 ** 20;
 const copyPiece = 64 * 2 ** 20;
 
 export interface MergeOptions {
@@ -89,25 +78,6 @@ function mergedTensors({ model, adapter, onProgress }: MergeOptions): TensorSour
   });
 }
 
-const sizeOf = ({ dtype, shape }: TensorSource): number =>
-  shape.reduce((product, size) => product * size, dtypeBits[dtype] / 8);
-
-/** Tensors in order, in as few shards as fit. A larger tensor has a shard of its own. */
-function cutShards(tensors: readonly TensorSource[], shardBytes: number): TensorSource[][] {
-  const shards: TensorSource[][] = [[]];
-  let size = 0;
-  for (const tensor of tensors) {
-    const bytes = sizeOf(tensor);
-    if (size > 0 && size + bytes > shardBytes) {
-      shards.push([]);
-      size = 0;
-    }
-    shards.at(-1)!.push(tensor);
-    size += bytes;
-  }
-  return shards;
-}
-
 /**
  * Writes the model with the adapter merged in as a Hugging Face folder: the same names, shapes and
  * types, W + scaling · B · A computed in float32 or better and rounded once, tokenizer and licence
@@ -117,41 +87,25 @@ function cutShards(tensors: readonly TensorSource[], shardBytes: number): Tensor
  * @throws Fail when `out` has files in it, the adapter does not fit, or a value leaves its type's range
  */
 export async function exportMerged(options: MergeOptions): Promise<MergeResult> {
-  const { model, out, shardBytes = 5e9 } = options;
-  if (existsSync(out) && readdirSync(out).length > 0) {
-    throw new Fail(`${out} has files in it already`, {
-      fix: "name a new folder",
-      exit: Exit.usage,
-    });
-  }
+  const { model, out, tokenizerDir = model.dir, shardBytes = SHARD_BYTES } = options;
+  requireEmpty(out);
   const tensors = mergedTensors(options);
-  const shards = cutShards(tensors, shardBytes);
+  const shards = cutShards(tensors, sizeOf, shardBytes);
   const bytes = tensors.reduce((sum, tensor) => sum + sizeOf(tensor), 0);
   const files: string[] = [];
   const weightMap: Record<string, string> = {};
-  const number = (n: number) => String(n).padStart(5, "0");
   for (const [index, shard] of shards.entries()) {
-    const name = shards.length === 1
-      ? "model.safetensors"
-      : `model-${number(index + 1)}-of-${number(shards.length)}.safetensors`;
+    const name = shardName(index, shards.length);
     await writeSafetensors(join(out, name), shard);
     for (const tensor of shard) weightMap[tensor.name] = name;
     files.push(name);
   }
-  if (shards.length > 1) {
-    const index = { metadata: { total_size: bytes }, weight_map: weightMap };
-    const name = "model.safetensors.index.json";
-    await writeFile(join(out, name), JSON.stringify(index, null, 2) + "\n");
-    files.push(name);
-  }
-  for (const name of [...companions, "config.json"]) {
-    const own = name !== "config.json" && options.tokenizerDir !== undefined
-      ? bytesIn(options.tokenizerDir, name, largestCompanion)
-      : undefined;
-    const content = own ?? bytesIn(model.dir, name, largestCompanion);
-    if (content === undefined) continue;
-    await writeFile(join(out, name), content);
-    files.push(name);
+  if (shards.length > 1) files.push(await writeIndex(out, bytes, weightMap));
+  files.push(...await copyCompanions(out, tokenizerDir, model.dir));
+  const config = bytesIn(model.dir, "config.json", largestCompanion);
+  if (config !== undefined) {
+    await writeFile(join(out, "config.json"), config);
+    files.push("config.json");
   }
   return { path: out, bytes, files };
 }

@@ -62,16 +62,16 @@ export function readInt8(from: Int8Parts, name: string, rowFrom = 0, rowTo?: num
   };
 }
 
-/** The parts of an 8-bit matrix, to be written into a safetensors file. */
+/** The parts of an 8-bit matrix, to be written into a safetensors file; its codes may stream. */
 export function int8Sources(
   name: string,
-  { codes, absmax }: Int8,
+  { codes, absmax }: Omit<Int8, "codes"> & { readonly codes: Int8Array | TensorSource["data"] },
   shape: readonly number[],
 ): TensorSource[] {
   const bytes = (x: Int8Array | Float32Array) =>
     new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
   return [
-    { name, dtype: "I8", shape, data: bytes(codes) },
+    { name, dtype: "I8", shape, data: codes instanceof Int8Array ? bytes(codes) : codes },
     { name: scalesOf(name), dtype: "F32", shape: [absmax.length], data: bytes(absmax) },
     { name: formatOf(name), dtype: "U8", shape: [], data: new Uint8Array(1) },
   ];

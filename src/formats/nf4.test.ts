@@ -151,7 +151,11 @@ describe("damaged files", () => {
   test("the whole one is read", () => {
     const from = parts(sources());
     expect(isSavedNf4(from, "w")).toBe(true);
-    expect(savedShape(from, "w")).toEqual({ shape: [30, 20], dtype: "bfloat16" });
+    expect(savedShape(from, "w")).toEqual({
+      shape: [30, 20],
+      dtype: "bfloat16",
+      double: true,
+    });
     expect(readNf4(from, "w")).toEqual({ ...saved, scales: unnest(nested) });
     expect(ownerOf("w.nested_absmax")).toBe("w");
     expect(ownerOf("w")).toBeUndefined();

@@ -46,10 +46,16 @@ export function ownerOf(name: string): string | undefined {
   return suffix && name.slice(0, -suffix.length - 1);
 }
 
-/** Shape and first element type of a quantised tensor, without reading its codes. @throws Fail (data) */
-export function savedShape(from: Parts, name: string): Pick<SavedNf4, "shape" | "dtype"> {
-  const { shape, dtype } = readState(from, name);
-  return { shape, dtype };
+/**
+ * Shape and first element type of a quantised tensor, and whether its scales are quantised too, without
+ * reading its codes. @throws Fail (data)
+ */
+export function savedShape(
+  from: Parts,
+  name: string,
+): Pick<SavedNf4, "shape" | "dtype"> & { readonly double: boolean } {
+  const { shape, dtype, offset } = readState(from, name);
+  return { shape, dtype, double: offset !== undefined };
 }
 
 /**
@@ -77,9 +83,13 @@ export function readNf4(from: Parts, name: string): SavedNf4 {
   return { shape, dtype, codes, nested, scales: unnest(nested, map) };
 }
 
-/** The parts of a quantised tensor, to be written into a safetensors file. */
-export function nf4Sources(name: string, saved: SavedNf4): TensorSource[] {
+/** The parts of a quantised tensor, to be written into a safetensors file; its codes may stream. */
+export function nf4Sources(
+  name: string,
+  saved: Omit<SavedNf4, "codes"> & { readonly codes: TensorSource["data"] },
+): TensorSource[] {
   const { codes, scales, shape, dtype, nested } = saved;
+  const size = Math.ceil(shape.reduce((a, b) => a * b, 1) / 2);
   const bytes = (x: Float32Array) => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
   const floats = (suffix: string, data: Float32Array): TensorSource => ({
     name: `${name}.${suffix}`,
@@ -89,7 +99,7 @@ export function nf4Sources(name: string, saved: SavedNf4): TensorSource[] {
   });
   const text = new TextEncoder().encode(stateText(shape, dtype, nested));
   return [
-    { name, dtype: "U8", shape: [codes.length, 1], data: codes },
+    { name, dtype: "U8", shape: [size, 1], data: codes },
     floats("quant_map", nf4Code),
     { name: `${name}.${STATE}`, dtype: "U8", shape: [text.length], data: text },
     ...(nested

@@ -7,10 +7,12 @@ import { dequantise } from "./nf4.ts";
 import { isSavedNf4, ownerOf, readNf4, type SavedNf4, savedShape } from "./nf4_state.ts";
 import type { ModelFolder, ModelTensor } from "./model_folder.ts";
 
-/** A model folder, and what of it is quantised: all three are absent where nothing is. */
+/** A model folder, and what of it is quantised: the rest is absent where nothing is. */
 export interface QuantisedFolder extends ModelFolder {
   /** How the tensors of these names are kept. */
   readonly quantised?: ReadonlyMap<string, "nf4" | "int8">;
+  /** Whether the scales of a tensor in NF4 are quantised too. @throws Fail (data) */
+  double?(name: string): boolean;
   /** The codes and scales of a tensor in NF4. @throws Fail (data) when a part is wrong */
   nf4?(name: string): SavedNf4;
   /** The codes and scales of rows of a matrix in 8 bits; all unless told. @throws Fail (data) */
@@ -46,6 +48,7 @@ export function withQuantised(folder: ModelFolder): QuantisedFolder {
     if (held?.name !== name) held = { name, saved: readNf4(folder, name) };
     return held.saved;
   };
+  const double = (name: string) => savedShape(folder, name).double;
   const int8 = (name: string, from?: number, to?: number) => readInt8(folder, name, from, to);
   const readF32 = (name: string, from = 0, to?: number) => {
     const kind = quantised.get(name);
@@ -63,5 +66,5 @@ export function withQuantised(folder: ModelFolder): QuantisedFolder {
     const whole = fromF32(readF32(name, first, Math.ceil(end / row)), type);
     return whole.subarray(from - first * row, end - first * row);
   };
-  return { ...folder, tensors, quantised, nf4, int8, readF32, readBytes };
+  return { ...folder, tensors, quantised, double, nf4, int8, readF32, readBytes };
 }

@@ -95,7 +95,7 @@ describe("control groups", () => {
       "/sys/fs/cgroup/a/memory.stat": `anon 5\ninactive_file ${GiB}\n`,
     };
     expect(groupLimits("0::/a/b\n", read(files))).toEqual([
-      { free: 2 * GiB, total: 4 * GiB, source: "the memory limit of this container", gpu: false },
+      { free: 2 * GiB, total: 4 * GiB, source: "the limit of this container", gpu: false },
     ]);
   });
   test("version 1, where no limit is a very large number", () => {
@@ -124,7 +124,7 @@ describe("the device meant", () => {
     expect(availableMemory("software", linux)).toEqual({
       free: 16 * GiB,
       total: 24683884 * 1024,
-      source: "this machine's free memory",
+      source: "the system",
       gpu: false,
     });
   });

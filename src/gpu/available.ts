@@ -137,7 +137,7 @@ export function windowsMemory(query: string): Available | undefined {
 function mainMemory(machine: Machine): Available {
   const { free, total } = (machine.platform === "linux" &&
     linuxMemory(machine.read("/proc/meminfo") ?? "")) || machine.ram;
-  const all: Available = { free, total, source: "this machine's free memory", gpu: false };
+  const all: Available = { free, total, source: "the system", gpu: false };
   const limits = groupLimits(machine.read("/proc/self/cgroup") ?? "", machine.read);
   return limits.reduce((least, limit) => limit.free < least.free ? limit : least, all);
 }
@@ -176,7 +176,7 @@ export function groupLimits(
       const stat = read(join(files.below, at, "memory.stat")) ?? "";
       const cache = Number(new RegExp(`^${files.cache} (\\d+)$`, "m").exec(stat)?.[1] ?? 0);
       const free = Math.max(0, total - used + cache);
-      found.push({ free, total, source: "the memory limit of this container", gpu: false });
+      found.push({ free, total, source: "the limit of this container", gpu: false });
     }
     if (at === "/") return found;
   }

@@ -64,6 +64,7 @@ export class Device {
   readonly gpu: GPUDevice;
   /** Bytes in buffers that are not yet freed (the staging ring of `read` is not counted). */
   bytes = 0;
+  /** The most that `bytes` has been since the last `attempt` began. */
   peakBytes = 0;
   /** What `Pace` keeps submits below, milliseconds. */
   readonly submitLimit: number;
@@ -190,6 +191,35 @@ export class Device {
     }
     this.bytes -= buffer.size;
     buffer.destroy();
+  }
+
+  /**
+   * Does what allocates. When memory runs out, every buffer that it made is freed and the device is as
+   * before, so that something smaller can be tried.
+   * @throws what `work` throws; Fail (exit 5) also for what the driver refused later
+   */
+  async attempt<T>(work: () => Promise<T>): Promise<T> {
+    this.peakBytes = this.bytes;
+    const before = new Set(this.#owned.keys());
+    try {
+      const result = await work();
+      await this.done();
+      return result;
+    } catch (error) {
+      if (!this.#closed) await this.#settled();
+      const cause = this.#failure ?? error;
+      if (!(cause instanceof Fail) || cause.exit !== Exit.memory) throw error;
+      for (const buffer of [...this.#owned.keys()]) if (!before.has(buffer)) this.free(buffer);
+      this.#failure = undefined;
+      throw cause;
+    }
+  }
+
+  /** Resolves when every error of what was done so far is known. */
+  async #settled(): Promise<void> {
+    while (this.#scopes.size > 0) await Promise.all(this.#scopes);
+    await this.gpu.queue.onSubmittedWorkDone().catch(() => {});
+    await new Promise((turn) => setTimeout(turn));
   }
 
   /**
@@ -515,7 +545,8 @@ export class Device {
   }
 
   #fail(failure: Fail): void {
-    this.#failure ??= failure;
+    // A buffer that was not allocated is refused wherever it is used; that may be told first.
+    this.#failure = failure.exit === Exit.memory ? failure : this.#failure ?? failure;
   }
 }
 

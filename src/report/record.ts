@@ -87,6 +87,12 @@ export interface Manifest {
   readonly data: Rows;
   readonly validation?: Rows;
   readonly steps: number;
+  /** How the run was fitted to the device's memory; `bytes` by part. */
+  readonly computed?: {
+    readonly micro_tokens: number;
+    readonly recomputed_blocks: number;
+    readonly bytes: object;
+  };
   readonly best?: { readonly step: number; readonly val_loss: number };
   readonly adapter?: { readonly path: string; readonly sha256: string; readonly bytes?: number };
   readonly before?: Metrics;

@@ -161,12 +161,23 @@ describe("checks", () => {
     expect(fail.message).toContain(`got ${value}`);
   });
 
+  test("trackers are a list of known names", () => {
+    const trackers = (value: unknown) => train(given({ report_to: value })).settings.report_to;
+    expect(trackers("tensorboard, mlflow")).toEqual(["tensorboard", "mlflow"]);
+    expect(trackers(["wandb"])).toEqual(["wandb"]);
+    expect(train(given({})).settings.report_to).toEqual(["none"]);
+    const fail = caught(() => trackers("tensorbord"));
+    expect(fail.message).toContain("expected none, jsonl, tensorboard, mlflow or wandb");
+    expect(fail.fix).toContain("--report-to tensorboard");
+    expect(caught(() => trackers("none,wandb")).message).toContain("none goes with no other");
+    expect(caught(() => trackers([])).exit).toBe(2);
+  });
+
   test("a near choice is suggested", () => {
     expect(caught(() => train(given({ scheduler: "cosin" }))).fix).toContain("--scheduler cosine");
   });
 
   test.each<[Record<string, unknown>, string]>([
-    [{ report_to: "wandb" }, "use --report-to none or --report-to jsonl"],
     [{ mask_prompt: "false" }, "leave --mask-prompt out"],
   ])("%p is promised, not built, and never ignored", (values, fix) => {
     const fail = caught(() => train(given(values)));

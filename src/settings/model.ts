@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parseBytes } from "../base/text.ts";
 import { field, path } from "./field.ts";
 
 /**
@@ -90,3 +91,28 @@ export function mapOf(text: string | undefined): { prompt: string; response: str
   const found = text && /^prompt=([^,]+),response=([^,]+)$/.exec(text);
   return found ? { prompt: found[1]!, response: found[2]! } : undefined;
 }
+
+export const modelShowSettings = z.strictObject({ model: modelField() });
+
+export const modelQuantizeSettings = z.strictObject({
+  model: modelField(),
+  output: field(path(), {
+    group: "Main",
+    short: "o",
+    aliases: ["out"],
+    value: "DIR",
+    help: "the folder to write, a new one",
+  }),
+  quant: field(z.enum(["int8", "nf4"]).default("nf4"), {
+    group: "Main",
+    help: "what the linear layers become: 8 bits, or QLoRA's 4 (nf4)",
+  }),
+  double_quant: doubleQuantField(),
+  shard_size: field(
+    z.coerce.string().refine(
+      (text) => parseBytes(text) !== undefined,
+      "expected a size such as 5GB, 2GiB or 500MB",
+    ).default("5GB"),
+    { group: "Main", value: "SIZE", help: "largest file of weights" },
+  ),
+}).superRefine(checkQuant);

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parseBytes } from "../base/text.ts";
 import { field, fraction, path, positive, whole } from "./field.ts";
 import {
   checkQuant,
@@ -10,10 +11,12 @@ import {
   templateField,
 } from "./model.ts";
 
-const LATER_TRACKER = "metrics go to metrics.jsonl and report.html in the output folder";
+const SIZE = "expected a size such as 16GB, 16GiB or 8e9, of at least 1MB";
+/** Where metrics can go; jsonl is always written. */
+const REPORT_TO = ["none", "jsonl", "tensorboard", "mlflow", "wandb"] as const;
 
 /** Settings of supervised fine-tuning, all but where the result goes; `whet plan` takes the same. */
-const trainFields = {
+export const trainFields = {
   model: modelField(),
   data: field(path(), {
     group: "Main",
@@ -214,6 +217,21 @@ const trainFields = {
     bare: "on",
     help: "compute each block again in the backward pass to save memory",
   }),
+  micro_tokens: field(whole(1).optional(), {
+    group: "Model",
+    value: "N",
+    help: "token places computed at once; a longer row takes what it needs",
+    otherwise: "what computes fewest places and fits in memory",
+  }),
+  target_mem: field(
+    z.coerce.string().refine((text) => parseBytes(text) !== undefined, SIZE).optional(),
+    {
+      group: "Model",
+      value: "SIZE",
+      help: "memory the run must fit in: 16GB (10^9 bytes), 16GiB (2^30) or a number of bytes",
+      otherwise: "85 % of what this machine has free",
+    },
+  ),
 
   eval_every: field(z.union([z.literal("epoch"), whole(1)]).default("epoch"), {
     group: "Measuring and saving",
@@ -262,24 +280,44 @@ const trainFields = {
     group: "Measuring and saving",
     help: "resume although settings that change the numbers differ",
   }),
+  ui: field(z.boolean().default(false), {
+    group: "Measuring and saving",
+    help: "a live page of the run in the browser, on this machine only",
+  }),
+  ui_port: field(whole().max(65535).default(0), {
+    group: "Measuring and saving",
+    value: "N",
+    help: "port of that page; 0 takes the run's last one, or any that is free",
+  }),
   log_every: field(whole(1).default(1), {
     group: "Measuring and saving",
     aliases: ["logging-steps", "steps-per-report"],
     value: "N",
     help: "lines of progress where stderr is not a terminal",
   }),
-  report_to: field(z.enum(["none", "jsonl", "tensorboard", "wandb", "mlflow"]).default("none"), {
+  report_to: field(z.array(z.enum(REPORT_TO)).min(1).default(["none"]), {
     group: "Measuring and saving",
     value: "WHERE",
-    help: "where metrics go besides the run folder: none or jsonl",
-    later: { tensorboard: LATER_TRACKER, wandb: LATER_TRACKER, mlflow: LATER_TRACKER },
+    help: "where metrics go besides metrics.jsonl: tensorboard, mlflow, wandb, joined by commas",
+  }),
+  mlflow_uri: field(path().optional(), {
+    group: "Measuring and saving",
+    value: "URL",
+    help: "the MLflow server; keys only as MLFLOW_TRACKING_TOKEN, or _USERNAME and _PASSWORD",
+    otherwise: "MLFLOW_TRACKING_URI",
+  }),
+  experiment: field(path().optional(), {
+    group: "Measuring and saving",
+    value: "NAME",
+    help: "the experiment at MLflow, made where there is none",
+    otherwise: "MLFLOW_EXPERIMENT_NAME, or whet",
   }),
 };
 
 type Raw = z.output<z.ZodObject<typeof trainFields>>;
 
 /** What holds between settings. */
-function check(s: Partial<Raw>, issues: z.RefinementCtx) {
+export function check(s: Partial<Omit<Raw, "model">>, issues: z.RefinementCtx) {
   const refuse = (key: string, message: string) =>
     issues.addIssue({ code: "custom", path: [key], message });
   const { effective_batch, batch = 1, warmup = 0, val } = s;
@@ -295,13 +333,16 @@ function check(s: Partial<Raw>, issues: z.RefinementCtx) {
   }
   if (s.patience !== undefined && !val) refuse("patience", "needs rows to measure on: --val FILE");
   if (s.samples && !val) refuse("samples", "needs rows to answer: --val FILE");
+  if (s.report_to && s.report_to.length > 1 && s.report_to.includes("none")) {
+    refuse("report_to", "none goes with no other");
+  }
   if (s.data === "-" && val === "-") {
     refuse("val", "stdin cannot be both the training rows and these");
   }
 }
 
 /** Fills what follows from other settings. */
-function complete<T extends Omit<Raw, "data" | "output">>(s: T) {
+function complete<T extends Omit<Raw, "model" | "data" | "output">>(s: T) {
   return {
     ...s,
     alpha: s.alpha ?? 2 * s.rank,
@@ -316,23 +357,29 @@ export const trainSettings = z.strictObject(trainFields).superRefine(check).tran
 /** `whet plan` needs no rows, and knows how much memory there is to be. */
 export const planSettings = z.strictObject({
   ...trainFields,
+  model: field(z.array(path()).min(1), {
+    group: "Main",
+    short: "m",
+    aliases: ["model-name-or-path", "base-model"],
+    value: "DIR",
+    help: "the base model; with --table several, or a folder of models",
+  }),
   data: field(path().optional(), {
     group: "Main",
     short: "d",
     aliases: ["dataset", "train-file", "train-data", "dataset-path"],
     value: "FILE",
     help: "training rows",
-    otherwise: "as many rows as a step takes, all of the longest kind",
+    otherwise: "how many rows is not known; each is as long as --max-seq allows",
   }),
-  target_mem: field(
-    z.string().regex(/^\d+(\.\d+)?\s*[KMGT]i?B?$/i, "expected a size such as 16GB").optional(),
-    {
-      group: "Main",
-      value: "SIZE",
-      help: "memory that the run must fit in, for example 16GB",
-      otherwise: "the memory of this machine",
-    },
-  ),
+  table: field(z.boolean().default(false), {
+    group: "Main",
+    help: "compare the models of -m, each with every way to train it and to keep its weights",
+  }),
+  probe: field(z.boolean().default(false), {
+    group: "Main",
+    help: "also load the model and take three steps, to tell the time; writes nothing",
+  }),
   record: field(z.boolean().default(false), {
     group: "Main",
     help: "also print the recorded step: every op, its shapes and where its values lie",

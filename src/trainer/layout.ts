@@ -34,6 +34,8 @@ export interface BatchOptions {
   readonly shuffle: boolean;
   /** Most tokens one micro-batch may have. */
   readonly budget: number;
+  /** Every micro-batch has `budget` places, however few the rows would need. */
+  readonly exact?: boolean;
 }
 
 const up = (n: number, to: number) => Math.ceil(n / to) * to;
@@ -102,7 +104,7 @@ export function layOut(lengths: readonly RowLength[], o: BatchOptions): BatchPla
     return { epoch, units: Array.from(chosen, (unit) => units[unit]!) };
   };
 
-  const tokens = o.fill ? up(o.budget, 64) : bestBudget(
+  const tokens = o.fill || o.exact ? up(o.budget, 64) : bestBudget(
     lengths,
     (step) => unitsAt(step).units.flat(),
     Math.min(steps, stepsPerEpoch),

@@ -1,114 +1,9 @@
-import { totalmem } from "node:os";
-import type { Model } from "../architectures/model.ts";
-import type { TokenRow } from "../architectures/packed.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import type { Device } from "../gpu/device.ts";
-import type { Lora } from "../nn/net.ts";
-import { type BatchPlan, layOut, pack } from "./layout.ts";
-import { fitRun, type RunPlan } from "./plan.ts";
-import type { Recipe } from "./program.ts";
-import { type Schedule, scheduleOf } from "./schedule.ts";
+import { pack } from "./layout.ts";
+import type { Prepared } from "./prepare.ts";
+import { scheduleOf } from "./schedule.ts";
 import { type Inspected, type Moments, type StepResult, supervised, Trainer } from "./trainer.ts";
-
-/** The numeric settings of a run: everything a resumed run must agree with. */
-export interface RunSettings {
-  readonly full: boolean;
-  readonly rank: number;
-  readonly alpha: number;
-  readonly use_rslora: boolean;
-  readonly dropout: number;
-  readonly lr: number;
-  readonly scheduler: Schedule;
-  readonly warmup: number;
-  readonly weight_decay: number;
-  readonly max_grad_norm: number;
-  readonly betas: readonly [number, number];
-  readonly eps: number;
-  readonly epochs: number;
-  readonly iters?: number;
-  readonly batch: number;
-  readonly accum: number;
-  readonly max_seq: number;
-  readonly packing: boolean;
-  readonly shuffle: boolean;
-  readonly seed: number;
-  readonly grad_checkpoint: "auto" | "on" | "off";
-  readonly eval_every: "epoch" | number;
-  readonly save_every?: number;
-  readonly patience?: number;
-}
-
-/** A run laid out, before any GPU: its batches, its recorded shapes, its memory. */
-export interface Prepared {
-  readonly model: Model;
-  readonly rows: readonly TokenRow[];
-  readonly validation: readonly TokenRow[];
-  readonly settings: RunSettings;
-  readonly lora: Lora | undefined;
-  readonly batches: BatchPlan;
-  readonly recipe: Recipe;
-  readonly plan: RunPlan;
-}
-
-const up = (n: number) => Math.ceil(n / 64) * 64;
-/** Most tokens of one micro-batch, unless a single row is longer. */
-const BUDGET = 2048;
-/** The share of this machine's memory that a run is fitted to by computing blocks again. */
-const KEEP_SHARE = 0.25;
-
-/**
- * Lays a run out. `targets` are the last names of the modules that get an adapter.
- * @throws Fail (exit 3) for an empty dataset; (exit 2) when a target names no module of the model
- */
-export function prepare(
-  model: Model,
-  rows: readonly TokenRow[],
-  validation: readonly TokenRow[],
-  targets: readonly string[],
-  settings: RunSettings,
-): Prepared {
-  const lora = settings.full ? undefined : adapterOf(model, targets, settings);
-  const length = (row: TokenRow) => ({ tokens: row.ids.length, targets: supervised(row) });
-  const lengths = rows.map(length), checks = validation.map(length);
-  const longest = [...lengths, ...checks].reduce((most, row) => Math.max(most, row.tokens), 1);
-  const batches = layOut(lengths, {
-    rows: settings.batch * settings.accum,
-    fill: settings.packing,
-    epochs: settings.epochs,
-    iterations: settings.iters,
-    seed: settings.seed,
-    shuffle: settings.shuffle,
-    budget: Math.max(settings.packing ? Math.min(settings.max_seq, BUDGET) : BUDGET, up(longest)),
-  });
-  const most = pack([...checks.keys()], checks, batches.size.tokens)
-    .map((bin) => bin.reduce((sum, row) => sum + checks[row]!.targets, 0))
-    .reduce((a, b) => Math.max(a, b), 0);
-  const size = { ...batches.size, targets: Math.max(batches.size.targets, up(most)) };
-  const recipe = { size, positions: longest, lora, full: settings.full };
-  const budget = totalmem() * KEEP_SHARE;
-  const fitted = fitRun(model, recipe, validation.length > 0, budget, settings.grad_checkpoint);
-  return { model, rows, validation, settings, lora, batches, ...fitted };
-}
-
-function adapterOf(model: Model, targets: readonly string[], settings: RunSettings): Lora {
-  const known = model.architecture.linears;
-  const unknown = targets.filter((name) => !known.includes(name));
-  if (unknown.length > 0) {
-    throw new Fail(`this model has no module named ${unknown.join(", ")}`, {
-      why: `its linear layers are ${known.join(", ")}`,
-      fix: `--target ${model.architecture.defaultTargets.join(",")}, or --target all-linear`,
-      exit: Exit.usage,
-    });
-  }
-  const chosen = new Set(targets);
-  return {
-    rank: settings.rank,
-    alpha: settings.alpha,
-    rslora: settings.use_rslora,
-    dropout: settings.dropout,
-    targets: (module) => chosen.has(module.slice(module.lastIndexOf(".") + 1)),
-  };
-}
 
 /** Everything needed to go on as if nothing had stopped. */
 export interface Progress {
@@ -177,7 +72,6 @@ export async function train(
       trainer,
     );
 
-  if (validation.length > 0) await trainer.prepareValidation();
   while (trainer.step < batches.steps) {
     const result = await trainer.next(hooks.inspect?.(trainer.step + 1));
     if (!result.applied) {
@@ -218,20 +112,27 @@ function diverged({ step, loss, gradNorm }: StepResult): Fail {
   });
 }
 
-/** Records, loads and builds the run on a device. */
-export function start(
+/**
+ * Records, loads and builds the run on a device: all that it will ever allocate.
+ * @throws Fail (exit 5) when memory runs out; the device has then what it had before
+ */
+export async function start(
   device: Device,
   p: Prepared,
   progress?: (done: number, total: number) => void,
 ): Promise<Trainer> {
   const { settings } = p;
   const schedule = scheduleOf(settings.scheduler, settings.warmup, p.batches.steps);
-  return Trainer.create(device, p.model, p.recipe, p.rows, p.batches, {
-    seed: settings.seed,
-    betas: settings.betas,
-    eps: settings.eps,
-    weightDecay: settings.weight_decay,
-    maxGradNorm: settings.max_grad_norm,
-    rate: (step) => settings.lr * schedule(step),
-  }, progress);
+  return await device.attempt(async () => {
+    const trainer = await Trainer.create(device, p.model, p.recipe, p.rows, p.batches, {
+      seed: settings.seed,
+      betas: settings.betas,
+      eps: settings.eps,
+      weightDecay: settings.weight_decay,
+      maxGradNorm: settings.max_grad_norm,
+      rate: (step) => settings.lr * schedule(step),
+    }, progress);
+    if (p.validation.length > 0) await trainer.prepareValidation();
+    return trainer;
+  });
 }

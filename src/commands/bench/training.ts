@@ -1,12 +1,15 @@
 import type { Model } from "../../architectures/model.ts";
 import { uniform } from "../../base/random.ts";
+import { availableMemory, budgetOf } from "../../gpu/available.ts";
 import type { Device } from "../../gpu/device.ts";
 import { Timer } from "../../gpu/timer.ts";
 import type { Node } from "../../graph/graph.ts";
 import type { Runner } from "../../graph/runner.ts";
 import type { BenchSettings } from "../../settings/bench.ts";
+import type { CommonSettings } from "../../settings/common.ts";
 import { trainSettings } from "../../settings/train.ts";
-import { prepare, type Prepared, start } from "../../trainer/loop.ts";
+import { start } from "../../trainer/loop.ts";
+import { prepare, type Prepared } from "../../trainer/prepare.ts";
 import type { Io } from "../io.ts";
 import type { Roofline } from "./roofline.ts";
 import { type Summary, summary } from "./statistics.ts";
@@ -53,7 +56,7 @@ export interface TrainingResult {
  */
 export function prepareTraining(
   model: Model,
-  s: BenchSettings,
+  s: BenchSettings & Pick<CommonSettings, "device">,
   software: boolean,
 ): Prepared {
   const { vocab, context } = model.sizes;
@@ -78,7 +81,8 @@ export function prepareTraining(
     max_seq: tokens,
     iters: steps + 1,
   });
-  return prepare(model, [{ ids, labels: ids }], [], s.full ? [] : targets, settings);
+  const budget = budgetOf(availableMemory(s.device));
+  return prepare(model, [{ ids, labels: ids }], [], s.full ? [] : targets, settings, budget);
 }
 
 /** Takes the steps and measures them. @throws Fail as training does */

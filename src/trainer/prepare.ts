@@ -1,0 +1,162 @@
+import type { Model } from "../architectures/model.ts";
+import type { TokenRow } from "../architectures/packed.ts";
+import { Exit, Fail } from "../base/fail.ts";
+import type { Lora } from "../nn/net.ts";
+import { type BatchPlan, layOut, pack } from "./layout.ts";
+import { fitRun, type RunPlan } from "./plan.ts";
+import type { Recipe } from "./program.ts";
+import type { Schedule } from "./schedule.ts";
+import { supervised } from "./trainer.ts";
+
+/** The numeric settings of a run: everything a resumed run must agree with. */
+export interface RunSettings {
+  readonly full: boolean;
+  readonly rank: number;
+  readonly alpha: number;
+  readonly use_rslora: boolean;
+  readonly dropout: number;
+  readonly lr: number;
+  readonly scheduler: Schedule;
+  readonly warmup: number;
+  readonly weight_decay: number;
+  readonly max_grad_norm: number;
+  readonly betas: readonly [number, number];
+  readonly eps: number;
+  readonly epochs: number;
+  readonly iters?: number;
+  readonly batch: number;
+  readonly accum: number;
+  readonly max_seq: number;
+  /** Token places of one micro-batch; fitted where unset. */
+  readonly micro_tokens?: number;
+  readonly packing: boolean;
+  readonly shuffle: boolean;
+  readonly seed: number;
+  readonly grad_checkpoint: "auto" | "on" | "off";
+  readonly eval_every: "epoch" | number;
+  readonly save_every?: number;
+  readonly patience?: number;
+}
+
+/** A run laid out, before any GPU: its batches, its recorded shapes, its memory. */
+export interface Prepared {
+  readonly model: Model;
+  readonly rows: readonly TokenRow[];
+  readonly validation: readonly TokenRow[];
+  readonly targets: readonly string[];
+  readonly settings: RunSettings;
+  readonly lora: Lora | undefined;
+  readonly batches: BatchPlan;
+  readonly recipe: Recipe;
+  readonly plan: RunPlan;
+  /** Device bytes that it was fitted to. */
+  readonly budget: number;
+  /** Whether the plan is within them; else this is the smallest that these settings allow. */
+  readonly fits: boolean;
+}
+
+const up = (n: number) => Math.ceil(n / 64) * 64;
+/** Most tokens of one micro-batch, unless a single row is longer or the settings name a number. */
+const BUDGET = 2048;
+/** Every block once more is a third of the work; above this, blocks are computed several times. */
+const DEAR = 0.4;
+
+/**
+ * Lays a run out and fits it to memory. Blocks are computed again first, because that changes no bit of
+ * the result: runs on machines of different size agree as long as it is enough. Then micro-batches are
+ * halved, down to the longest row; an optimiser step sees the same rows all the same. Last, where rows
+ * are too long for that, blocks are computed more than once again.
+ * @param targets the last names of the modules that get an adapter
+ * @param budget device bytes that the run may take
+ * @throws Fail (exit 3) for an empty dataset; (exit 2) when a target names no module of the model
+ */
+export function prepare(
+  model: Model,
+  rows: readonly TokenRow[],
+  validation: readonly TokenRow[],
+  targets: readonly string[],
+  settings: RunSettings,
+  budget = Infinity,
+): Prepared {
+  const lora = settings.full ? undefined : adapterOf(model, targets, settings);
+  const length = (row: TokenRow) => ({ tokens: row.ids.length, targets: supervised(row) });
+  const lengths = rows.map(length), checks = validation.map(length);
+  const longest = [...lengths, ...checks].reduce((most, row) => Math.max(most, row.tokens), 1);
+  const most = Math.max(settings.packing ? Math.min(settings.max_seq, BUDGET) : BUDGET, longest);
+
+  const attempt = (tokens: number | undefined): Prepared => {
+    // A sequence that is filled is what a step counts: of shorter ones it sees more.
+    const share = settings.packing && tokens !== undefined ? Math.max(1, up(most) / tokens) : 1;
+    const batches = layOut(lengths, {
+      rows: Math.round(settings.batch * settings.accum * share),
+      fill: settings.packing,
+      epochs: settings.epochs,
+      iterations: settings.iters,
+      seed: settings.seed,
+      shuffle: settings.shuffle,
+      budget: tokens ?? up(most),
+      exact: tokens !== undefined,
+    });
+    const answers = pack([...checks.keys()], checks, batches.size.tokens)
+      .map((bin) => bin.reduce((sum, row) => sum + checks[row]!.targets, 0))
+      .reduce((a, b) => Math.max(a, b), 0);
+    const size = { ...batches.size, targets: Math.max(batches.size.targets, up(answers)) };
+    const recipe = { size, positions: longest, lora, full: settings.full };
+    const mode = settings.grad_checkpoint;
+    const fitted = fitRun(model, recipe, validation.length > 0, budget, mode);
+    const fits = fitted.plan.bytes.total <= budget;
+    return { model, rows, validation, targets, settings, lora, batches, ...fitted, budget, fits };
+  };
+
+  const { micro_tokens: told } = settings;
+  let best = attempt(told && Math.max(up(told), up(longest)));
+  if (told !== undefined) return best;
+  for (let tried = best; !best.fits || extra(best) > DEAR;) {
+    const half = halved(tried);
+    if (half === undefined) break;
+    tried = attempt(half);
+    if (!best.fits || tried.fits && extra(tried) < extra(best)) best = tried;
+  }
+  return best;
+}
+
+/** What computing blocks again adds to the work of a step, as a share of it. */
+export const extra = ({ plan: { flops, extraFlops } }: Pick<Prepared, "plan">) =>
+  extraFlops / (flops - extraFlops);
+
+/** Token places of micro-batches half as large; undefined where the longest row needs those there are. */
+export function halved({ recipe }: Pick<Prepared, "recipe">): number | undefined {
+  const { size: { tokens }, positions } = recipe;
+  const half = Math.max(up(tokens / 2), up(positions));
+  return half < tokens ? half : undefined;
+}
+
+/** The same run laid out anew, with other settings or in another budget. */
+export function again(
+  p: Prepared,
+  change: Partial<RunSettings>,
+  budget = p.budget,
+): Prepared {
+  const settings = { ...p.settings, ...change };
+  return prepare(p.model, p.rows, p.validation, p.targets, settings, budget);
+}
+
+function adapterOf(model: Model, targets: readonly string[], settings: RunSettings): Lora {
+  const known = model.architecture.linears;
+  const unknown = targets.filter((name) => !known.includes(name));
+  if (unknown.length > 0) {
+    throw new Fail(`this model has no module named ${unknown.join(", ")}`, {
+      why: `its linear layers are ${known.join(", ")}`,
+      fix: `--target ${model.architecture.defaultTargets.join(",")}, or --target all-linear`,
+      exit: Exit.usage,
+    });
+  }
+  const chosen = new Set(targets);
+  return {
+    rank: settings.rank,
+    alpha: settings.alpha,
+    rslora: settings.use_rslora,
+    dropout: settings.dropout,
+    targets: (module) => chosen.has(module.slice(module.lastIndexOf(".") + 1)),
+  };
+}
