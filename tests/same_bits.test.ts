@@ -21,8 +21,9 @@ async function begin(
   change: Partial<RunSettings> = {},
   data: readonly TokenRow[] = rows,
   of: Model = model,
+  names: readonly string[] = targets,
 ) {
-  const prepared = prepare(of, data, [], targets, { ...tinySettings, ...change });
+  const prepared = prepare(of, data, [], names, { ...tinySettings, ...change });
   return { prepared, trainer: await start(device!, prepared) };
 }
 async function run(
@@ -92,6 +93,37 @@ gpu(
     rmSync(folders[1]!, { recursive: true });
   },
 );
+
+/** Losses of three steps with activations in f32 and f16, and what f16 could not hold of them. */
+async function bothWays(family: "llama" | "phi", times: (name: string) => number) {
+  const folder = await tinyModel(family, times), of = await openModel(folder), runs = [];
+  for (const compute of ["f32", "f16"] as const) {
+    const { trainer } = await begin({ dropout: 0 }, rows, { ...of, compute }, ["v_proj"]);
+    const results = [await trainer.next(), await trainer.next(), await trainer.next()];
+    trainer.free();
+    for (const { applied, loss } of results) expect(applied && Number.isFinite(loss)).toBe(true);
+    const saturated = results.reduce((sum, result) => sum + result.saturated, 0);
+    runs.push({ losses: results.map(({ loss }) => loss), saturated });
+  }
+  rmSync(folder, { recursive: true });
+  return runs as [typeof runs[0], typeof runs[0]];
+}
+
+gpu("attention scores of millions, which f16 could not hold, cost f16 little", async () => {
+  // q and k of about 1,200: a product of 16 of each is about 6e6, a hundred times the largest f16.
+  // Such a softmax takes one key; where two are close, rounding q and k may decide.
+  for (const family of ["llama", "phi"] as const) {
+    const [whole, half] = await bothWays(family, (name) => /(q|k)_proj/.test(name) ? 1000 : 1);
+    expect(half.saturated).toBe(0);
+    half.losses.forEach((v, i) => expect(Math.abs(v - whole.losses[i]!)).toBeLessThan(0.05));
+  }
+});
+
+gpu("activations that f16 cannot hold stay finite and are counted", async () => {
+  const [whole, half] = await bothWays("llama", (name) => /(gate|up)_proj/.test(name) ? 1000 : 1);
+  expect(whole.saturated).toBe(0);
+  expect(half.saturated).toBeGreaterThan(1000);
+});
 
 gpu(
   "dropout draws another mask at every step and for every seed, and none when it is off",

@@ -186,6 +186,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "The training loss is lowest where a model learns its rows by heart. Give --val to compare what was learnt.",
   },
+  WH0604: {
+    title: "activations that f16 cannot hold",
+    text:
+      "With --compute f16 a number beyond ±65504 is stored as ±65504, so that it stays finite. Sums, softmax, norms and the residual stream are f32 and cannot overflow. A few such numbers do little harm; with many of them train with --compute f32.",
+  },
   WH0701: {
     title: "metrics do not reach a tracker",
     text:

@@ -91,7 +91,7 @@ export async function train(
     });
     const view = new TrainView(io, batches.steps, settings.log_every);
     const sampler = settings.samples > 0 ? new Sampler(run, settings.samples) : undefined;
-    let norms: Norms | undefined;
+    let norms: Norms | undefined, overflowed = false;
     const { ending, best } = await loop(trainer, prepared, {
       // All weights at once would be held twice on the host: only an adapter is looked into.
       inspect(step) {
@@ -101,7 +101,7 @@ export async function train(
           trackers.histogram(step, `gradients/${tensor.name}`, tensor.gradient);
         });
       },
-      step({ step, epoch, loss, rate, gradNorm, tokens, milliseconds }) {
+      step({ step, epoch, loss, rate, gradNorm, tokens, milliseconds, saturated }) {
         const point: StepPoint = {
           step,
           epoch,
@@ -117,6 +117,11 @@ export async function train(
         const modules = [...norms?.modules ?? []];
         if (modules.length > 0) folder.event("layers", { ...layersOf(step, modules) });
         if (step % batches.stepsPerEpoch === 0) emit("epoch", { step, epoch });
+        if (saturated > 0 && !overflowed) {
+          overflowed = true; // once says it: the next steps are much the same
+          const what = `step ${step}: ${plural(saturated, "activation")} beyond ±65504`;
+          warn("WH0604", `${what}, stored in f16 as that`, "--compute f32 holds them");
+        }
       },
       async measured({ step, epoch, loss, perplexity, best, milliseconds }) {
         const point: EvalPoint = {
