@@ -47,6 +47,7 @@ export function extents(
 /** Inputs a, b, then bias and add where the attributes say so; see `matmul`. */
 export const matmulOp: Op<MatmulAttrs> = {
   name: "matmul",
+  inPlace: [[0, 2], [0, 3]], // what is added
   infer([a, b, ...rest], { form, bias, add, out = "f32" }) {
     const wrong = (what: string) => new Fail(`matmul ${form}: ${what}`);
     if (a!.shape.length !== 2 || b!.shape.length !== 2) {

@@ -5,11 +5,13 @@ import { z } from "zod";
 import { commit } from "../base/assets.ts";
 import { cacheRoots } from "../base/cache.ts";
 import { Exit, Fail } from "../base/fail.ts";
-import { columns, humanBytes } from "../base/text.ts";
+import { columns, humanBytes, short } from "../base/text.ts";
 import { version } from "./version.ts";
 import { listAdapters } from "../gpu/adapter.ts";
 import { type Capabilities, Device } from "../gpu/device.ts";
 import { field } from "../settings/field.ts";
+import type { KernelResult } from "./bench/results.ts";
+import type { Roofline } from "./bench/roofline.ts";
 import { command } from "./command.ts";
 import { tell } from "./errors.ts";
 import type { Io } from "./io.ts";
@@ -30,6 +32,10 @@ export const doctor = command({
     "the cache. Exit code 4 where there is no usable GPU, 12 where this folder or the cache cannot be " +
     "written.",
   settings: z.strictObject({
+    bench: field(z.boolean().default(false), {
+      group: "Main",
+      help: "measure arithmetic, memory and the matrix products of training; whet bench says more",
+    }),
     require_gpu: field(z.boolean().default(false), {
       group: "Main",
       help: "exit 4 where only a software adapter was found",
@@ -39,15 +45,17 @@ export const doctor = command({
       help: "run every kernel, forward and backward, and compare with float64",
     }),
   }),
-  async run({ device: wanted, backend, require_gpu, numerics, debug }, io) {
+  async run({ device: wanted, backend, require_gpu, numerics, bench, debug }, io) {
     const { listed } = await listAdapters(backend).catch(() => ({ listed: [] }));
     let capabilities: Capabilities | undefined;
     let failure: Fail | undefined;
     let kernels: OpNumerics[] | undefined;
+    let speed: Speed | undefined;
     try {
       const device = await Device.open({ device: wanted, backend });
       capabilities = device.capabilities;
       if (numerics) kernels = await compared(device, io);
+      if (bench) speed = await timed(device, io);
       device.close();
     } catch (error) {
       if (!(error instanceof Fail)) throw error;
@@ -66,6 +74,7 @@ export const doctor = command({
       memory: { total_bytes: totalmem(), free_bytes: freemem() },
       findings,
       ...(kernels ? { numerics: kernels } : {}),
+      ...(speed ? { bench: speed } : {}),
     });
 
     io.out(`whet ${version} (${commit()}) on ${process.platform}-${process.arch}\n`);
@@ -89,6 +98,20 @@ export const doctor = command({
         repeats ? "" : "differs from run to run",
       ];
       io.out(columns(kernels.map(row), [1]));
+    }
+    if (speed) {
+      const { roofline: { flops, bandwidth }, products } = speed;
+      io.out("\nSpeed");
+      io.out(columns([
+        ["  multiply-adds", `${short(flops / 1e9)} GFLOP/s in f32`],
+        ["  memory", `${short(bandwidth / 1e9)} GB/s`],
+        ...products.map(({ name, shape, flops_s, share }) => [
+          `  ${name}`,
+          `${short(flops_s! / 1e9)} GFLOP/s at ${shape}, ${
+            Math.round(100 * share)
+          } % of what these allow`,
+        ]),
+      ]));
     }
     if (failure) return tell(failure, io, debug);
     if (wrong.length > 0) {
@@ -133,6 +156,30 @@ async function compared(device: Device, io: Io): Promise<OpNumerics[]> {
   );
   io.progress();
   return found;
+}
+
+interface Speed {
+  readonly roofline: Roofline;
+  readonly products: readonly KernelResult[];
+}
+
+/** The peaks of two simple kernels, and the products that training spends most time on. */
+async function timed(device: Device, io: Io): Promise<Speed> {
+  const [{ measurePeaks }, { measureCase, patienceOf }, { products }] = await Promise.all([
+    import("./bench/peaks.ts"),
+    import("./bench/kernels.ts"),
+    import("./bench/cases.ts"),
+  ]);
+  const { software } = device.capabilities, patience = patienceOf(software);
+  io.progress("measuring peaks");
+  const roofline = await measurePeaks(device, patience);
+  const n = software ? 1024 : 4096, found: KernelResult[] = [];
+  for (const one of products({ M: n, N: n, K: n }, ["nt", "nn"], ["f16", "nf4"])) {
+    io.progress(`measuring ${one.name}`);
+    found.push(await measureCase(device, one, roofline, patience));
+  }
+  io.progress();
+  return { roofline, products: found };
 }
 
 function described(c: Capabilities): [string, string][] {

@@ -129,6 +129,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "--report-to takes none, jsonl, tensorboard, mlflow and wandb. tensorboard writes event files and wandb an offline run (for wandb sync) into the run folder; mlflow sends to a server named by --mlflow-uri or MLFLOW_TRACKING_URI. Keys are read from the environment only.",
   },
+  WH0217: {
+    title: "a run is not repeated to the byte",
+    text:
+      "whet train --config run.json gives the same weights with the same model, rows, program, adapter and driver. The message says what is another one.",
+  },
   WH0301: { title: "input that cannot be read", text: "The file is missing or is not a file." },
   WH0302: {
     title: "text that is not UTF-8",
@@ -172,6 +177,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "Another program holds memory, or the driver grants less than the system told. The run goes on with micro-batches half as large: a step sees the same rows and means the same, but sums are added in another order than with larger ones. run.json records what was used, and --micro-tokens begins with it at once.",
   },
+  WH0310: {
+    title: "few validation rows",
+    text:
+      "Below about 30 rows, measurements differ mostly by chance: early stopping and the best checkpoint are then a lottery. More --val rows, or a larger --val-split.",
+  },
   WH0601: {
     title: "a step was not applied",
     text:
@@ -187,6 +197,16 @@ export const explanations: Readonly<Record<string, Explanation>> = {
       "The training loss is lowest where a model learns its rows by heart. Give --val to compare what was learnt.",
   },
   WH0604: {
+    title: "over-fitting",
+    text:
+      "The rows are learnt by heart: the training loss falls, the validation loss rises. The best weights so far are kept. Fewer --epochs, more varied rows, or --patience.",
+  },
+  WH0605: {
+    title: "the loss rises",
+    text:
+      "The run is leaving what it had learnt, mostly because --lr is too high. The last checkpoints are kept.",
+  },
+  WH0606: {
     title: "activations that f16 cannot hold",
     text:
       "With --compute f16 a number beyond ±65504 is stored as ±65504, so that it stays finite. Sums, softmax, norms and the residual stream are f32 and cannot overflow. A few such numbers do little harm; with many of them train with --compute f32.",

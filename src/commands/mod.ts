@@ -42,6 +42,42 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./report.ts")).report,
   },
   {
+    name: "runs ls",
+    group: "Runs",
+    about: "Lists runs and how they stand",
+    load: async () => (await import("./runs_ls.ts")).runsLs,
+  },
+  {
+    name: "runs show",
+    group: "Runs",
+    about: "Shows all that is known of a run",
+    load: async () => (await import("./runs_show.ts")).runsShow,
+  },
+  {
+    name: "runs watch",
+    group: "Runs",
+    about: "Follows a run that another process trains",
+    load: async () => (await import("./runs_watch.ts")).runsWatch,
+  },
+  {
+    name: "runs compare",
+    group: "Runs",
+    about: "Shows what differs between runs, and their measures side by side",
+    load: async () => (await import("./runs_compare.ts")).runsCompare,
+  },
+  {
+    name: "runs tag",
+    group: "Runs",
+    about: "Gives a run a name or a version",
+    load: async () => (await import("./runs_tag.ts")).runsTag,
+  },
+  {
+    name: "runs rm",
+    group: "Runs",
+    about: "Removes runs",
+    load: async () => (await import("./runs_rm.ts")).runsRm,
+  },
+  {
     name: "eval",
     group: "Use and measure",
     about: "Measures answers against those of test rows",

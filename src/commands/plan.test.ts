@@ -79,7 +79,7 @@ test("settings that would make it fit do, the cheapest first", () => {
   for (
     const [budget, change, first] of [
       [1.1 * small, loose, "--grad-checkpoint auto"],
-      [0.97 * small, tight, "--compute f16"],
+      [total(1, half), tight, "--compute f16"],
       [0.97 * total(1, half), half, "--quant int8"],
       [0.97 * total(1, packed), packed, "--rank 16"],
       [

@@ -1,6 +1,8 @@
+import { answerMetrics } from "../evaluate/metrics.ts";
 import { Generator } from "../generate/generator.ts";
 import type { Sample } from "../report/record.ts";
 import { encodePrompt } from "../text/prompt.ts";
+import type { Measures } from "../trainer/loop.ts";
 import type { Trainer } from "../trainer/trainer.ts";
 import type { PreparedRun } from "./prepared.ts";
 import { questionOf } from "./questions.ts";
@@ -9,6 +11,15 @@ interface Encoded {
   readonly ids: number[];
   readonly prompt: string;
   readonly expected: string;
+}
+
+/** Measures of whole answers, for a run that is judged by them; none without answers. */
+export function measuresOf(samples: readonly Sample[]): Measures {
+  if (samples.length === 0) return {};
+  const { exact_match, json_valid } = answerMetrics(
+    samples.map(({ output, expected }) => ({ predicted: output, expected: expected! })),
+  );
+  return { exact_match, json_valid };
 }
 
 /** Longest sample, tokens. */

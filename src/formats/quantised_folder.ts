@@ -58,8 +58,8 @@ export function withQuantised(folder: ModelFolder): QuantisedFolder {
       ? dequantise(nf4(name), ((to ?? shape[0]!) - from) * width, from * width)
       : dequantiseRows(int8(name, from, to), width);
   };
-  const readBytes = (name: string, from = 0, to?: number) => {
-    if (!quantised.has(name)) return folder.readBytes(name, from, to);
+  const readBytes = (name: string, from = 0, to?: number, into?: Uint8Array) => {
+    if (!quantised.has(name)) return folder.readBytes(name, from, to, into);
     const { shape, dtype } = tensors.get(name)!, type = dtype as FloatType;
     const row = shape.slice(1).reduce((a, b) => a * b, sizeOf[type]);
     const end = to ?? row * shape[0]!, first = Math.floor(from / row);

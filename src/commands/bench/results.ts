@@ -5,6 +5,7 @@ import { writeFile } from "../../base/durable.ts";
 import { Exit, Fail } from "../../base/fail.ts";
 import { columns, humanBytes, humanSeconds, short, thousands } from "../../base/text.ts";
 import type { Capabilities } from "../../gpu/device.ts";
+import type { DispatchCost } from "./dispatches.ts";
 import type { GenerationResult } from "./generation.ts";
 import type { Roofline } from "./roofline.ts";
 import type { OpShare, TrainingResult } from "./training.ts";
@@ -44,6 +45,7 @@ export interface BenchResult {
   readonly load: number;
   readonly roofline: Roofline;
   readonly kernels?: readonly KernelResult[];
+  readonly dispatch?: DispatchCost;
   readonly training?: TrainingResult;
   readonly generation?: GenerationResult;
   readonly compared?: Comparison;
@@ -79,6 +81,10 @@ export function kernelRow(k: KernelResult): string[] {
     k.share_matrix === undefined ? "" : percent(k.share_matrix),
   ];
 }
+
+const dispatchLine = ({ dispatches, host_us, done_us }: DispatchCost) =>
+  `Replaying ${thousands(dispatches)} dispatches: ${short(host_us)} µs each on the host, ` +
+  `${short(done_us)} µs until done`;
 
 function roofLine({ name, flops, matrixFlops, bandwidth, source }: Roofline): string {
   const matrix = matrixFlops ? `, f16 matrices ${rate(matrixFlops)}` : "";
@@ -147,8 +153,9 @@ function generationRows(g: GenerationResult): [string, string][] {
 
 /** The result for a terminal; kernels apart, which are told as they come. */
 export function told(result: BenchResult): string {
-  const { training, generation } = result;
+  const { dispatch, training, generation } = result;
   const parts = [`Roofline  ${roofLine(result.roofline)}`];
+  if (dispatch) parts.push(dispatchLine(dispatch));
   if (training) {
     parts.push(columns(trainingRows(training)));
     if (training.ops) {
@@ -168,7 +175,7 @@ const table = (heads: readonly string[], rows: readonly (readonly string[])[]) =
 
 /** The result as a page of Markdown. */
 export function markdown(result: BenchResult): string {
-  const { device, kernels, training, generation, compared } = result;
+  const { device, kernels, dispatch, training, generation, compared } = result;
   const parts = [
     `# ${device.adapter}, ${result.kind}, ${result.date.slice(0, 10)}`,
     [
@@ -180,6 +187,7 @@ export function markdown(result: BenchResult): string {
     ].join("\n"),
   ];
   if (kernels) parts.push(table(kernelHeads, kernels.map(kernelRow)));
+  if (dispatch) parts.push(dispatchLine(dispatch));
   if (training) {
     parts.push(table(["", ""], trainingRows(training)));
     if (training.ops) parts.push(table(opHeads, training.ops.map(opRow)));
