@@ -27,9 +27,10 @@ export const bench = command({
   details:
     "Without a model it measures the kernels of training at the sizes of real models; with one, " +
     "generation, or with --train training steps on random tokens. Times are medians; ± is the standard " +
-    "deviation. The roofline is the shortest time in which a device could do the arithmetic and move " +
-    "the bytes: of its maker's figures where they are known, else of two simple kernels measured here. " +
-    "A software adapter gets smaller sizes.",
+    'deviation; "a CPU s" is GFLOP/s for a second of processor time, on a software adapter. The ' +
+    "roofline is the shortest time in which a device could do the arithmetic and move the bytes: of its " +
+    "maker's figures where they are known, else of two simple kernels measured here; what stays in " +
+    "caches can be faster than that. A software adapter gets smaller sizes.",
   settings: benchSettings,
   async run(settings, io) {
     const [{ namedRoofline }, results, { parseProduct }] = await Promise.all([
@@ -147,11 +148,14 @@ async function kernels(
     const width = kernelHeads.map((head, i) =>
       Math.max(head.length, 8, ...chosen.map((c) => [c.name, c.shape][i]?.length ?? 0))
     );
-    const columns = roof.matrixFlops === undefined ? kernelHeads.length - 1 : kernelHeads.length;
+    const empty = [
+      ...software ? [] : ["a CPU s"],
+      ...roof.matrixFlops === undefined ? ["of matrix units"] : [],
+    ];
     const tell = (cells: readonly string[]) => {
-      const padded = cells.slice(0, columns).map((cell, i) =>
+      const padded = cells.map((cell, i) =>
         i < 2 ? cell.padEnd(width[i]!) : cell.padStart(width[i]!)
-      );
+      ).filter((_, i) => !empty.includes(kernelHeads[i]!));
       io.out(padded.join("  ").trimEnd());
     };
     if (chosen.length > 0) tell(kernelHeads);

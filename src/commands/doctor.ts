@@ -9,6 +9,7 @@ import { columns, humanBytes, short } from "../base/text.ts";
 import { version } from "./version.ts";
 import { listAdapters } from "../gpu/adapter.ts";
 import { type Capabilities, Device } from "../gpu/device.ts";
+import { DISPATCH_LIMIT } from "../gpu/pace.ts";
 import { field } from "../settings/field.ts";
 import type { KernelResult } from "./bench/results.ts";
 import type { Roofline } from "./bench/roofline.ts";
@@ -16,6 +17,7 @@ import { command } from "./command.ts";
 import { tell } from "./errors.ts";
 import type { Io } from "./io.ts";
 import type { OpNumerics } from "./numerics.ts";
+import { roomOf } from "./room.ts";
 
 /** One thing looked at: what was found, and what to do where it is not well. */
 interface Finding {
@@ -51,17 +53,20 @@ export const doctor = command({
     let failure: Fail | undefined;
     let kernels: OpNumerics[] | undefined;
     let speed: Speed | undefined;
+    let slow: [kernel: string, ms: number][] = [];
     try {
       const device = await Device.open({ device: wanted, backend });
       capabilities = device.capabilities;
       if (numerics) kernels = await compared(device, io);
       if (bench) speed = await timed(device, io);
+      slow = [...device.slow];
       device.close();
     } catch (error) {
       if (!(error instanceof Fail)) throw error;
       failure = error;
     }
     const findings = [...surroundings()];
+    const room = roomOf({ device: capabilities?.software ? "software" : wanted });
     const wrong = kernels?.filter(({ ok }) => !ok) ?? [];
     const usable = capabilities !== undefined && wrong.length === 0 &&
       !(require_gpu && capabilities.software);
@@ -71,7 +76,13 @@ export const doctor = command({
       platform: { os: process.platform, arch: process.arch, bun: Bun.version },
       adapters: listed,
       device: capabilities ?? null,
-      memory: { total_bytes: totalmem(), free_bytes: freemem() },
+      memory: {
+        total_bytes: totalmem(),
+        free_bytes: freemem(),
+        device: room.found,
+        run_bytes: room.bytes,
+      },
+      slow_kernels: Object.fromEntries(slow),
       findings,
       ...(kernels ? { numerics: kernels } : {}),
       ...(speed ? { bench: speed } : {}),
@@ -83,7 +94,12 @@ export const doctor = command({
     for (const [i, { name, backend }] of listed.entries()) io.out(`  ${i}  ${name} (${backend})`);
     if (capabilities) {
       io.out("\nThe one training uses");
-      io.out(columns(described(capabilities).map(([name, text]) => [`  ${name}`, text])));
+      const memory: [string, string] = [
+        "memory for a run",
+        `${humanBytes(room.bytes)}: ${room.what}`,
+      ];
+      const facts = [...described(capabilities), memory];
+      io.out(columns(facts.map(([name, text]) => [`  ${name}`, text])));
     }
     io.out("\nSurroundings");
     const mark = (ok: boolean) => io.ascii ? (ok ? "ok" : "!!") : ok ? "✓" : "✗";
@@ -112,6 +128,10 @@ export const doctor = command({
           } % of what these allow`,
         ]),
       ]));
+    }
+    if (slow.length > 0) {
+      io.out(`\nOne dispatch takes longer than ${DISPATCH_LIMIT} ms: the screen may stand still`);
+      io.out(columns(slow.map(([kernel, ms]) => [`  ${kernel}`, `${Math.round(ms)} ms`])));
     }
     if (failure) return tell(failure, io, debug);
     if (wrong.length > 0) {

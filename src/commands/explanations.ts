@@ -172,6 +172,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "An adapter learns to correct the base it was trained on, rounding included. Give the same --quant and --double-quant as its run.",
   },
+  WH0401: {
+    title: "a kernel takes long in one dispatch",
+    text:
+      "While a GPU computes one dispatch it draws nothing, and drivers reset a device that is silent for seconds. Submits are cut so that none takes longer than 250 ms, but a dispatch cannot be cut: fewer tokens at once make it shorter. Results are not affected.",
+  },
   WH0501: {
     title: "the device had less memory than it was planned for",
     text:

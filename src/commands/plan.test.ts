@@ -130,7 +130,7 @@ test("a run that cannot fit is refused, part by part, with what would help", () 
   expect(refusal).toMatchObject({
     exit: Exit.memory,
     message: expect.stringMatching(/^this run needs at least .+ of memory, it may take .+$/),
-    why: expect.stringMatching(/^85 % of .+\nweights +.+\nadapter +(.+\n)+total +.+ /),
+    why: expect.stringMatching(/^85 % of .+\nweights +.+\nadapter +(.+\n)+total +.+$/),
     fix: expect.stringContaining("--rank 16"),
   });
   const { prepared: sound } = planned(Infinity);

@@ -61,7 +61,7 @@ export async function prepareRun(settings: RunSettings, io: Io): Promise<Prepare
     ? split(all, settings, io)
     : { data: all, validation: given };
   if (data && validation) warnOfLeaks(data, validation, io);
-  requireValidation(settings, data, validation, io);
+  requireValidation(settings, data, validation);
   const targets = targetsOf(settings, model);
   const rows = data?.rows ?? imagined(settings, model);
   const room = roomOf(settings);
@@ -108,7 +108,6 @@ function requireValidation(
   { patience, best, data: path }: RunSettings,
   data: TokenRows | undefined,
   validation: TokenRows | undefined,
-  io: Io,
 ) {
   if (!data) return;
   const needs = patience !== undefined
@@ -122,14 +121,6 @@ function requireValidation(
       fix: "--val FILE, or --val-split 0.1",
       exit: Exit.usage,
     });
-  }
-  const few = validation?.rows.length ?? Infinity;
-  if (few < 30) {
-    io.warn(
-      "WH0310",
-      `only ${plural(few, "validation row")}: differences between measurements are mostly chance`,
-      "30 or more tell something",
-    );
   }
 }
 

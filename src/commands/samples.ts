@@ -25,13 +25,16 @@ export function measuresOf(samples: readonly Sample[]): Measures {
 /** Longest sample, tokens. */
 const MOST = 256;
 
-/** Answers of the model in training to the first validation rows, greedy, so that they can be compared. */
+/**
+ * Answers of the model in training to the first validation rows, greedy, so that they can be compared; none
+ * where there are no such rows.
+ */
 export class Sampler {
   readonly #questions: readonly Encoded[];
 
   constructor(private readonly run: PreparedRun, count: number) {
     const { validation, tokenizer, template } = run;
-    this.#questions = validation!.examples.slice(0, count).flatMap((example) => {
+    this.#questions = (validation?.examples ?? []).slice(0, count).flatMap((example) => {
       const asked = questionOf(example);
       if (!asked) return [];
       const ids = encodePrompt(tokenizer, asked.prompt, { template });

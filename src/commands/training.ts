@@ -14,6 +14,7 @@ import {
 } from "../formats/checkpoint.ts";
 import { checkFit, loraDefaults, readAdapter, writeAdapter } from "../formats/peft.ts";
 import type { Device } from "../gpu/device.ts";
+import { DISPATCH_LIMIT } from "../gpu/pace.ts";
 import { RunFolder } from "../report/folder.ts";
 import { openDashboard } from "../serve/dashboard.ts";
 import type {
@@ -183,6 +184,11 @@ export async function train(
       stop: () => io.stop.requested !== undefined,
     }, from && { best: from.best ?? undefined, worse: from.worse });
     const seconds = (performance.now() - began) / 1000;
+    if (device.slow.size > 0) {
+      const slow = [...device.slow].map(([kernel, ms]) => `${kernel} ${Math.round(ms)} ms`);
+      const message = `one dispatch took longer than ${DISPATCH_LIMIT} ms: ${slow.join(", ")}`;
+      warn("WH0401", message, "--micro-tokens with fewer tokens makes dispatches shorter");
+    }
     const adapter = await writeWeights(settings, run, trainer, best);
     const status = STATUS[ending];
     const shown = await trackers.end(status === "stopped" ? "stopped" : "finished");

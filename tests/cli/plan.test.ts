@@ -37,7 +37,7 @@ describe("whet plan", () => {
     expect(out).toMatch(/\n {2}fits in [\d.]+ GiB: 85 % of [\d.]+ GiB free, says .+\n/);
     expect(out).toMatch(/\n {2}rows +12, \d+ tokens on average, \d+ the longest\n/);
     expect(out).toMatch(/\n {2}batch +4 rows x 2 accumulated = 8 rows a step\n/);
-    expect(out).toMatch(/\n {2}computed as +1 micro-batch a step, each of 64 token places\n/);
+    expect(out).toMatch(/\n {2}computed as +1 micro-batch a step, of 64 token places\n/);
     expect(out).toMatch(/\n {2}steps +6 = 2 an epoch x 3 epochs\n/);
     expect(out).toMatch(/\n {2}blocks +all 4 kept for the backward pass\n/);
   });

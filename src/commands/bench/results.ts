@@ -55,6 +55,7 @@ const rate = (perSecond: number) => short(perSecond / 1e9);
 const ms = (seconds: number) => short(seconds * 1000);
 const percent = (share: number) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
 
+/** "a CPU s" (GFLOP/s) is for software adapters, "of matrix units" for rooflines that have some. */
 export const kernelHeads = [
   "kernel",
   "shape",
@@ -62,6 +63,7 @@ export const kernelHeads = [
   "± %",
   "best ms",
   "GFLOP/s",
+  "a CPU s",
   "GB/s",
   "of roofline",
   "of matrix units",
@@ -76,6 +78,9 @@ export function kernelRow(k: KernelResult): string[] {
     ((100 * k.deviation_s) / k.median_s).toFixed(0),
     ms(k.best_s),
     k.flops_s === undefined ? "" : rate(k.flops_s),
+    k.flops_s === undefined || k.cpu_s === undefined
+      ? ""
+      : rate((k.flops_s * k.median_s) / k.cpu_s),
     rate(k.bytes_s),
     percent(k.share),
     k.share_matrix === undefined ? "" : percent(k.share_matrix),
