@@ -15,10 +15,9 @@ import {
   type View,
 } from "../src/graph/tensor.ts";
 import { quantiseRows } from "../src/formats/int8.ts";
-import { quantise } from "../src/formats/nf4.ts";
 import { add } from "./add/add.ts";
 import { layInt8, roundToInt8 } from "./common/int8.ts";
-import { layNf4, roundToNf4 } from "./common/nf4.ts";
+import { isNf4, nf4Words, roundToNf4 } from "./common/nf4.ts";
 import { MOST_F16 } from "./common/stored.ts";
 
 /** One operand of a case. Floats are drawn from [-1, 1) · scale unless `data` is given. */
@@ -63,7 +62,7 @@ function values(operand: Operand, next: () => number): Float64Array {
   if (dtype === "f16") return raw.map(Math.f16round);
   if (dtype === "bf16") return raw.map((v) => widen(bf16Bits(v)));
   if (dtype === "int8") return roundToInt8(raw, shape);
-  if (dtype === "nf4") return roundToNf4(raw);
+  if (isNf4(dtype)) return roundToNf4(raw, { shape, dtype });
   return raw;
 }
 function bf16Bits(v: number): number {
@@ -78,9 +77,7 @@ function encode(numbers: Float64Array, { shape, dtype }: Tensor): Uint8Array {
     const coded = quantiseRows(Float32Array.from(numbers), count(shape) / shape[0]!);
     return new Uint8Array(layInt8(coded, shape).buffer);
   }
-  if (dtype === "nf4") {
-    return new Uint8Array(layNf4(quantise(Float32Array.from(numbers)), shape).buffer);
-  }
+  if (isNf4(dtype)) return new Uint8Array(nf4Words(numbers).buffer);
   const array = dtype === "f32"
     ? Float32Array.from(numbers)
     : dtype === "u32"

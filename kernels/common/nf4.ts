@@ -1,5 +1,18 @@
-import { BLOCK, dequantise, type Nf4, quantise } from "../../src/formats/nf4.ts";
-import { bytesOf, count, type Shape } from "../../src/graph/tensor.ts";
+import {
+  BLOCK,
+  dequantise,
+  dynamicMap,
+  nest,
+  type NestedScales,
+  type Nf4,
+  quantise,
+  unnest,
+} from "../../src/formats/nf4.ts";
+import { bytesOf, count, type DType, type Shape, type Spec } from "../../src/graph/tensor.ts";
+
+/** Whether the numbers are codes of 4 bits. */
+export const isNf4 = (dtype: DType): dtype is "nf4" | "nf4_double" =>
+  dtype === "nf4" || dtype === "nf4_double";
 
 /**
  * Whether a matrix [rows, columns] lies in tiles on the device: then a kernel finds the codes of 4 rows
@@ -15,18 +28,16 @@ export const tiled = ([rows, columns, ...rest]: Shape): boolean =>
  * columns; then the f32 scales, [rows / 4][columns / 64] of four, one a row. Otherwise the codes in
  * row-major order, then the scales of blocks of 64 in that order. Codes stand in a word as in a file:
  * four bytes, in each the first code in the high half.
+ *
+ * With `nested` (nf4_double) the codes are followed by the map of 256 f32, the f32 offset, three words
+ * of zeros, the f32 scales of 256 scales each, and the scales' codes of 8 bits, four to a word from the
+ * lowest byte up: [rows / 4][columns / 64] words, a byte a row, or in row-major order.
  */
-export function layNf4({ codes, scales }: Nf4, shape: Shape): Uint32Array {
-  const out = new Uint32Array(bytesOf({ shape, dtype: "nf4" }) / 4);
-  const words = Math.ceil(count(shape) / 8);
-  const bits = new Uint32Array(scales.buffer, scales.byteOffset, scales.length);
-  if (tiled(shape)) {
-    layNf4Codes(codes, shape[1]!, out);
-    layNf4Scales(scales, shape[1]!, out.subarray(words));
-  } else {
-    new Uint8Array(out.buffer).set(codes);
-    out.set(bits, words);
-  }
+export function layNf4({ codes, scales }: Nf4, shape: Shape, nested?: NestedScales): Uint32Array {
+  const dtype = nested ? "nf4_double" : "nf4", out = new Uint32Array(bytesOf({ shape, dtype }) / 4);
+  if (tiled(shape)) layNf4Codes(codes, shape[1]!, out);
+  else new Uint8Array(out.buffer).set(codes);
+  out.set(layNf4Scales(scales, shape, nested), Math.ceil(count(shape) / 8));
   return out;
 }
 
@@ -40,18 +51,31 @@ export function layNf4Codes(
   return interleave(words, columns / 8, out);
 }
 
-/** The scales of some rows, a multiple of 4, tiled, as the bits of f32. */
+/** What follows the codes of a whole matrix: `scales`, or what they are made of. */
 export function layNf4Scales(
   scales: Float32Array,
-  columns: number,
-  out = new Uint32Array(scales.length),
+  shape: Shape,
+  nested?: NestedScales,
 ): Uint32Array {
-  const bits = new Uint32Array(scales.buffer, scales.byteOffset, scales.length);
-  return interleave(bits, columns / BLOCK, out);
+  const across = tiled(shape) ? shape[1]! / BLOCK : 0;
+  if (!nested) {
+    const bits = new Uint32Array(scales.buffer, scales.byteOffset, scales.length);
+    return across ? interleave(bits, across, new Uint32Array(bits.length)) : bits;
+  }
+  const { codes, scales: outer, offset, map = dynamicMap } = nested;
+  const all = bytesOf({ shape, dtype: "nf4_double" }) / 4 - Math.ceil(count(shape) / 8);
+  const words = new Uint32Array(all), floats = new Float32Array(words.buffer);
+  floats.set(map);
+  floats[256] = offset;
+  floats.set(outer, 260);
+  const bytes = new Uint8Array(words.buffer, 4 * (260 + outer.length));
+  if (across) interleave(codes, across, bytes);
+  else bytes.set(codes);
+  return words;
 }
 
 /** [rows / 4][4][width] to [rows / 4][width][4]. */
-function interleave(from: Uint32Array, width: number, to: Uint32Array): Uint32Array {
+function interleave<A extends Uint32Array | Uint8Array>(from: A, width: number, to: A): A {
   for (let base = 0; base < from.length; base += 4 * width) {
     for (let x = 0; x < width; x++) {
       for (let row = 0; row < 4; row++) to[base + 4 * x + row] = from[base + row * width + x]!;
@@ -60,7 +84,24 @@ function interleave(from: Uint32Array, width: number, to: Uint32Array): Uint32Ar
   return to;
 }
 
+const words = new WeakMap<Float64Array, Uint32Array>();
+
 /** Numbers rounded to what NF4 can hold, in float64: what a kernel's reference is given. */
-export function roundToNf4(numbers: ArrayLike<number>): Float64Array {
-  return Float64Array.from(dequantise(quantise(Float32Array.from(numbers)), numbers.length));
+export function roundToNf4(numbers: ArrayLike<number>, { shape, dtype }: Spec): Float64Array {
+  const q = quantise(Float32Array.from(numbers));
+  const nested = dtype === "nf4_double" ? nest(q.scales) : undefined;
+  const kept = { ...q, scales: nested ? unnest(nested) : q.scales };
+  const rounded = Float64Array.from(dequantise(kept, numbers.length));
+  words.set(rounded, layNf4(kept, shape, nested));
+  return rounded;
+}
+
+/**
+ * What a device holds for numbers that `roundToNf4` gave. Kept from then, for rounded numbers may round
+ * to others: the mean of their scales is not what it was.
+ */
+export function nf4Words(rounded: Float64Array): Uint32Array {
+  const found = words.get(rounded);
+  if (!found) throw new Error("these numbers did not come from roundToNf4");
+  return found;
 }

@@ -21,6 +21,11 @@ export function onHardware<A>(op: Op<A>): Op<A> {
   return { ...op, launch: (node, can) => op.launch(node, { ...can, software: false }) };
 }
 
+/** The op as it is launched where one binding holds no more than `maxBinding` bytes. */
+export function narrow<A>(op: Op<A>, maxBinding: number): Op<A> {
+  return { ...op, launch: (node, can) => op.launch(node, { ...can, maxBinding }) };
+}
+
 /** The op as it is launched on this device, never as on a lesser one: for tests that would take long. */
 export function asHere<A>(op: Op<A>): Op<A> {
   let here: Capabilities | undefined;

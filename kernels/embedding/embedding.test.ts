@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import type { DType } from "../../src/graph/tensor.ts";
 import { checkDerivative, checkKernel } from "../check.ts";
+import { narrow } from "../common/testing.ts";
 import { embedding, embeddingBackward, sortByToken } from "./embedding.ts";
 
 const tokens = (T: number, V: number) => Array.from({ length: T }, (_, t) => (t * t * 7 + 3) % V);
@@ -36,6 +37,13 @@ for (const dtype of ["f32", "f16", "bf16"] as const) {
       await checkKernel(of(T, V, C, dtype), { bound: exact });
     });
   }
+}
+
+for (const dtype of ["f32", "f16"] as const) {
+  test(`embedding: ${dtype} table in bindings of 9,000 bytes`, async () => {
+    const c = of(65, 500, 12, dtype);
+    await checkKernel({ ...c, op: narrow(c.op, 9000) }, { bound: exact });
+  });
 }
 
 for (const [T, V, C] of [[1, 1, 1], [200, 11, 5], [127, 1000, 8]] as const) {

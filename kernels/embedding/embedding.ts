@@ -2,6 +2,8 @@ import { Fail } from "../../src/base/fail.ts";
 import type { Graph, Op } from "../../src/graph/graph.ts";
 import { count, show, type Tensor } from "../../src/graph/tensor.ts";
 import { grid } from "../common/grid.ts";
+import { numbers } from "../common/numbers.ts";
+import { rowRanges } from "../common/ranges.ts";
 import forward from "./embedding.wgsl" with { type: "text" };
 import back from "./embedding_backward.wgsl" with { type: "text" };
 import bf16 from "./table_bf16.wgsl" with { type: "text" };
@@ -34,17 +36,17 @@ export const embedding: Op<null> = {
     ids!.forEach((id, t) => x.set(w!.subarray(id * C, (id + 1) * C), t * C));
     return [x];
   },
-  launch({ inputs: [w, ids], outputs: [x] }) {
+  launch({ inputs: [w, ids], outputs: [x] }, can) {
     const N = count(x!.shape);
-    return [{
+    return rowRanges(w!, can).map(({ from, rows, bound }) => ({
       shader: {
         kernel: { file: "kernels/embedding/embedding.wgsl", code: forward },
         parts: [tables[w!.dtype as keyof typeof tables]],
         constants: { N, C: w!.shape[1]! },
       },
       workgroups: grid(Math.ceil(N / 64)),
-      bind: [w!, ids!, x!],
-    }];
+      bind: [bound, ids!, x!, numbers(from, from + rows)],
+    }));
   },
   backward(g, { inputs: [w, , order, bounds] }, [dx]) {
     if (!order || !bounds) {

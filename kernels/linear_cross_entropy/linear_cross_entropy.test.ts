@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { checkDerivative, checkKernel } from "../check.ts";
-import { asHere } from "../common/testing.ts";
+import { asHere, narrow } from "../common/testing.ts";
 import { type CrossEntropyAttrs, linearCrossEntropyOp } from "./linear_cross_entropy.ts";
 
 const NONE = 0xffffffff;
@@ -54,7 +54,7 @@ test("linear_cross_entropy: derivative with a projection and a bias that learn",
   expect(() => checkDerivative(of({ S: 6, C: 3, V: 5 }, all), [0, 1])).toThrow("only `loss`");
 });
 
-const cases: [Sizes, Partial<CrossEntropyAttrs>][] = [
+const cases: [Sizes, Partial<CrossEntropyAttrs>, number?][] = [
   [{ S: 1, C: 1, V: 1 }, {}],
   [{ S: 5, C: 7, V: 3 }, { bias: true }],
   [{ S: 64, C: 64, V: 300 }, { gradient: false }],
@@ -64,9 +64,12 @@ const cases: [Sizes, Partial<CrossEntropyAttrs>][] = [
   [{ S: 70, C: 36, V: 129, stored: "f16" }, { bias: true, trainsW: true }],
   [{ S: 70, C: 64, V: 300, dtype: "bf16" }, {}],
   [{ S: 9, C: 8, V: 50, scale: 60 }, {}], // logits of thousands
+  // The projection in bindings of so many bytes.
+  [{ S: 70, C: 64, V: 300, dtype: "f16" }, { bias: true }, 20_000],
+  [{ S: 5, C: 12, V: 515, dtype: "bf16" }, {}, 5_000],
 ];
-for (const [sizes, change] of cases) {
-  test(`linear_cross_entropy: ${JSON.stringify(sizes)} ${JSON.stringify(change)}`, async () => {
+for (const [sizes, change, bytes] of cases) {
+  test(`linear_cross_entropy: ${JSON.stringify(sizes)} ${JSON.stringify(change)} ${bytes ?? ""}`, async () => {
     const { S, C, V, scale = 1 } = sizes;
     // A logit is a sum of C products of at most scale²; its error moves every probability as much.
     const logit = (2 * Math.sqrt(C) + 8) * 2 ** -24 * C * scale * scale + 2e-6;
@@ -81,7 +84,8 @@ for (const [sizes, change] of cases) {
     ];
     // The variants of the products have their own tests.
     const c = of(sizes, change);
-    await checkKernel({ ...c, op: asHere(c.op) }, {
+    const op = bytes ? narrow(c.op, bytes) : c.op;
+    await checkKernel({ ...c, op: asHere(op) }, {
       bound: (o, _i, want) => rows[o]! * (o < 2 ? (o === 0 ? S : 1) : 1) + 2e-6 * Math.abs(want),
       skip: [3],
     });

@@ -10,7 +10,7 @@ import {
 } from "../../src/graph/tensor.ts";
 import { add } from "../add/add.ts";
 import tree from "../common/sum_tree.wgsl" with { type: "text" };
-import { matmulLaunch } from "../matmul/matmul.ts";
+import { matmulLaunch, matmulLaunches } from "../matmul/matmul.ts";
 import { scale } from "../scale/scale.ts";
 import { scaleRows } from "../scale_rows/scale_rows.ts";
 import rowsCode from "./cross_entropy.wgsl" with { type: "text" };
@@ -114,7 +114,7 @@ export const linearCrossEntropyOp: Op<CrossEntropyAttrs> = {
       const rows = Math.min(attrs.chunk, S - from), accumulate = from > 0;
       const z = view(logits, 0, rows, V), x = view(h!, from * C, rows, C);
       const part = (t: Tensor) => view(t, from, rows);
-      launches.push(matmulLaunch({ form: "nt", a: x, b: w!, out: z, bias }, can));
+      launches.push(...matmulLaunches({ form: "nt", a: x, b: w!, out: z, bias }, can));
       launches.push({
         shader: {
           kernel: { file: "kernels/linear_cross_entropy/cross_entropy.wgsl", code: rowsCode },
@@ -132,7 +132,7 @@ export const linearCrossEntropyOp: Op<CrossEntropyAttrs> = {
       });
       if (dh) {
         launches.push(
-          matmulLaunch({ form: "nn", a: z, b: w!, out: view(dh, from * C, rows, C) }, can),
+          ...matmulLaunches({ form: "nn", a: z, b: w!, out: view(dh, from * C, rows, C) }, can),
         );
       }
       if (dw) launches.push(matmulLaunch({ form: "tn", a: z, b: x, out: dw, accumulate }, can));

@@ -1,5 +1,5 @@
 // broadcast: y[r, c] = finish(sum over k of left[r, k] right[k, c]), for subgroups of exactly 8 lanes
-//   operands, y   see the parts left_*, held_*, right_*, put_* and finish_*
+//   operands, y   see the parts left_*, held_*, right_*, begin*, put_* and finish_*
 //   launch one tile of 8 or 16 x 32 a workgroup of 8 lanes, grid in x and y
 //   sums in f32, one after another over k. Written for adapters that load one lane after another: each
 //   lane loads four neighbours at once, and the left operand goes from lane to lane through registers.
@@ -24,6 +24,7 @@ fn main(
   prepare(lane);
   var upper: array<vec4f, 8>;
   var lower: array<vec4f, 8>;
+  begin(&upper, &lower, row, col, lane);
   for (var k = 0u; k < size.depth; k += 4u) {
     let right4 = right_block(col, k);
     spread(&upper, held(row, k, lane), right4);

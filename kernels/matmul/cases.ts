@@ -19,12 +19,14 @@ export interface MatmulCase {
   /** How a is stored. */
   readonly left?: "f16";
   readonly out?: "f16";
+  /** Rank of factors that are added in the same sums. */
+  readonly low?: number;
 }
 
 const absolute = (data: ArrayLike<number>) => Float64Array.from(data, Math.abs);
 
 export function matmulCase(
-  { form, M, N, K, dtype = "f32", bias = false, add = false, left, out }: MatmulCase,
+  { form, M, N, K, dtype = "f32", bias = false, add = false, left, out, low }: MatmulCase,
 ): Case<MatmulAttrs> {
   const next = noise(M * 1e6 + N * 1e3 + K);
   const operand = (shape: number[], dtype: DType = "f32") => ({
@@ -34,10 +36,11 @@ export function matmulCase(
   });
   return {
     op: matmulOp,
-    attrs: { form, alpha: -0.75, bias, add, out },
+    attrs: { form, alpha: low ? 1 : -0.75, bias, add, out, ...low && { low: true } },
     inputs: [
       operand(form === "tn" ? [K, M] : [M, K], left),
       operand(form === "nt" ? [N, K] : [K, N], dtype),
+      ...(low ? [operand([M, low]), operand(form === "nt" ? [N, low] : [low, N])] : []),
       ...(bias ? [operand([N])] : []),
       ...(add ? [operand([M, N])] : []),
     ],
@@ -51,7 +54,7 @@ export function bound(c: Case<MatmulAttrs>): (o: number, i: number) => number {
   const node = { op: matmulOp, inputs: c.inputs, outputs: [], attrs } as never;
   const magnitude = matmulOp.reference(given, attrs, node)[0]!;
   const [rows, cols] = c.inputs[0]!.shape as [number, number];
-  const K = c.attrs.form === "tn" ? rows : cols;
+  const K = (c.attrs.form === "tn" ? rows : cols) + (c.attrs.low ? c.inputs[2]!.shape[1]! : 0);
   return (_o, i) => 1.02 * (2 * Math.sqrt(K) + 8) * 2 ** -24 * magnitude[i]!;
 }
 

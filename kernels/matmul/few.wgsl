@@ -1,5 +1,5 @@
 // few: y[r, c] = finish(sum over k of left[r, k] right[k, c]), for up to 4 rows (generation, one token a time)
-//   operands, y   see the parts left_*, right_*, put_* and finish_*
+//   operands, y   see the parts left_*, right_*, low*, put_* and finish_*
 //   launch 16 columns a workgroup: 16 lanes share the sums of 4 columns, grid in x and y
 //   sums in f32: a lane takes every 16th block of 4 k, then the 16 sums are added in order
 
@@ -7,6 +7,7 @@ override MOST: u32; // rows, 1 to 4
 
 fn left_height() -> u32 { return size.rows; }
 fn left_width() -> u32 { return size.depth; }
+fn left_stride() -> u32 { return size.left_stride; }
 
 var<workgroup> parts: array<vec4f, MOST * 64u>;
 
@@ -21,9 +22,9 @@ fn main(
   let col = tile * 16u + lane / 16u * 4u;
 
   var sums: array<vec4f, MOST>;
-  for (var k = lane % 16u * 4u; k < size.depth; k += 64u) {
-    let right4 = right_block(col, k);
-    for (var r = 0u; r < MOST; r++) { sums[r] += right4 * left(r, k); }
+  for (var k = lane % 16u * 4u; k < span(); k += 64u) {
+    let right4 = block_at(col, k);
+    for (var r = 0u; r < MOST; r++) { sums[r] += right4 * left_at(r, k); }
   }
   for (var r = 0u; r < MOST; r++) { parts[r * 64u + lane] = sums[r]; }
   workgroupBarrier();

@@ -4,6 +4,7 @@ enable subgroups;
 
 fn left_height() -> u32 { return size.depth; }
 fn left_width() -> u32 { return size.rows; }
+fn left_stride() -> u32 { return size.rows; }
 
 fn held(row: u32, k: u32, lane: u32) -> vec4f {
   return left(k + lane % 4u, min(row + lane / 4u * 4u, (size.rows - 1u) / 4u * 4u));

@@ -4,6 +4,7 @@ enable subgroups;
 
 fn left_height() -> u32 { return size.rows; }
 fn left_width() -> u32 { return size.depth; }
+fn left_stride() -> u32 { return size.left_stride; }
 
 fn held(row: u32, k: u32, lane: u32) -> vec4f { return left(min(row + lane, size.rows - 1u), k); }
 

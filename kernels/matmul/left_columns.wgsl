@@ -3,6 +3,7 @@
 
 fn left_height() -> u32 { return size.depth; }
 fn left_width() -> u32 { return size.rows; }
+fn left_stride() -> u32 { return size.rows; }
 
 fn left_fill(i: u32, row0: u32, k0: u32) {
   let k = k0 + i / (ACROSS / 4u);

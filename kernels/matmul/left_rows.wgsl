@@ -3,13 +3,14 @@
 
 fn left_height() -> u32 { return size.rows; }
 fn left_width() -> u32 { return size.depth; }
+fn left_stride() -> u32 { return size.left_stride; }
 
 fn left_cell(r: u32, k: u32) -> u32 { return r * (DEPTH / 4u) + ((k / 4u) ^ (r / 4u % (DEPTH / 4u))); }
 
 fn left_fill(i: u32, row0: u32, k0: u32) {
   let r = i / (DEPTH / 4u);
   let k = i % (DEPTH / 4u) * 4u;
-  if (k0 + k < size.depth) { lefts[left_cell(r, k)] = left(min(row0 + r, size.rows - 1u), k0 + k); }
+  if (k0 + k < span()) { lefts[left_cell(r, k)] = left_at(min(row0 + r, size.rows - 1u), k0 + k); }
 }
 
 // The 4x4 block at (r, k) of the slice; column j is k + j.

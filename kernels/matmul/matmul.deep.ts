@@ -3,7 +3,7 @@ import { aligned, checkMatmul, sizes } from "./cases.ts";
 
 // Every form, dtype and finish, each over triples in which every size takes every place.
 for (const form of ["nt", "nn", "tn"] as const) {
-  for (const dtype of ["f32", "f16", "bf16", "int8", "nf4"] as const) {
+  for (const dtype of ["f32", "f16", "bf16", "int8", "nf4", "nf4_double"] as const) {
     if (form === "tn" && dtype !== "f32") continue;
     for (const bias of [false, true]) {
       for (const add of [false, true]) {
@@ -13,7 +13,7 @@ for (const form of ["nt", "nn", "tn"] as const) {
           form === "nt" ? [M, aligned[8 - i]!, 64 * (i + 1)] : [M, 64 * (i + 1), aligned[8 - i]!]
         );
         for (
-          const [M, N, K] of [...near, ...even, ...(dtype === "nf4" ? blocks : [])] as [
+          const [M, N, K] of [...near, ...even, ...(dtype.startsWith("nf4") ? blocks : [])] as [
             number,
             number,
             number,

@@ -3,11 +3,18 @@ import { Fail } from "../../src/base/fail.ts";
 import { Graph, type Op } from "../../src/graph/graph.ts";
 import type { DType } from "../../src/graph/tensor.ts";
 import { checkDerivative, checkKernel } from "../check.ts";
+import { narrow } from "../common/testing.ts";
 import { bound, checkMatmul, type MatmulCase, matmulCase } from "./cases.ts";
 import { type Form, matmul, matmulLaunch, matmulOp } from "./matmul.ts";
 
 const forms: readonly Form[] = ["nt", "nn", "tn"];
 
+for (const form of ["nt", "nn"] as const) {
+  test(`matmul ${form}: derivative with low-rank factors`, () => {
+    const c = matmulCase({ form, M: 3, N: 5, K: 4, bias: true, low: 2 });
+    expect(checkDerivative(c)).toBeLessThan(1e-6);
+  });
+}
 for (const form of forms) {
   test(`matmul ${form}: derivative`, () => {
     const c = matmulCase({ form, M: 3, N: 5, K: 4, bias: true, add: true });
@@ -32,14 +39,30 @@ const cases: readonly MatmulCase[] = [
   { form: "tn", M: 20, N: 40, K: 8, add: true },
   // Blocks of 64 along the rows of b, then across them.
   { form: "nt", M: 21, N: 36, K: 128, dtype: "nf4", bias: true, add: true },
+  { form: "nt", M: 21, N: 36, K: 128, dtype: "nf4_double", bias: true, add: true },
   { form: "nt", M: 3, N: 20, K: 64, dtype: "nf4" },
+  { form: "nt", M: 3, N: 20, K: 64, dtype: "nf4_double" },
   { form: "nt", M: 132, N: 260, K: 192, dtype: "nf4" },
+  { form: "nt", M: 132, N: 260, K: 192, dtype: "nf4_double" },
   { form: "nn", M: 9, N: 128, K: 20, dtype: "nf4", bias: true },
+  { form: "nn", M: 9, N: 128, K: 20, dtype: "nf4_double", bias: true },
   { form: "nn", M: 132, N: 192, K: 260, dtype: "nf4", add: true },
+  { form: "nn", M: 132, N: 192, K: 260, dtype: "nf4_double", add: true },
   { form: "nt", M: 5, N: 18, K: 37, dtype: "nf4" },
+  { form: "nt", M: 5, N: 18, K: 37, dtype: "nf4_double" },
   { form: "nt", M: 21, N: 37, K: 12, dtype: "nf4", add: true },
   { form: "nn", M: 7, N: 33, K: 65, dtype: "nf4" },
+  { form: "nn", M: 7, N: 33, K: 65, dtype: "nf4_double" },
   { form: "nn", M: 9, N: 36, K: 20, dtype: "nf4" },
+  // With low-rank factors: every kernel, ranks of whole blocks and not.
+  { form: "nt", M: 21, N: 36, K: 128, dtype: "nf4_double", bias: true, low: 16 },
+  { form: "nt", M: 3, N: 20, K: 64, dtype: "nf4", low: 8 },
+  { form: "nn", M: 132, N: 192, K: 260, dtype: "nf4_double", low: 64 },
+  { form: "nn", M: 9, N: 36, K: 20, dtype: "f16", low: 6 },
+  { form: "nt", M: 21, N: 37, K: 12, dtype: "bf16", bias: true, low: 3 },
+  { form: "nt", M: 2, N: 63, K: 17, low: 5 },
+  { form: "nn", M: 7, N: 33, K: 65, dtype: "nf4", low: 4 },
+  { form: "nt", M: 516, N: 516, K: 20, low: 36 },
   { form: "nt", M: 21, N: 36, K: 128, dtype: "int8", bias: true, add: true },
   { form: "nt", M: 3, N: 18, K: 68, dtype: "int8" },
   { form: "nt", M: 132, N: 260, K: 192, dtype: "int8" },
@@ -76,11 +99,25 @@ const cases: readonly MatmulCase[] = [
   { form: "nn", M: 1, N: 32 * 65_535 + 7, K: 1 },
 ];
 for (const c of cases) {
-  const { form, M, N, K, left = "f32", dtype = "f32", out = "f32", bias, add } = c;
-  const name = `${M}x${N}x${K} ${left} ${dtype} -> ${out}${bias ? " bias" : ""}${
-    add ? " add" : ""
-  }`;
+  const { form, M, N, K, left = "f32", dtype = "f32", out = "f32", bias, add, low } = c;
+  const finish = `${low ? ` low ${low}` : ""}${bias ? " bias" : ""}${add ? " add" : ""}`;
+  const name = `${M}x${N}x${K} ${left} ${dtype} -> ${out}${finish}`;
   test(`matmul ${form}: ${name}`, () => checkMatmul(c));
+}
+
+// A product with the identity shows what a kernel makes of codes and scales: every bit must be right.
+for (const dtype of ["nf4", "nf4_double"] as const) {
+  for (const [N, K] of [[64, 320], [66, 100]] as const) {
+    for (const form of ["nt", "nn"] as const) {
+      test(`matmul ${form}: every number of ${dtype}[${N}, ${K}] to the bit`, async () => {
+        const M = form === "nt" ? K : N;
+        const data = Float64Array.from({ length: M * M }, (_, i) => i % (M + 1) === 0 ? 1 : 0);
+        const attrs = { form, alpha: 1, bias: false, add: false };
+        const inputs = [{ shape: [M, M], data }, { shape: [N, K], dtype }];
+        await checkKernel({ op: matmulOp, attrs, inputs }, { bound: () => 0 });
+      });
+    }
+  }
 }
 
 test("matmulLaunch: adds to what is there", async () => {
@@ -96,6 +133,32 @@ test("matmulLaunch: adds to what is there", async () => {
   };
   await checkKernel({ ...c, op: accumulate }, { bound: bound(c) });
 });
+
+// Larger than a binding: columns of y, or parts of the sums, come range by range.
+const cut: readonly (MatmulCase & { bytes: number })[] = [
+  { form: "nt", M: 21, N: 300, K: 36, dtype: "f16", bias: true, low: 8, bytes: 10_000 },
+  { form: "nt", M: 9, N: 514, K: 37, dtype: "bf16", bias: true, add: true, bytes: 20_000 },
+  { form: "nt", M: 3, N: 264, K: 20, bytes: 11_000 },
+  { form: "nn", M: 21, N: 36, K: 300, dtype: "f16", low: 8, bytes: 10_000 },
+  { form: "nn", M: 9, N: 37, K: 514, dtype: "bf16", bias: true, add: true, bytes: 20_000 },
+  { form: "nn", M: 66, N: 20, K: 263, bytes: 11_000 },
+];
+for (const { bytes, ...c } of cut) {
+  const { form, M, N, K, dtype = "f32" } = c;
+  test(`matmul ${form}: ${M}x${N}x${K} ${dtype}, in bindings of ${bytes} bytes`, async () => {
+    const made = matmulCase(c), dispatches: number[] = [];
+    const op: typeof matmulOp = {
+      ...matmulOp,
+      launch(node, can) {
+        const launches = narrow(matmulOp, bytes).launch(node, can);
+        dispatches.push(launches.length);
+        return launches;
+      },
+    };
+    const { variants } = await checkKernel({ ...made, op }, { bound: bound(made) });
+    if (variants > 0) expect(Math.min(...dispatches)).toBeGreaterThan(1);
+  });
+}
 
 test("matmul: operands that do not fit are refused by name", () => {
   const g = new Graph();

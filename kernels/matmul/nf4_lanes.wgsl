@@ -10,10 +10,12 @@ const nf4_table = array<f32, 16>(
 );
 var<private> nf4_low: f32;
 var<private> nf4_high: f32;
+var<private> nf4_lane: u32;
 
 fn prepare(lane: u32) {
   nf4_low = nf4_table[lane];
   nf4_high = nf4_table[8u + lane];
+  nf4_lane = lane;
 }
 
 fn nf4_values(codes: vec4u) -> vec4f {

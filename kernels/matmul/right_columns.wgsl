@@ -8,7 +8,7 @@ fn right_fill(i: u32, col0: u32, k0: u32) {
   let k = k0 + i / (ALONG / 4u);
   let c = col0 + i % (ALONG / 4u) * 4u;
   var v = vec4f();
-  if (k < size.depth && c < size.cols) { v = right(k, c); }
+  if (k < span() && c < size.cols) { v = right_at(k, c); }
   rights[i] = v;
 }
 

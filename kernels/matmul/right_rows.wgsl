@@ -9,7 +9,7 @@ fn right_cell(r: u32, k: u32) -> u32 { return r * (DEPTH / 4u) + ((k / 4u) ^ (r 
 fn right_fill(i: u32, col0: u32, k0: u32) {
   let r = i / (DEPTH / 4u);
   let k = i % (DEPTH / 4u) * 4u;
-  if (k0 + k < size.depth) { rights[right_cell(r, k)] = right(min(col0 + r, size.cols - 1u), k0 + k); }
+  if (k0 + k < span()) { rights[right_cell(r, k)] = right_at(min(col0 + r, size.cols - 1u), k0 + k); }
 }
 
 // The 4x4 block at (r, k) of the slice; column j is k + j.

@@ -7,5 +7,8 @@ struct Size {
   cols: u32,
   depth: u32,
   alpha: f32,
+  low: u32, // depth of the low-rank product that comes before; 0 without one
+  left_stride: u32, // numbers from one row of the left operand to the next, where it is stored by rows
+  out_stride: u32, // numbers from one row of y to the next
 }
 @group(0) @binding(3) var<storage, read> size: Size;

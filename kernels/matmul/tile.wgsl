@@ -1,5 +1,5 @@
 // tile: y[r, c] = finish(sum over k of left[r, k] right[k, c])
-//   operands, y   see the parts left_*, right_*, put_* and finish_*
+//   operands, y   see the parts left_*, right_*, low*, put_* and finish_*
 //   launch one tile of 8 ROWS_A_LANE x 8 COLS_A_LANE a workgroup of 8 x 8 lanes, grid in x and y
 //   sums in f32, one after another over k. Slices of both operands, DEPTH deep, pass through workgroup
 //   memory; there a lane reads 4x4 blocks, and uses each value of a block 4 or 8 times.
@@ -32,11 +32,11 @@ fn main(
   let col = lane % 8u * 4u;
 
   var sums: array<vec4f, ROWS_A_LANE * C4>;
-  for (var k0 = 0u; k0 < size.depth; k0 += DEPTH) {
+  for (var k0 = 0u; k0 < span(); k0 += DEPTH) {
     for (var i = lane; i < ACROSS * DEPTH / 4u; i += 64u) { left_fill(i, row0, k0); }
     for (var i = lane; i < ALONG * DEPTH / 4u; i += 64u) { right_fill(i, col0, k0); }
     workgroupBarrier();
-    for (var k = 0u; k < min(DEPTH, size.depth - k0); k += 4u) {
+    for (var k = 0u; k < min(DEPTH, span() - k0); k += 4u) {
       var right4: array<mat4x4f, C4>;
       for (var c = 0u; c < C4; c++) { right4[c] = right_block(c * 32u + col, k); }
       for (var r = 0u; r < R4; r++) {

@@ -1,9 +1,9 @@
 /** Brings base weights from disk to device, in pieces; what is to be quantised is on the way. */
 import { layInt8 } from "../../kernels/common/int8.ts";
-import { layNf4, layNf4Codes, layNf4Scales, tiled } from "../../kernels/common/nf4.ts";
+import { isNf4, layNf4, layNf4Codes, layNf4Scales, tiled } from "../../kernels/common/nf4.ts";
 import { type FloatType, sizeOf } from "../formats/encode.ts";
 import { quantiseStoredRows } from "../formats/int8.ts";
-import { BLOCK, nest, quantiseStored, unnest } from "../formats/nf4.ts";
+import { BLOCK, nest, quantiseStored } from "../formats/nf4.ts";
 import type { Memory } from "../graph/memory.ts";
 import { bytesOf, count, type Tensor } from "../graph/tensor.ts";
 import type { Model } from "./model.ts";
@@ -27,7 +27,7 @@ export async function loadWeights(
   const total = tensors.reduce((sum, t) => sum + bytesOf(t), 0);
   let done = 0;
   for (const t of tensors) {
-    const load = t.dtype === "nf4" ? loadNf4 : t.dtype === "int8" ? loadInt8 : loadFloats;
+    const load = isNf4(t.dtype) ? loadNf4 : t.dtype === "int8" ? loadInt8 : loadFloats;
     for (const bytes of load(model, memory, t)) {
       done += bytes;
       progress?.(done, total);
@@ -71,17 +71,17 @@ function* loadFloats(model: Model, memory: Memory, t: Tensor): ReturnType<Load> 
 
 /** Codes in pieces of whole blocks, then all the scales: double quantisation needs their mean. */
 function* loadNf4(model: Model, memory: Memory, t: Tensor): ReturnType<Load> {
-  const { folder, quant } = model;
+  const { folder } = model;
   if (folder.quantised?.get(t.name) === "nf4") {
-    memory.write(t, layNf4(folder.nf4!(t.name), t.shape));
+    const saved = folder.nf4!(t.name);
+    memory.write(t, layNf4(saved, t.shape, saved.nested));
     return yield bytesOf(t);
   }
-  const finished = (scales: Float32Array) =>
-    quant?.type === "nf4" && quant.double ? unnest(nest(scales)) : scales;
+  const nested = (scales: Float32Array) => t.dtype === "nf4_double" ? nest(scales) : undefined;
   if (!tiled(t.shape)) {
     const { bytes, type } = stored(model, t, 0, t.shape[0]!);
     const { codes, scales } = quantiseStored(bytes, type, t.name);
-    memory.write(t, layNf4({ codes, scales: finished(scales) }, t.shape));
+    memory.write(t, layNf4({ codes, scales }, t.shape, nested(scales)));
     return yield bytesOf(t);
   }
   const { buffer, offset } = memory.place(t), width = widthOf(t), n = count(t.shape);
@@ -93,8 +93,9 @@ function* loadNf4(model: Model, memory: Memory, t: Tensor): ReturnType<Load> {
     memory.device.write(buffer, offset + from * width / 2, layNf4Codes(codes, width));
     yield codes.length;
   }
-  memory.device.write(buffer, offset + n / 2, layNf4Scales(finished(scales), width));
-  yield scales.byteLength;
+  const rest = layNf4Scales(scales, t.shape, nested(scales));
+  memory.device.write(buffer, offset + n / 2, rest);
+  yield rest.byteLength;
 }
 
 /** Rows with their scales, those of the file or made here. */

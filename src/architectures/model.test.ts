@@ -10,7 +10,7 @@ import { Fail } from "../base/fail.ts";
 import { normalFill } from "../base/random.ts";
 import type { ModelFolder } from "../formats/model_folder.ts";
 import { quantiseStoredRows } from "../formats/int8.ts";
-import { nest, quantise, unnest } from "../formats/nf4.ts";
+import { nest, quantise } from "../formats/nf4.ts";
 import { Graph } from "../graph/graph.ts";
 import { Memory } from "../graph/memory.ts";
 import { bytesOf, type Tensor } from "../graph/tensor.ts";
@@ -50,13 +50,14 @@ for (const shape of [[1236, 4096], [12, 64], [7, 33]] as const) {
       `loads [${shape}] as NF4${double ? ", scales in 8 bits" : ""}`,
       async () => {
         const [rows, columns] = shape, data = normalFill(1, 0, rows * columns, 0.1);
-        const t = new Graph().frozen("w", shape, "nf4"), memory = new Memory(device!);
+        const dtype = double ? "nf4_double" : "nf4";
+        const t = new Graph().frozen("w", shape, dtype), memory = new Memory(device!);
         const told: number[] = [];
         await loadWeights(modelOf(data, double), memory, [t], (done) => told.push(done));
         const { buffer, size } = memory.place(t);
         const got = new Uint32Array((await device!.read(buffer, 0, size)).slice().buffer);
         const { codes, scales } = quantise(data);
-        const want = layNf4({ codes, scales: double ? unnest(nest(scales)) : scales }, shape);
+        const want = layNf4({ codes, scales }, shape, double ? nest(scales) : undefined);
         expect(got.length).toBe(want.length);
         expect(got.findIndex((word, i) => word !== want[i])).toBe(-1);
         expect(told.at(-1)).toBe(bytesOf(t));
@@ -115,7 +116,7 @@ test("linear layers are quantised; head, embedding, norms and what is trained ar
       of("model.layers.0.input_layernorm.weight", [64]),
     ];
   };
-  expect(dtypes(false)).toEqual(["nf4", "nf4", "bf16", "bf16", "f32"]);
+  expect(dtypes(false)).toEqual(["nf4_double", "nf4_double", "bf16", "bf16", "f32"]);
   expect(dtypes(true)).toEqual(["f32", "f32", "f32", "f32", "f32"]);
 });
 
@@ -164,13 +165,13 @@ test.skipIf(!device)(
       return { model, frozen: g.all("frozen") };
     });
     expect(a!.frozen.map((t) => t.dtype)).toEqual(b!.frozen.map((t) => t.dtype));
-    expect(a!.frozen.some((t) => t.dtype === "nf4")).toBe(true);
+    expect(a!.frozen.some((t) => t.dtype === "nf4_double")).toBe(true);
     const [left, right] = [await loaded(a!.model, a!.frozen), await loaded(b!.model, b!.frozen)];
     a!.frozen.forEach((t, i) => {
       expect([t.name, Buffer.compare(left[i]!, right[i]!)]).toEqual([t.name, 0]);
     });
     // Its numbers can be read by rows, as the merged weights of an export are.
-    const { name, shape } = a!.frozen.find((t) => t.dtype === "nf4")!;
+    const { name, shape } = a!.frozen.find((t) => t.dtype === "nf4_double")!;
     const whole = theirs.folder.readF32(name);
     expect(theirs.folder.readF32(name, 3, 5)).toEqual(whole.slice(3 * shape[1]!, 5 * shape[1]!));
     expect(theirs.folder.readBytes(name).length).toBe(2 * whole.length);

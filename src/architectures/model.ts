@@ -72,11 +72,14 @@ export function netOf(
 /** The type a base matrix is kept in on the device: what the checkpoint has, or what `quant` says. */
 function storage(model: Model, name: string): DType {
   const [module, part] = name.split(".").slice(-2);
-  if (model.quant && part === "weight" && model.architecture.linears.includes(module!)) {
-    return model.quant.type;
-  }
+  const linear = part === "weight" && model.architecture.linears.includes(module!);
   const kept = model.folder.quantised?.get(name);
-  if (kept) return kept;
+  const wanted = linear && model.quant ? model.quant : kept && { type: kept, double: false };
+  if (wanted?.type === "nf4") {
+    const double = kept === "nf4" ? model.folder.double!(name) : wanted.double;
+    return double ? "nf4_double" : "nf4";
+  }
+  if (wanted) return wanted.type;
   const found = model.folder.tensors.get(name);
   switch (found?.dtype) {
     case "F16":

@@ -4,13 +4,12 @@ import { attention } from "../../kernels/attention/attention.ts";
 import { cacheWrite } from "../../kernels/cache_write/cache_write.ts";
 import { clip } from "../../kernels/clip/clip.ts";
 import { layInt8, roundToInt8 } from "../../kernels/common/int8.ts";
-import { layNf4, roundToNf4 } from "../../kernels/common/nf4.ts";
+import { isNf4, nf4Words, roundToNf4 } from "../../kernels/common/nf4.ts";
 import { squareSum } from "../../kernels/square_sum/square_sum.ts";
 import { type Model, specOf } from "../architectures/model.ts";
 import { normalFill } from "../base/random.ts";
 import type { ModelFolder } from "../formats/model_folder.ts";
 import { quantiseRows } from "../formats/int8.ts";
-import { quantise } from "../formats/nf4.ts";
 import type { Device } from "../gpu/device.ts";
 import { Graph, type Node } from "../graph/graph.ts";
 import { Memory } from "../graph/memory.ts";
@@ -242,7 +241,7 @@ function valueOf(t: Tensor, values: ReadonlyMap<Tensor, Float64Array>): Float64A
 }
 
 function rounded(t: Tensor, values: Float64Array): Float64Array {
-  if (t.dtype === "nf4") return roundToNf4(values);
+  if (isNf4(t.dtype)) return roundToNf4(values, t);
   if (t.dtype === "int8") return roundToInt8(values, t.shape);
   return t.dtype === "u32" ? values : values.map(t.dtype === "f16" ? Math.f16round : Math.fround);
 }
@@ -299,7 +298,7 @@ function encoded(t: Tensor, values: Float64Array): Uint8Array | Uint32Array {
   if (t.dtype === "int8") {
     return layInt8(quantiseRows(Float32Array.from(values), t.shape[1]!), t.shape);
   }
-  if (t.dtype === "nf4") return layNf4(quantise(Float32Array.from(values)), t.shape);
+  if (isNf4(t.dtype)) return nf4Words(values);
   const array = t.dtype === "u32"
     ? Uint32Array.from(values)
     : t.dtype === "f16"

@@ -47,6 +47,8 @@ export interface NestedScales {
   /** One for 256 codes. */
   readonly scales: Float32Array;
   readonly offset: number;
+  /** The 256 values of the codes, where they are not those of `dynamicMap`. */
+  readonly map?: Float32Array;
 }
 
 const thresholds = (values: Float32Array): Float32Array =>
@@ -144,14 +146,8 @@ export function nest(scales: Float32Array): NestedScales {
   return { codes, scales: nested, offset };
 }
 
-/**
- * The scales that double quantisation leaves, each step rounded to f32.
- * @param map the 256 values of the codes, where a file brings its own
- */
-export function unnest(
-  { codes, scales, offset }: NestedScales,
-  map: Float32Array = dynamicMap,
-): Float32Array {
+/** The scales that double quantisation leaves, each step rounded to f32. */
+export function unnest({ codes, scales, offset, map = dynamicMap }: NestedScales): Float32Array {
   const out = new Float32Array(codes.length);
   for (let i = 0; i < codes.length; i++) {
     out[i] = Math.fround(map[codes[i]!]! * scales[Math.floor(i / NESTED_BLOCK)]!) + offset;

@@ -74,13 +74,14 @@ export function readNf4(from: Parts, name: string): SavedNf4 {
   if (offset === undefined) {
     return { shape, dtype, codes, scales: f32(from, `${name}.absmax`, blocks) };
   }
+  const map = f32(from, `${name}.nested_quant_map`, 256);
   const nested = {
     codes: part(from, `${name}.absmax`, "U8", blocks),
     scales: f32(from, `${name}.nested_absmax`, Math.ceil(blocks / NESTED_BLOCK)),
     offset,
+    ...(same(map, dynamicMap) ? {} : { map }),
   };
-  const map = f32(from, `${name}.nested_quant_map`, 256);
-  return { shape, dtype, codes, nested, scales: unnest(nested, map) };
+  return { shape, dtype, codes, nested, scales: unnest(nested) };
 }
 
 /** The parts of a quantised tensor, to be written into a safetensors file; its codes may stream. */
@@ -106,7 +107,7 @@ export function nf4Sources(
       ? [
         { name: `${name}.absmax`, dtype: "U8", shape: [nested.codes.length], data: nested.codes },
         floats("nested_absmax", nested.scales),
-        floats("nested_quant_map", dynamicMap),
+        floats("nested_quant_map", nested.map ?? dynamicMap),
       ] as const
       : [floats("absmax", scales)]),
   ];

@@ -1,4 +1,3 @@
-import { Exit, Fail } from "../base/fail.ts";
 import type { Device } from "../gpu/device.ts";
 import { bytesOf, count, show, storageOf, type Tensor } from "./tensor.ts";
 
@@ -13,7 +12,7 @@ export interface ArenaLayout {
 /** Weights, gradients, first and second moments: four arenas of one layout. */
 export type Arena = "w" | "g" | "m" | "v";
 
-const PAGE = 16 * 2 ** 20; // elements: 64 MiB, well inside every adapter's binding limit
+const PAGE = 16 * 2 ** 20; // elements: 64 MiB, half of the smallest limit that WebGPU allows
 
 /** Lays the trained tensors one after another, in the order given. */
 export function layoutArena(trained: readonly Tensor[], page = PAGE): ArenaLayout {
@@ -51,7 +50,10 @@ export class Memory {
 
   /** Fixes where the trained tensors lie. Must come before anything that trains is placed. */
   layOut(trained: readonly Tensor[]): ArenaLayout {
-    return this.#arena = layoutArena(trained);
+    return this.#arena = layoutArena(
+      trained,
+      Math.min(PAGE, this.device.capabilities.maxBinding / 4),
+    );
   }
 
   #buffer(key: string, bytes: number): GPUBuffer {
@@ -66,18 +68,6 @@ export class Memory {
    */
   place(tensor: Tensor, arena?: Arena): Place {
     const t = storageOf(tensor), size = bytesOf(t);
-    if (size > this.device.capabilities.maxBinding) {
-      throw new Fail(
-        `${
-          show(t)
-        } is ${size} bytes, one binding of this GPU holds ${this.device.capabilities.maxBinding}`,
-        {
-          why: "matrices larger than one binding are not cut into pieces yet",
-          fix: "choose a model with a smaller vocabulary, or another GPU",
-          exit: Exit.memory,
-        },
-      );
-    }
     switch (t.home) {
       case "frozen":
       case "state":

@@ -1,10 +1,12 @@
+import { Exit, Fail } from "../base/fail.ts";
 import type { Device, Pipeline } from "../gpu/device.ts";
 import { bindOnce } from "../gpu/link.ts";
 import { Pace } from "../gpu/pace.ts";
 import type { Launch, Node } from "./graph.ts";
 import type { Memory, Place } from "./memory.ts";
 import { type Plan, plan, prune } from "./plan.ts";
-import { bytesOf, count, offsetOf, show, storageOf, type Tensor, type View } from "./tensor.ts";
+import { bytesOf, count, offsetOf, show, sizes, storageOf } from "./tensor.ts";
+import type { Tensor, View } from "./tensor.ts";
 
 /** One dispatch of a run, ready to be encoded. */
 export interface Dispatch {
@@ -79,6 +81,7 @@ export class Runner {
       device.checkWorkgroups(`${this.#name} ${node.op.name}`, launch.workgroups);
       const slices = launch.bind.map((bound) => {
         const { buffer, offset, size } = this.place(bound);
+        if (size > device.capabilities.maxBinding) throw tooLarge(bound, size, device);
         return { buffer, offset, bytes: size };
       });
       const group = device.group(built, slices);
@@ -92,9 +95,8 @@ export class Runner {
   /** The bytes behind a tensor or a stretch of one. */
   place(bound: Tensor | View): Place {
     if ("tensor" in bound) {
-      if (bound.tensor.dtype === "nf4") throw new Error(`${show(bound.tensor)} has no views`);
-      const { buffer, offset, size } = this.place(bound.tensor);
-      const word = bound.tensor.dtype === "f32" || bound.tensor.dtype === "u32" ? 4 : 2;
+      const { buffer, offset, size } = this.place(bound.tensor), word = sizes[bound.tensor.dtype];
+      if (!word) throw new Error(`${show(bound.tensor)} has no views`);
       const from = bound.offset * word, bytes = count(bound.shape) * word;
       if (from % 256 !== 0 || from + bytes > size) {
         throw new Error(`a view of ${show(bound.tensor)} at byte ${from} of ${bytes} bytes`);
@@ -167,4 +169,16 @@ export class Runner {
   free(): void {
     for (const buffer of [...this.#slots, ...this.#inputs.values()]) this.#device.free(buffer);
   }
+}
+
+function tooLarge(bound: Tensor | View, size: number, { capabilities }: Device): Fail {
+  const what = show("tensor" in bound ? bound.tensor : bound);
+  return new Fail(
+    `${what} takes ${size} bytes, one binding of this GPU holds ${capabilities.maxBinding}`,
+    {
+      why: "frozen matrices of 16- and 32-bit numbers are taken in pieces; nothing else is yet",
+      fix: "choose fewer tokens a step, a model with smaller matrices, or another GPU",
+      exit: Exit.memory,
+    },
+  );
 }

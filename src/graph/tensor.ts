@@ -1,9 +1,9 @@
 /**
  * Element types. f16 and bf16 are storage only: two to a u32 word, widened to f32 where they are read.
  * So are int8: codes of 8 bits, then an f32 scale a row; see `layInt8`; and nf4: codes of 4 bits, then an
- * f32 scale for every 64 of them; see `layNf4`.
+ * f32 scale for every 64 of them, which in nf4_double are 8 bits with scales of their own; see `layNf4`.
  */
-export type DType = "f32" | "f16" | "bf16" | "u32" | "int8" | "nf4";
+export type DType = "f32" | "f16" | "bf16" | "u32" | "int8" | "nf4" | "nf4_double";
 export type Shape = readonly number[];
 
 /**
@@ -56,13 +56,17 @@ export interface View {
 
 export const count = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
 
+/** Bytes of one number; absent for codes, which share scales and cannot be bound in stretches. */
+export const sizes: { readonly [dtype in DType]?: number } = { f32: 4, u32: 4, f16: 2, bf16: 2 };
+
 /** Bytes on the device, rounded up to whole u32 words. */
-export function bytesOf(t: Spec): number {
-  const n = count(t.shape);
-  if (t.dtype === "int8") return 4 * (Math.ceil(n / 4) + t.shape[0]!);
-  if (t.dtype === "nf4") return 4 * (Math.ceil(n / 8) + Math.ceil(n / 64));
-  const bytes = n * (t.dtype === "f32" || t.dtype === "u32" ? 4 : 2);
-  return Math.ceil(bytes / 4) * 4;
+export function bytesOf({ shape, dtype }: Spec): number {
+  const n = count(shape);
+  const words = (...parts: number[]) => parts.reduce((sum, part) => sum + Math.ceil(part), 0);
+  if (dtype === "int8") return 4 * words(n / 4, shape[0]!);
+  if (dtype === "nf4") return 4 * words(n / 8, n / 64);
+  if (dtype === "nf4_double") return 16 * words(words(n / 8, 260, n / 2 ** 14, n / 256) / 4);
+  return 4 * words(n * sizes[dtype]! / 4);
 }
 
 export const show = (t: Tensor): string => `${t.name} ${t.dtype}[${t.shape.join(", ")}]`;
@@ -75,6 +79,5 @@ export function storageOf(t: Tensor): Tensor {
 
 /** Where `t` begins among the bytes of `storageOf(t)`. */
 export function offsetOf(t: Tensor): number {
-  const within = bytesOf({ shape: [t.offset ?? 0], dtype: t.dtype });
-  return t.storage ? offsetOf(t.storage) + within : 0;
+  return t.storage ? offsetOf(t.storage) + (t.offset ?? 0) * sizes[t.dtype]! : 0;
 }

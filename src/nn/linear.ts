@@ -1,6 +1,7 @@
 import type { Tensor } from "../graph/tensor.ts";
 import { dropout } from "../../kernels/dropout/dropout.ts";
 import type { Storage } from "../../kernels/common/stored.ts";
+import { lora } from "../../kernels/lora/lora.ts";
 import { matmul } from "../../kernels/matmul/matmul.ts";
 import { loraScale, type Net } from "./net.ts";
 
@@ -16,18 +17,22 @@ export function linear(
   width: number,
   { bias = false, out = net.stored(width) }: { bias?: boolean; out?: Storage } = {},
 ): Tensor {
-  const { g, lora } = net;
+  const { g, lora: adapter } = net;
   return g.scope(name, () => {
     const from = x.shape[1]!;
     const b = bias ? net.weight("bias", [width]) : undefined;
     const w = net.weight("weight", [width, from]);
-    if (!lora?.targets(g.path)) return matmul(g, x, w, { form: "nt", bias: b, out });
-    const y = matmul(g, x, w, { form: "nt", bias: b });
-    const stream = net.nextStream();
-    const seen = lora.dropout > 0 ? dropout(g, x, net.clock, { p: lora.dropout, stream }) : x;
-    const down = g.trained("lora_A.weight", [lora.rank, from]);
-    const low = matmul(g, seen, down, { form: "nt", out: net.stored(lora.rank) });
-    const up = g.trained("lora_B.weight", [width, lora.rank]);
-    return matmul(g, low, up, { form: "nt", alpha: loraScale(lora), add: y, out });
+    if (!adapter?.targets(g.path)) return matmul(g, x, w, { form: "nt", bias: b, out });
+    const { rank, dropout: p } = adapter, stream = net.nextStream();
+    return lora(g, {
+      x,
+      w,
+      a: g.trained("lora_A.weight", [rank, from]),
+      b: g.trained("lora_B.weight", [width, rank]),
+      scale: loraScale(adapter),
+      seen: p > 0 ? dropout(g, x, net.clock, { p, stream }) : undefined,
+      bias: b,
+      out,
+    });
   });
 }

@@ -1,3 +1,4 @@
+import { isNf4 } from "../../kernels/common/nf4.ts";
 import { allFinite, toF32 } from "../base/bits.ts";
 import type { Model } from "../architectures/model.ts";
 import type { TokenRow } from "../architectures/packed.ts";
@@ -71,7 +72,7 @@ async function broken(memory: Memory, t: Tensor): Promise<boolean> {
 
 async function finite(memory: Memory, t: Tensor, { buffer, offset, size }: Place) {
   // What is quantised was looked through when it was made.
-  if (t.dtype === "u32" || t.dtype === "int8" || t.dtype === "nf4") return true;
+  if (t.dtype === "u32" || t.dtype === "int8" || isNf4(t.dtype)) return true;
   const bytes = await memory.device.read(buffer, offset, size);
   return allFinite(toF32(bytes, ({ f32: "F32", f16: "F16", bf16: "BF16" } as const)[t.dtype]));
 }

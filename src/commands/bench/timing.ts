@@ -3,7 +3,7 @@ import { layNf4 } from "../../../kernels/common/nf4.ts";
 import { fromF32 } from "../../base/bits.ts";
 import { uniformFill } from "../../base/random.ts";
 import { quantiseRows } from "../../formats/int8.ts";
-import { quantise } from "../../formats/nf4.ts";
+import { nest, quantise } from "../../formats/nf4.ts";
 import type { Capabilities, Device } from "../../gpu/device.ts";
 import { Timer } from "../../gpu/timer.ts";
 import { Graph, type Launch, type Node, type Op } from "../../graph/graph.ts";
@@ -227,6 +227,10 @@ function encoded(t: Tensor, numbers: Float32Array): ArrayBufferView {
       return layInt8(quantiseRows(numbers, t.shape[1]!), t.shape);
     case "nf4":
       return layNf4(quantise(numbers), t.shape);
+    case "nf4_double": {
+      const q = quantise(numbers);
+      return layNf4(q, t.shape, nest(q.scales));
+    }
     case "f16":
       return fromF32(numbers, "F16");
     case "bf16":
