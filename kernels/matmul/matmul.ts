@@ -49,7 +49,6 @@ export function matmul(
     out,
     ...low && { low: true },
   };
-  if (low) return g.add(lowOp, inputs, attrs)[0]!;
   return g.add(matmulOp, inputs, attrs)[0]!;
 }
 
@@ -67,7 +66,7 @@ export function extents(
 /** Inputs a, b, then low, up, bias and add where the attributes say so; see `matmul`. */
 export const matmulOp: Op<MatmulAttrs> = {
   name: "matmul",
-  inPlace: [[0, 2], [0, 3]], // what is added
+  inPlace: ({ bias, add }) => add ? [[0, bias ? 3 : 2]] : [],
   infer([a, b, ...rest], { form, alpha, bias, add, low, out = "f32" }) {
     const wrong = (what: string) => new Fail(`matmul ${form}: ${what}`);
     if (a!.shape.length !== 2 || b!.shape.length !== 2) {
@@ -156,6 +155,3 @@ export const matmulOp: Op<MatmulAttrs> = {
     return [da, db, ...rest].map((gradient, i) => wants[i] ? gradient() : undefined);
   },
 };
-
-/** With low-rank factors, which are read more than once: nothing is written in their place. */
-const lowOp: Op<MatmulAttrs> = { ...matmulOp, inPlace: [] };

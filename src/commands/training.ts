@@ -162,6 +162,7 @@ export async function train(
         if (message) warn("WH0604", message, "--patience 2 stops there; the best weights are kept");
       },
       async save({ step, tensors, best, worse }, isBest) {
+        await trackers.flush();
         const state = stateOf(settings, run, trainer, {
           step,
           tensors,

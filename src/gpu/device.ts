@@ -210,6 +210,7 @@ export class Device {
       const cause = this.#failure ?? error;
       if (!(cause instanceof Fail) || cause.exit !== Exit.memory) throw error;
       for (const buffer of [...this.#owned.keys()]) if (!before.has(buffer)) this.free(buffer);
+      for (const staging of this.#staging) staging.unmap(); // a read that was cut short
       this.#failure = undefined;
       throw cause;
     }
