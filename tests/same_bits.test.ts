@@ -210,12 +210,14 @@ gpu("planned bytes are the bytes that are allocated", async () => {
 });
 
 gpu("a step whose gradient is not finite is not applied", async () => {
-  const { trainer } = await begin({ dropout: 0 });
-  const bad = await trainer.moments(), [name] = [...bad.keys()];
-  bad.get(name!)!.w.fill(NaN);
-  trainer.restore(0, bad);
-  const result = await trainer.next();
-  expect(result.applied).toBe(false);
-  expect(await trainer.notFinite()).toEqual([name!]);
-  trainer.free();
+  for (const compute of ["f32", "f16"] as const) {
+    const { trainer } = await begin({ dropout: 0 }, rows, { ...model, compute });
+    const bad = await trainer.moments(), [name] = [...bad.keys()];
+    bad.get(name!)!.w.fill(NaN);
+    trainer.restore(0, bad);
+    const result = await trainer.next();
+    expect(result.applied).toBe(false);
+    expect(await trainer.notFinite()).toEqual([name!]);
+    trainer.free();
+  }
 });
