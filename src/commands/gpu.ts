@@ -1,6 +1,7 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { short } from "../base/text.ts";
 import { Device } from "../gpu/device.ts";
+import { readTuned } from "../gpu/tuned.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import type { Io } from "./io.ts";
 
@@ -13,13 +14,14 @@ const SOFTWARE_LIMIT = 1e8;
  * @throws Fail (gpu)
  */
 export async function openDevice(
-  settings: Pick<CommonSettings, "device" | "backend">,
+  settings: Pick<CommonSettings, "device" | "backend"> & { readonly compute?: "f32" | "f16" },
   parameters: number,
   io: Io,
 ): Promise<Device> {
-  const { device: wanted, backend } = settings;
-  const device = await Device.open({ device: wanted, backend });
+  const { device: wanted, backend, compute } = settings;
+  const device = await Device.open({ device: wanted, backend, compute });
   const { software, adapter } = device.capabilities;
+  device.useTuned(readTuned(device.capabilities));
   if (software && wanted === "auto" && parameters >= SOFTWARE_LIMIT) {
     device.close();
     throw new Fail("no GPU was found, and this model is too large for the processor", {

@@ -83,7 +83,8 @@ export async function load(
   const { frozen, trained } = Generator.tensors(model, adapted);
   const parameters = [...model.folder.tensors.values()]
     .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
-  const device = shared ?? await openDevice(settings, parameters, io);
+  const device = shared ??
+    await openDevice({ ...settings, compute: model.compute }, parameters, io);
   const memory = new Memory(device);
   memory.layOut(trained);
   await loadWeights(model, memory, frozen, loading(io));

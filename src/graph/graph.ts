@@ -1,4 +1,4 @@
-import type { Capabilities } from "../gpu/device.ts";
+import type { Capabilities, Choice } from "../gpu/device.ts";
 import type { Shader } from "../gpu/link.ts";
 import {
   count,
@@ -15,6 +15,8 @@ export interface Launch {
   readonly shader: Shader;
   readonly workgroups: readonly [number, number, number];
   readonly bind: readonly (Tensor | View)[];
+  /** Where several kernels would do. */
+  readonly choice?: Choice;
 }
 
 /** One operation: its shapes, its meaning, its kernels and its derivative, side by side. */

@@ -89,6 +89,8 @@ export interface Manifest {
   readonly git_commit?: string;
   readonly command?: readonly string[];
   readonly device: Readonly<Record<string, unknown>>;
+  /** Kinds of work, and the kernels that compute them where several could. */
+  readonly kernels?: Readonly<Record<string, string>>;
   readonly settings: Readonly<Record<string, unknown>>;
   readonly model: Weights;
   readonly data: Rows;
