@@ -15,21 +15,23 @@ interface Sizes {
   K: number;
   R: number;
   dtype?: DType;
+  /** How x, what the adapter sees, and y are stored. */
+  stored?: "f16";
 }
 
 function of(
-  { T, N, K, R, dtype = "f32" }: Sizes,
+  { T, N, K, R, dtype = "f32", stored }: Sizes,
   { seen = false, bias = false },
 ): Case<LoraAttrs> {
   return {
     op: loraOp,
-    attrs: { scale: 0.75, seen, bias },
+    attrs: { scale: 0.75, seen, bias, out: stored },
     inputs: [
-      { shape: [T, K] },
+      { shape: [T, K], dtype: stored },
       { shape: [N, K], dtype, grad: false },
       { shape: [R, K] },
       { shape: [N, R] },
-      ...(seen ? [{ shape: [T, K] }] : []),
+      ...(seen ? [{ shape: [T, K], dtype: stored }] : []),
       ...(bias ? [{ shape: [N] }] : []),
     ],
   };
@@ -39,6 +41,8 @@ for (const seen of [false, true]) {
   for (const bias of [false, true]) {
     test(`lora: derivative${seen ? ", adapter sees another input" : ""}${bias ? ", bias" : ""}`, () => {
       expect(checkDerivative(of({ T: 3, N: 5, K: 4, R: 2 }, { seen, bias }))).toBeLessThan(1e-6);
+      const half = of({ T: 3, N: 8, K: 4, R: 2, stored: "f16" }, { seen, bias });
+      expect(checkDerivative(half)).toBeLessThan(1e-6);
     });
   }
 }
@@ -49,6 +53,8 @@ const cases: [Sizes, { seen?: boolean; bias?: boolean }][] = [
   [{ T: 5, N: 68, K: 64, R: 16, dtype: "nf4" }, { seen: true }],
   [{ T: 7, N: 31, K: 21, R: 3, dtype: "bf16" }, { seen: true, bias: true }],
   [{ T: 66, N: 40, K: 20, R: 64, dtype: "f16" }, {}],
+  [{ T: 33, N: 36, K: 128, R: 8, dtype: "nf4", stored: "f16" }, { seen: true, bias: true }],
+  [{ T: 3, N: 40, K: 64, R: 3, stored: "f16" }, {}],
 ];
 for (const [sizes, change] of cases) {
   test(`lora: ${JSON.stringify(sizes)} ${JSON.stringify(change)}`, async () => {

@@ -1,6 +1,7 @@
 import type { Graph, Op } from "../../src/graph/graph.ts";
 import { count, show, type Tensor } from "../../src/graph/tensor.ts";
 import { columnSum } from "../column_sum/column_sum.ts";
+import { type Storage, storedAs } from "../common/stored.ts";
 import { type Dropout, dropout, dropoutOp } from "../dropout/dropout.ts";
 import { matmul, matmulLaunch, matmulLaunches, matmulOp } from "../matmul/matmul.ts";
 
@@ -12,6 +13,8 @@ export interface LoraAttrs {
   readonly seen: boolean;
   /** What it sees is dropout of x: all of the gradient goes to x, in one sum. */
   readonly drop?: Dropout;
+  /** How y is stored. */
+  readonly out?: Storage;
 }
 
 /**
@@ -19,14 +22,15 @@ export interface LoraAttrs {
  * 2021), without a pass over y of its own: the adapter lengthens the K loop of the base product, and of
  * the gradient of x where x is what the adapter sees.
  *
- * [x, W, A, B, seen?, clock?, bias?] -> [y, u], with u[T,R] = scale·seen·Aᵀ on the way.
+ * [x, W, A, B, seen?, clock?, bias?] -> [y, u], with u f32[T,R] = scale·seen·Aᵀ on the way; x, seen and y
+ * are f32 or f16.
  */
 export const loraOp: Op<LoraAttrs> = {
   name: "lora",
-  infer([x, w, a, b, ...rest], { seen, bias }) {
+  infer([x, w, a, b, ...rest], { seen, bias, out = "f32" }) {
     if (w!.needsGrad) throw new Error(`lora: ${show(w!)} learns itself, its adapter would not`);
     const [T, N] = [x!.shape[0]!, w!.shape[0]!], R = a!.shape[0]!;
-    const u: Tensor = { ...x!, name: "u", shape: [T, R] };
+    const u: Tensor = { ...x!, name: "u", shape: [T, R], dtype: "f32" };
     matmulOp.infer([seen ? rest[0]! : x!, a!], { form: "nt", alpha: 1, bias: false, add: false });
     matmulOp.infer([x!, w!, u, b!, ...(bias ? [rest.at(-1)!] : [])], {
       form: "nt",
@@ -35,7 +39,7 @@ export const loraOp: Op<LoraAttrs> = {
       add: false,
       low: true,
     });
-    return [{ shape: [T, N], dtype: "f32" }, { shape: [T, R], dtype: "f32" }];
+    return [{ shape: [T, N], dtype: storedAs(out, N) }, { shape: [T, R], dtype: "f32" }];
   },
   reference([x, w, a, b, ...rest], { scale, seen, bias }, { inputs }) {
     const [T, K] = inputs[0]!.shape as [number, number];
@@ -103,7 +107,7 @@ export const loraOp: Op<LoraAttrs> = {
  */
 export function lora(
   g: Graph,
-  { x, w, a, b, scale, drop, clock, bias }: {
+  { x, w, a, b, scale, drop, clock, bias, out }: {
     readonly x: Tensor;
     readonly w: Tensor;
     readonly a: Tensor;
@@ -113,9 +117,10 @@ export function lora(
     /** What masks are computed from, u32[2]; with `drop`. */
     readonly clock?: Tensor;
     readonly bias?: Tensor;
+    readonly out?: Storage;
   },
 ): Tensor {
   const seen = drop && dropout(g, x, clock!, drop);
   const inputs = [x, w, a, b, seen, seen && clock, bias].filter((t) => t !== undefined);
-  return g.add(loraOp, inputs, { scale, seen: !!seen, bias: !!bias, ...seen && { drop } })[0]!;
+  return g.add(loraOp, inputs, { scale, seen: !!seen, bias: !!bias, out, ...seen && { drop } })[0]!;
 }

@@ -112,7 +112,7 @@ export class PackedBatch {
     return { targets: s, starts };
   }
 
-  /** Records the model over this batch: hidden states f32[T, width] after the final norm. */
+  /** Records the model over this batch: hidden states [T, width] after the final norm. */
   hidden(model: ModelSpec, net: Net): Tensor {
     const { g } = net, { spans, reach } = this;
     return model.architecture.hidden(net, model.config, {

@@ -47,7 +47,11 @@ export type RunSettings = (TrainSettings | Omit<PlanSettings, "model">) & {
  * @throws Fail (usage) (data)
  */
 export async function prepareRun(settings: RunSettings, io: Io): Promise<PreparedRun> {
-  const model = { ...await openModel(settings.model), quant: quantOf(settings) };
+  const model = {
+    ...await openModel(settings.model),
+    quant: quantOf(settings),
+    compute: settings.compute,
+  };
   const texts = await textsOf(settings.model, settings.template);
   const { vocab, context } = model.sizes;
   const read = (path: string) => readRows(path, settings, { vocab, context, ...texts }, io);

@@ -118,7 +118,7 @@ export async function train(
     const view = new TrainView(io, batches.steps, settings.log_every);
     const sampler = settings.samples > 0 ? new Sampler(run, settings.samples) : undefined;
     const watch = new Watch();
-    let norms: Norms | undefined, samples: Sample[] = [];
+    let norms: Norms | undefined, overflowed = false, samples: Sample[] = [];
     const { ending, best } = await loop(trainer, prepared, {
       // All weights at once would be held twice on the host: only an adapter is looked into.
       inspect(step) {
@@ -128,7 +128,7 @@ export async function train(
           trackers.histogram(step, `gradients/${tensor.name}`, tensor.gradient);
         });
       },
-      step({ step, epoch, loss, rate, gradNorm, tokens, milliseconds }) {
+      step({ step, epoch, loss, rate, gradNorm, tokens, milliseconds, saturated }) {
         const point: StepPoint = {
           step,
           epoch,
@@ -146,6 +146,11 @@ export async function train(
         const modules = [...norms?.modules ?? []];
         if (modules.length > 0) folder.event("layers", { ...layersOf(step, modules) });
         if (step % batches.stepsPerEpoch === 0) emit("epoch", { step, epoch });
+        if (saturated > 0 && !overflowed) {
+          overflowed = true; // once says it: the next steps are much the same
+          const what = `step ${step}: ${plural(saturated, "activation")} beyond ±65504`;
+          warn("WH0606", `${what}, stored in f16 as that`, "--compute f32 holds them");
+        }
       },
       async answers() {
         samples = await Array.fromAsync(sampler?.answers(trainer) ?? []);
@@ -309,10 +314,11 @@ const judgedBy = ({ best: metric }: Settings, { loss, value }: Best) =>
     : `${metric.replace("_", " ")} ${short(100 * value)} % (val loss ${short(loss)})`;
 
 /** Settings that change the numbers, so that a resumed run must have the same. */
-const NUMERIC: readonly (keyof RunSettings | "quant" | "double_quant")[] = [
+const NUMERIC: readonly (keyof RunSettings | "quant" | "double_quant" | "compute")[] = [
   "full",
   "quant",
   "double_quant",
+  "compute",
   "rank",
   "alpha",
   "use_rslora",
@@ -473,10 +479,11 @@ function compare(
         "rate goes on as in a run of the new length",
     );
   }
-  // Checkpoints from before there was quantisation do not speak of it.
+  // Checkpoints from before there was a choice do not speak of it.
   const before: Record<string, unknown> = {
     quant: "none",
     double_quant: false,
+    compute: "f32",
     ...state.settings as Record<string, unknown>,
   };
   const now: Record<string, unknown> = { ...settings, targets };

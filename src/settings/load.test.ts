@@ -180,7 +180,6 @@ describe("checks", () => {
   });
 
   test.each<[Record<string, unknown>, string]>([
-    [{ compute: "f16" }, "use --compute f32"],
     [{ mask_prompt: "false" }, "leave --mask-prompt out"],
   ])("%p is promised, not built, and never ignored", (values, fix) => {
     const fail = caught(() => train(given(values)));

@@ -25,8 +25,6 @@ export const adapterField = () =>
     help: "a LoRA adapter in PEFT format, or the run that made it",
   });
 
-export const NOT_F32 = "this version computes in f32 only";
-
 export const quantField = () =>
   field(z.enum(["none", "int8", "nf4"]).default("none"), {
     group: "Model",
@@ -64,8 +62,8 @@ export function quantOf(
 export const computeField = () =>
   field(z.enum(["f32", "f16"]).default("f32"), {
     group: "Model",
-    help: "number format of the arithmetic",
-    later: { f16: NOT_F32 },
+    help:
+      "how activations are kept between operations; sums, norms and the residual stream stay f32",
   });
 
 export const templateField = () =>

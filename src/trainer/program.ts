@@ -2,11 +2,13 @@ import { accumulate } from "../../kernels/accumulate/accumulate.ts";
 import { adamw } from "../../kernels/adamw/adamw.ts";
 import { add } from "../../kernels/add/add.ts";
 import { clip } from "../../kernels/clip/clip.ts";
+import { saturation } from "../../kernels/saturation/saturation.ts";
 import { squareSum } from "../../kernels/square_sum/square_sum.ts";
 import { type Model, netOf } from "../architectures/model.ts";
 import { PackedBatch, type PackedSize } from "../architectures/packed.ts";
 import { backward, type Checkpoints } from "../graph/backward.ts";
-import { Graph } from "../graph/graph.ts";
+import { Graph, type Node } from "../graph/graph.ts";
+import { prune } from "../graph/plan.ts";
 import type { ArenaLayout } from "../graph/memory.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { atRest, type Lora } from "../nn/net.ts";
@@ -16,6 +18,8 @@ export interface Recorded {
   readonly batch: PackedBatch;
   /** f32[1], summed over the micro-batches of a step until the host clears it. */
   readonly total: Tensor;
+  /** u32[1], with activations in f16: how many were too large for it, summed in the same way. */
+  readonly saturated?: Tensor;
 }
 
 export interface Recipe {
@@ -36,12 +40,26 @@ export function recordStep(model: Model, recipe: Recipe): Recorded {
   const batch = new PackedBatch(g, model.sizes.vocab, recipe.size);
   const net = netOf(model, g, recipe);
   const { loss } = batch.loss(model, net, batch.hidden(model, net), true);
+  const forward = g.nodes.slice();
   backward(g, loss, {
     sum: add,
     trained: (tensor, gradient) => accumulate(g, g.gradient(tensor), gradient),
     keep: recipe.keep,
   });
-  return { g, batch, total: accumulate(g, g.state("loss", [1]), loss) };
+  const total = accumulate(g, g.state("loss", [1]), loss);
+  return { g, batch, total, saturated: watch(g, forward, total) };
+}
+
+/** Counts what f16 could not hold in the forward pass, each value just after it was made. */
+function watch(g: Graph, forward: readonly Node[], keep: Tensor): Tensor | undefined {
+  const stored = new Set(forward.flatMap((node) => node.outputs).filter((t) => t.dtype === "f16"));
+  if (stored.size === 0) return undefined;
+  const count = g.state("saturated", [1], "u32");
+  for (const node of prune(g.nodes.splice(0), [keep])) { // else counting would keep what nobody needs
+    g.nodes.push(node);
+    for (const t of node.outputs) if (stored.has(t) && !t.storage) saturation(g, count, t);
+  }
+  return count;
 }
 
 /** The same network forward only, without dropout: the validation loss of one micro-batch. */

@@ -37,6 +37,8 @@ export interface StepResult {
   readonly milliseconds: number;
   /** False when loss or gradient was NaN or infinite: the weights were left as they were. */
   readonly applied: boolean;
+  /** Activations of the forward pass that f16 could not hold: they were stored as ±65504. */
+  readonly saturated: number;
 }
 
 /** One trained tensor in one step: what the step's gradient was, and what the update made of it. */
@@ -161,6 +163,7 @@ export class Trainer {
     const { epoch, tokens } = await this.#accumulate(step);
     const rate = options.rate(step);
     const [loss] = await this.#runner.read(total);
+    const saturated = await this.#saturated();
     let gradNorm = NaN, applied = false;
     // The gradient of a loss that is not finite can be finite, and must not be applied either.
     if (Number.isFinite(loss)) {
@@ -187,7 +190,17 @@ export class Trainer {
       tokens,
       milliseconds: performance.now() - began,
       applied,
+      saturated,
     };
+  }
+
+  /** How many activations f16 could not hold since this was last asked. */
+  async #saturated(): Promise<number> {
+    const { saturated } = this.#recorded;
+    if (!saturated) return 0;
+    const [count] = await this.#runner.readU32(saturated);
+    if (count !== 0) this.memory.write(saturated, new Uint32Array(1));
+    return count!;
   }
 
   /** Gradients and weights as they are before an update. */
