@@ -110,6 +110,11 @@ export async function train(
       steps: batches.steps,
       ...(from ? { resumed_from: from.step } : {}),
     });
+    const few = prepared.validation.length;
+    if (few > 0 && few < 30) {
+      const message = `only ${plural(few, "validation row")}: measurements differ mostly by chance`;
+      warn("WH0310", message, "30 or more tell something");
+    }
     const view = new TrainView(io, batches.steps, settings.log_every);
     const sampler = settings.samples > 0 ? new Sampler(run, settings.samples) : undefined;
     const watch = new Watch();

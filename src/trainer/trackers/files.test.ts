@@ -160,7 +160,7 @@ describe("tensorboard", () => {
   test("a checkpoint waits until its steps are in the files", async () => {
     const folder = join(root, "flushed");
     for (const name of ["tensorboard", "wandb"]) {
-      const slow = { ...QUICK, every: 60_000 };
+      const slow = { ...QUICK, every: 60_000, checkpoint: 10_000 };
       const { it } = trackers(name, folder, 0, {}, Date.now(), slow);
       for (let n = 1; n <= 30; n++) it.event("step", step(n));
       await it.flush();

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type ByteLog, openBytes } from "../../base/byte_log.ts";
+import { makeFolder } from "../../base/disk.ts";
 import { block, type Bytes, integer, message } from "./protobuf.ts";
 import type { Entry, Outcome, RunFacts, Tracker } from "./tracker.ts";
 
@@ -27,6 +28,7 @@ export class WandbOffline implements Tracker {
     let at = run.started;
     while (existsSync(join(parts, nameOf(id, at)))) at += 1000;
     this.place = join(parts, nameOf(id, at));
+    await makeFolder(join(this.place, "files")); // wandb sync puts its own beside
     this.#log = await openBytes(join(this.place, `run-${id}.wandb`));
     this.#began = run.started;
     this.#log.append(HEADER);
