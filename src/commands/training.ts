@@ -38,7 +38,7 @@ import type { Io } from "./io.ts";
 import { requireFit, trainedLine } from "./plan.ts";
 import type { PreparedRun } from "./prepared.ts";
 import { measuresOf, Sampler } from "./samples.ts";
-import { repetition } from "./repeat.ts";
+import { recordedKernels, repetition } from "./repeat.ts";
 import { TrainView } from "./train_view.ts";
 import { version } from "./version.ts";
 
@@ -67,7 +67,7 @@ export async function train(
     from?.run ?? planned,
     io,
     shared,
-    from?.kernels,
+    from?.kernels ?? recordedKernels(settings.config),
   );
   const { prepared } = run;
   const { model, batches, plan } = prepared;
