@@ -179,8 +179,7 @@ export function matmulLaunch(
     transposed: false,
     low: before,
   };
-  const { kernel, parts, constants, tiles, taken } = can.subgroupSize === 8 &&
-      fours(product, product.left, ROWS) && inFours(product)
+  const { kernel, parts, constants, tiles, taken } = can.subgroupSize === 8
     ? byBroadcast(strides.a || strides.out ? product : cheaper(product))
     : form === "nt" && ROWS <= 4
     ? byFew(product)
@@ -299,9 +298,9 @@ function cost(product: Product): number {
 
 const dtypeOf = (bound: Tensor | View) => ("tensor" in bound ? bound.tensor : bound).dtype;
 
-/** Whether the operand can be read four numbers at a time. */
+/** Whether four neighbours of the operand are one aligned vector. Past the end of K kernels see to themselves. */
 const fours = ({ K }: Product, { columns, stride = 0 }: Operand, extent: number) =>
-  K % 4 === 0 && (!columns || extent % 4 === 0) && stride % 4 === 0;
+  (columns ? extent : K) % 4 === 0 && stride % 4 === 0;
 
 /** Reads the right operand in blocks of 4x4. */
 function wideLoader(taken: Product): Source[] {
@@ -328,12 +327,6 @@ const nf4Matrix = (b: Tensor | View) => [
 ];
 
 const inTiles = (bound: Tensor | View) => isNf4(dtypeOf(bound)) && tiled(bound.shape);
-
-/** Whether the right operand can be read four numbers at a time, and fast. */
-function inFours(product: Product): boolean {
-  const { right, COLS } = product;
-  return isNf4(dtypeOf(right.bound)) ? inTiles(right.bound) : fours(product, right, COLS);
-}
 
 /** Reads four neighbours of the right operand. */
 function rightLoader(b: Tensor | View, vec4: boolean): Source[] {
