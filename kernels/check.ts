@@ -1,8 +1,9 @@
 import type { Capabilities } from "../src/gpu/device.ts";
 import { Device } from "../src/gpu/device.ts";
 import { Graph, type Node, type Op } from "../src/graph/graph.ts";
+import { inPlace } from "../src/graph/runner.ts";
 import { backward } from "../src/graph/backward.ts";
-import { runReference } from "../src/graph/reference.ts";
+import { runReference } from "./reference.ts";
 import {
   bytesOf,
   count,
@@ -11,6 +12,7 @@ import {
   show,
   storageOf,
   type Tensor,
+  type View,
 } from "../src/graph/tensor.ts";
 import { quantiseRows } from "../src/formats/int8.ts";
 import { add } from "./add/add.ts";
@@ -211,16 +213,20 @@ export async function checkKernel<A>(
   const bound = tolerance.bound ?? ((_o, _i, w) => 2e-6 * Math.abs(w) + 1e-6);
   const seen = new Set<string>();
   let worst = 0;
-  for (const can of variantsOf(device.capabilities)) {
+  const ways = variantsOf(device.capabilities).flatMap((can) =>
+    [undefined, ...placesOf(node)].map((over) => ({ can, over }))
+  );
+  for (const { can, over } of ways) {
     const launches = node.op.launch(node, can);
     const key = (await Promise.all(launches.map(async (l) =>
       (await device.pipeline(l.shader)).key
-    ))).join();
+    ))).join() + String(over);
     if (seen.has(key)) continue;
     seen.add(key);
-    const files = launches.map((l) => l.shader.kernel.file).join(" ");
-    const first = await runLaunches(device, node, given, can),
-      second = await runLaunches(device, node, given, can);
+    const files = launches.map((l) => l.shader.kernel.file).join(" ") +
+      (over ? ` in the place of input ${over[1]}` : "");
+    const first = await runLaunches(device, node, given, can, over),
+      second = await runLaunches(device, node, given, can, over);
     node.outputs.forEach((t, o) => {
       if (tolerance.skip?.includes(o)) return;
       const got = first[o]!, expected = want.get(t)!;
@@ -249,11 +255,21 @@ function variantsOf(can: Capabilities): Capabilities[] {
   return [can, { ...can, subgroups: false, subgroupSize: undefined }, { ...can, f16: false }];
 }
 
+/** Pairs of an output and an input in whose place it may lie. */
+function placesOf<A>({ op, inputs, outputs }: Node<A>): (readonly [number, number])[] {
+  return (op.inPlace ?? []).filter(([o, i]) => {
+    const x = inputs[i], y = outputs[o];
+    return x && y && x.dtype === y.dtype && bytesOf(x) === bytesOf(y);
+  });
+}
+
+/** @param over an output, by number, and the input that it takes the place of */
 async function runLaunches<A>(
   device: Device,
   node: Node<A>,
   given: Map<Tensor, Float64Array>,
   can: Capabilities,
+  over?: readonly [number, number],
 ): Promise<Float32Array[]> {
   const buffers = new Map<Tensor, GPUBuffer>();
   const padded = (t: Tensor) => Math.ceil(bytesOf(t) / 256) * 256;
@@ -266,6 +282,8 @@ async function runLaunches<A>(
     const buffer = device.buffer(`${node.op.name} ${t.name}`, words.byteLength);
     device.write(buffer, 0, words);
     buffers.set(home, buffer);
+    const [y, x] = over ? [node.outputs[over[0]]!, node.inputs[over[1]]!] : [];
+    if (y && home === x) buffers.set(y, buffer);
   }
   // Sizes that a launch binds beside the op's own tensors.
   const constant = (t: Tensor) => {
@@ -275,18 +293,20 @@ async function runLaunches<A>(
     buffers.set(t, buffer);
     return buffer;
   };
-  for (const launch of node.op.launch(node, can)) {
+  const place = (bound: Tensor | View) => {
+    const view = "tensor" in bound ? bound : { tensor: bound, offset: 0, shape: bound.shape };
+    const word = view.tensor.dtype === "f32" || view.tensor.dtype === "u32" ? 4 : 2;
+    const size = bytesOf({ shape: view.shape, dtype: view.tensor.dtype });
+    const buffer = buffers.get(storageOf(view.tensor)) ?? constant(view.tensor);
+    if (!buffer) {
+      throw new Error(`${node.op.name} binds ${show(view.tensor)}, which is not its own`);
+    }
+    return { buffer, offset: GUARD + view.offset * word, size };
+  };
+  for (const made of node.op.launch(node, can)) {
+    const launch = inPlace(made, place);
     const { gpu, layout } = await device.pipeline(launch.shader);
-    const entries = launch.bind.map((bound, binding) => {
-      const view = "tensor" in bound ? bound : { tensor: bound, offset: 0, shape: bound.shape };
-      const word = view.tensor.dtype === "f32" || view.tensor.dtype === "u32" ? 4 : 2;
-      const size = bytesOf({ shape: view.shape, dtype: view.tensor.dtype });
-      const buffer = buffers.get(storageOf(view.tensor)) ?? constant(view.tensor);
-      if (!buffer) {
-        throw new Error(`${node.op.name} binds ${show(view.tensor)}, which is not its own`);
-      }
-      return { binding, resource: { buffer, offset: GUARD + view.offset * word, size } };
-    });
+    const entries = launch.bind.map((bound, binding) => ({ binding, resource: place(bound) }));
     const encoder = device.gpu.createCommandEncoder(), pass = encoder.beginComputePass();
     pass.setPipeline(gpu);
     pass.setBindGroup(0, device.gpu.createBindGroup({ layout, entries }));
@@ -310,6 +330,6 @@ async function runLaunches<A>(
     });
     results.push(new Float32Array(words.buffer, GUARD, count(t.shape)));
   }
-  for (const buffer of buffers.values()) device.free(buffer);
+  for (const buffer of new Set(buffers.values())) device.free(buffer);
   return results;
 }

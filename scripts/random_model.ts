@@ -124,8 +124,9 @@ if (existsSync(dir) && readdirSync(dir).length > 0) {
   process.exit(2);
 }
 const config = { ...shapes[shape] };
-if (flags.layers) config.num_hidden_layers = Number(flags.layers);
-const seed = Number(flags.seed), shardBytes = Number(flags["shard-mb"]) * 2 ** 20;
+if (flags.layers) config.num_hidden_layers = positive("layers", flags.layers);
+const seed = positive("seed", flags.seed);
+const shardBytes = positive("shard-mb", flags["shard-mb"]) * 2 ** 20;
 
 const began = performance.now();
 const tensors = manifest(specOf(config));
@@ -165,6 +166,13 @@ console.error(
     ((performance.now() - began) / 1000).toFixed(0)
   } s`,
 );
+
+function positive(flag: string, text: string): number {
+  const n = Number(text);
+  if (Number.isSafeInteger(n) && n > 0) return n;
+  console.error(`--${flag} takes a whole number above 0, not "${text}"\n${usage}`);
+  process.exit(2);
+}
 
 function five(n: number): string {
   return String(n).padStart(5, "0");

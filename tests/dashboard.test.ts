@@ -80,7 +80,7 @@ describe("who may look", () => {
   });
 
   test("address and token stay the same after a restart", async () => {
-    ui.close();
+    await ui.close();
     const again = await openDashboard(join(root, "door"));
     expect(again.url).toBe(ui.url);
     ui = again;
@@ -119,7 +119,7 @@ describe("what is told", () => {
     const rest = await lines(ui.url, 2, { "last-event-id": first.id! });
     expect(rest.data.map((e) => e.step)).toEqual([3]);
     expect(rest.id).toBe(String(statSync(join(path, "metrics.jsonl")).size));
-    ui.close();
+    await ui.close();
   });
 
   test("a long run in pieces, lines longer than a piece whole, half a line not yet", async () => {
@@ -130,7 +130,7 @@ describe("what is told", () => {
     const { data } = await lines(ui.url, 4002);
     expect(data).toHaveLength(4001);
     expect(data.at(-1)).toEqual(long);
-    ui.close();
+    await ui.close();
   });
 });
 
@@ -164,7 +164,7 @@ describe.skipIf(!chromium)("in a browser", () => {
     expect(await tab.evaluate<string>("document.querySelector('#answers').textContent"))
       .toContain("<img src=x");
 
-    ui.close();
+    await ui.close();
     await tab.until("document.querySelector('#status').textContent.startsWith('no connection')");
     add(path, { event: "start", resumed_from: 2 }, step(3), step(4));
     ui = await openDashboard(path);
@@ -183,7 +183,7 @@ describe.skipIf(!chromium)("in a browser", () => {
     expect(tab.errors.filter((e) => !e.includes("ERR_") && !e.includes("Failed to load"))).toEqual(
       [],
     );
-    ui.close();
+    await ui.close();
   }, 60_000);
 
   test("a report opens from its file, asks for nothing, and has no error", async () => {

@@ -76,6 +76,7 @@ export function tinyRows(n: number, seed = 3): TokenRow[] {
 }
 
 export const tinySettings: RunSettings = {
+  best: "val_loss",
   full: false,
   rank: 4,
   alpha: 8,

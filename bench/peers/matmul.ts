@@ -3,15 +3,18 @@
  * process, taking turns, so that whatever else the machine does disturbs all alike. Every contestant's
  * numbers are compared with float64 first. Its weights are a constant of the model, as in use.
  *
- *   bun run bench:peers [--shapes 1024x1024x1024,…] [--rounds 7] [--json]
+ *   bun run bench:peers [--shapes 1024x1024x1024,…] [--rounds 7] [--json] [--save DIR]
  */
 import { cpus, loadavg } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { matmulOp } from "../../kernels/matmul/matmul.ts";
 import { toF16 } from "../../src/base/bits.ts";
 import { normalFill } from "../../src/base/random.ts";
+import { writeFile } from "../../src/base/durable.ts";
 import { columns } from "../../src/base/text.ts";
 import { parseProduct, type Product } from "../../src/commands/bench/cases.ts";
+import { deviceSlug } from "../../src/commands/bench/results.ts";
 import { summary } from "../../src/commands/bench/statistics.ts";
 import { replay } from "../../src/commands/bench/timing.ts";
 import { dequantise, quantise } from "../../src/formats/nf4.ts";
@@ -27,6 +30,7 @@ const { values: flags } = parseArgs({
     },
     rounds: { type: "string", default: "7" },
     json: { type: "boolean", default: false },
+    save: { type: "string" },
   },
 });
 
@@ -56,44 +60,60 @@ for (const text of flags.shapes.split(",")) {
   if (!product) throw new Error(`"${text}" is no MxNxK`);
   lines.push(...await contest(text, product));
 }
-if (flags.json) {
-  const { adapter, driver } = device.capabilities;
-  console.log(JSON.stringify({
-    date: new Date().toISOString(),
-    adapter,
-    driver,
-    cpus: cpus().length,
-    load,
-    onnxruntime_web: version,
-    lines,
-  }));
-} else {
-  console.log(`${device.capabilities.adapter}, ${device.capabilities.driver}`);
-  console.log(
-    `onnxruntime-web ${version}; best and median of ${flags.rounds}, taking turns; load ${
-      load.toFixed(1)
-    }`,
+const { adapter, driver } = device.capabilities;
+const result = {
+  format: 1,
+  kind: "peers",
+  date: new Date().toISOString(),
+  adapter,
+  driver,
+  cpus: cpus().length,
+  load,
+  onnxruntime_web: version,
+  rounds: Number(flags.rounds),
+  lines,
+};
+const about = [
+  `${adapter}, ${driver}`,
+  `onnxruntime-web ${version}, ${result.date.slice(0, 10)}`,
+  `best and median of ${flags.rounds}, taking turns; ${result.cpus} processors, ` +
+  `load ${load.toFixed(1)} before it began`,
+].join("\n");
+const heads = ["shape", "kernel", "GFLOP/s best", "median", "whet nf4 is", "error"];
+const rows = lines.map(cells);
+console.log(
+  flags.json ? JSON.stringify(result) : `${about}\n${columns([heads, ...rows], [2, 3, 4, 5])}`,
+);
+if (flags.save !== undefined) {
+  const name = `${deviceSlug({ adapter, driver })}-${result.date.slice(0, 10)}-peers`;
+  const path = join(flags.save, name);
+  const table = [heads, heads.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`);
+  await writeFile(`${path}.json`, JSON.stringify(result, null, 1) + "\n");
+  await writeFile(
+    `${path}.md`,
+    `# Beside onnxruntime-web\n\n\`bun run bench:peers\`\n\n${about.replaceAll(/^/gm, "- ")}\n\n` +
+      `${table.join("\n")}\n`,
   );
-  const ours = (shape: string) =>
-    lines.find((l) => l.shape === shape && l.name === "whet nf4");
-  console.log(columns([
-    ["shape", "kernel", "GFLOP/s best", "median", "whet nf4 is", "error"],
-    ...lines.map((
-      { shape, name, best_gflops, median_gflops, error, missing },
-    ) =>
-      best_gflops === undefined ? [shape, name, "-", "-", "", missing ?? ""] : [
-        shape,
-        name,
-        best_gflops.toFixed(1),
-        median_gflops!.toFixed(1),
-        `${(ours(shape)!.median_gflops! / median_gflops!).toFixed(2)} x`,
-        error!.toExponential(0),
-      ]
-    ),
-  ], [2, 3, 4]));
+  console.error(`written: ${path}.md and .json`);
 }
 device.close();
 process.exit(0); // onnxruntime-web keeps its device open
+
+/** The cells of one line; a contestant that could not run says why in the last. */
+function cells({ shape, name, best_gflops, median_gflops, error, missing }: Line): string[] {
+  if (best_gflops === undefined) return [shape, name, "", "", "", missing ?? ""];
+  const ours = lines.find((line) => line.shape === shape && line.name === "whet nf4");
+  return [
+    shape,
+    name,
+    best_gflops.toFixed(1),
+    median_gflops!.toFixed(1),
+    ours?.median_gflops === undefined
+      ? ""
+      : `${(ours.median_gflops / median_gflops!).toFixed(2)} x`,
+    error!.toExponential(0),
+  ];
+}
 
 async function contest(shape: string, { M, N, K }: Product): Promise<Line[]> {
   const x = normalFill(1, 1, M * K), w = normalFill(1, 2, N * K, 0.02);

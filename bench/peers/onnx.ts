@@ -35,14 +35,11 @@ function varint(value: number): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-const join = (...parts: readonly Uint8Array[]) =>
-  new Uint8Array(Buffer.concat(parts));
-const int = (field: number, value: number) =>
-  join(varint(field * 8 + VARINT), varint(value));
+const join = (...parts: readonly Uint8Array[]) => new Uint8Array(Buffer.concat(parts));
+const int = (field: number, value: number) => join(varint(field * 8 + VARINT), varint(value));
 const bytes = (field: number, value: Uint8Array) =>
   join(varint(field * 8 + LENGTH), varint(value.length), value);
-const text = (field: number, value: string) =>
-  bytes(field, new TextEncoder().encode(value));
+const text = (field: number, value: string) => bytes(field, new TextEncoder().encode(value));
 
 /** ValueInfoProto */
 function valueInfo({ name, type, dims }: Value): Uint8Array {
@@ -87,8 +84,7 @@ export function oneNodeModel(
     bytes(11, valueInfo(input)),
     bytes(12, valueInfo(output)),
   );
-  const opset = (name: string, version: number) =>
-    bytes(8, join(text(1, name), int(2, version)));
+  const opset = (name: string, version: number) => bytes(8, join(text(1, name), int(2, version)));
   return join(
     int(1, 8),
     bytes(7, graph),

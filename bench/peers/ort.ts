@@ -90,8 +90,7 @@ export async function ortPeer(
   device.queue.writeBuffer(buffer, 0, bytes);
   const { name, type, dims } = node.input;
   const given = ort.Tensor.fromGpuBuffer(buffer, { dataType: type, dims });
-  const once = async () =>
-    (await session.run({ [name]: given }))[node.output.name]!;
+  const once = async () => (await session.run({ [name]: given }))[node.output.name]!;
   return {
     async run() {
       const began = performance.now();

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { Graph } from "../../src/graph/graph.ts";
-import { runReference } from "../../src/graph/reference.ts";
 import { checkDerivative, checkKernel } from "../check.ts";
+import { runReference } from "../reference.ts";
 import { concatRows, concatRowsOp, splitRows, splitRowsOp } from "./concat_rows.ts";
 
 for (const [C, ...rows] of [[1, 64, 3], [5, 64, 64, 1], [8, 128, 64], [96, 64], [33, 7]]) {

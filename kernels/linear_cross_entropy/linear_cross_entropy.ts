@@ -193,9 +193,11 @@ export interface CrossEntropyInputs {
   /** f32[S] */
   readonly weights: Tensor;
   readonly gradient: boolean;
-  /** Rows in a chunk, a multiple of 64 (default 256). */
+  /** Rows in a chunk, a multiple of 64; by default as many as 64 MiB of logits hold, 64 to 256. */
   readonly chunk?: number;
 }
+
+const chunkOf = (V: number) => Math.max(64, Math.min(256, 64 * Math.floor(2 ** 18 / V)));
 
 /**
  * loss = Σ weights[s] · nll[s] with nll[s] = -log softmax(h[s]·Wᵀ + bias)[labels[s]], and argmax[s]. All
@@ -205,7 +207,7 @@ export interface CrossEntropyInputs {
  */
 export function linearCrossEntropy(
   g: Graph,
-  { h, w, bias, labels, weights, gradient, chunk = 256 }: CrossEntropyInputs,
+  { h, w, bias, labels, weights, gradient, chunk = chunkOf(w.shape[0]!) }: CrossEntropyInputs,
 ): { readonly loss: Tensor; readonly nll: Tensor; readonly argmax: Tensor } {
   if (chunk % 64 !== 0) {
     throw new Fail(`linear_cross_entropy: a chunk of ${chunk} rows is no multiple of 64`, {

@@ -63,6 +63,7 @@ const prepared = prepare(model, rows, validation, [], {
   seed,
   grad_checkpoint: "off",
   eval_every: 200,
+  best: "val_loss",
 });
 const device = await Device.open(), trainer = await start(device, prepared);
 console.log(
@@ -81,8 +82,8 @@ await train(trainer, prepared, {
     );
     [tokens, since] = [0, performance.now()];
   },
-  async measured({ step, loss }) {
-    console.log(`step ${step} validation loss ${loss.toFixed(4)}`);
+  async measured({ step, measures }) {
+    console.log(`step ${step} validation loss ${measures.val_loss!.toFixed(4)}`);
     await save();
   },
   save: async () => {},

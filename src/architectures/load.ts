@@ -47,11 +47,14 @@ function* pieces(t: Tensor, step: number): Generator<readonly [from: number, to:
   for (let from = 0; from < rows; from += most) yield [from, Math.min(rows, from + most)];
 }
 
-/** Rows as the file has them, of one of the types that `openModel` lets through. */
+/** What was read last: each piece is done with when the next is read. */
+const piece = new Uint8Array(4 * PIECE);
+
+/** Rows as the file has them, of one of the types that `openModel` lets through. Good until the next call. */
 function stored({ folder }: Model, t: Tensor, from: number, to: number) {
   const type = folder.tensors.get(t.name)!.dtype as FloatType;
   const row = widthOf(t) * sizeOf[type];
-  return { bytes: folder.readBytes(t.name, from * row, to * row), type };
+  return { bytes: folder.readBytes(t.name, from * row, to * row, piece), type };
 }
 
 function* loadFloats(model: Model, memory: Memory, t: Tensor): ReturnType<Load> {

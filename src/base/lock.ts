@@ -1,5 +1,5 @@
 import { Database } from "bun:sqlite";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { diskFail, makeFolder } from "./disk.ts";
@@ -25,7 +25,8 @@ export async function lockFolder(path: string): Promise<Disposable> {
   try {
     await makeFolder(path);
     database = new Database(join(path, ".lock"), { create: true });
-    database.run("PRAGMA busy_timeout = 0");
+    // Long enough to outlast somebody who only looks whether it is held.
+    database.run("PRAGMA busy_timeout = 100");
     database.run("BEGIN EXCLUSIVE");
     // Only a hint for the message below, so it need not be durable.
     writeFileSync(
@@ -59,4 +60,21 @@ export async function lockFolder(path: string): Promise<Disposable> {
       held.close();
     },
   };
+}
+
+/** Whether a process holds a folder now. Changes nothing in it; false where it cannot be told. */
+export function isLocked(path: string): boolean {
+  const file = join(path, ".lock");
+  if (!existsSync(file)) return false;
+  let database: Database | undefined;
+  try {
+    database = new Database(file, { readonly: true });
+    database.run("PRAGMA busy_timeout = 0");
+    database.query("SELECT name FROM sqlite_master").all();
+    return false;
+  } catch (error) {
+    return String((error as { code?: unknown }).code).startsWith("SQLITE_BUSY");
+  } finally {
+    database?.close();
+  }
 }

@@ -3,7 +3,7 @@ import { readSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { disk, diskFail, makeFolder, nameBeside, writeAll } from "./disk.ts";
 
-/** What was put in, in pieces; good until the spool is closed, as often as wanted. */
+/** What was put in, in pieces, as often as wanted until the spool is closed; a piece is good until the next. */
 export type Spooled = () => Iterable<Uint8Array>;
 
 export interface Spool {
@@ -42,9 +42,9 @@ export async function openSpool(path: string): Promise<Spool> {
       }
       const to = size;
       return function* () {
+        const bytes = new Uint8Array(Math.min(piece, to - from));
         for (let at = from; at < to;) {
-          const bytes = new Uint8Array(Math.min(piece, to - at));
-          const n = readSync(fd, bytes, 0, bytes.length, at);
+          const n = readSync(fd, bytes, 0, Math.min(bytes.length, to - at), at);
           if (n === 0) throw new Error(`${own} was cut short while it was in use`);
           yield bytes.subarray(0, n);
           at += n;

@@ -64,7 +64,9 @@ export function parseArguments(
   }
   const places = fields.filter((f) => f.info.positional !== undefined)
     .sort((a, b) => a.info.positional! - b.info.positional!);
-  for (const [i, value] of program.args.entries()) {
+  // A list in the last place takes all that is left.
+  const rest = places.at(-1)?.kind === "list" ? places.pop() : undefined;
+  for (const [i, value] of program.args.slice(0, rest && places.length).entries()) {
     const field = places[i];
     if (!field) {
       throw usage(
@@ -77,6 +79,10 @@ export function parseArguments(
       );
     }
     given.push({ key: field.key, value, from: field.info.value ?? field.key });
+  }
+  const left = rest ? program.args.slice(places.length) : [];
+  if (left.length > 0) {
+    given.push({ key: rest!.key, value: left, from: rest!.info.value ?? rest!.key });
   }
   return { given: joined(fields, given), help };
 }

@@ -5,10 +5,9 @@ import type { Device } from "../gpu/device.ts";
 import { type BenchSettings, benchSettings } from "../settings/bench.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import { quantOf } from "../settings/model.ts";
-import type { BenchCase, Product } from "./bench/cases.ts";
+import type { Product } from "./bench/cases.ts";
 import type { BenchResult, KernelResult } from "./bench/results.ts";
 import type { Roofline } from "./bench/roofline.ts";
-import type { Patience } from "./bench/timing.ts";
 import { command } from "./command.ts";
 import { openDevice } from "./gpu.ts";
 import type { Io } from "./io.ts";
@@ -28,9 +27,10 @@ export const bench = command({
   details:
     "Without a model it measures the kernels of training at the sizes of real models; with one, " +
     "generation, or with --train training steps on random tokens. Times are medians; ± is the standard " +
-    "deviation. The roofline is the shortest time in which a device could do the arithmetic and move " +
-    "the bytes: of its maker's figures where they are known, else of two simple kernels measured here. " +
-    "A software adapter gets smaller sizes.",
+    'deviation; "a CPU s" is GFLOP/s for a second of processor time, on a software adapter. The ' +
+    "roofline is the shortest time in which a device could do the arithmetic and move the bytes: of its " +
+    "maker's figures where they are known, else of two simple kernels measured here; what stays in " +
+    "caches can be faster than that. A software adapter gets smaller sizes.",
   settings: benchSettings,
   async run(settings, io) {
     const [{ namedRoofline }, results, { parseProduct }] = await Promise.all([
@@ -48,14 +48,24 @@ export const bench = command({
       : results.readResult(settings.compare);
     const sizes = settings.shapes?.map((text) => parseProduct(text) ?? badShape(text));
     const load = loadavg()[0]!;
+    if (load > cpus().length / 2) {
+      io.note(
+        `Other work keeps ${load.toFixed(1)} of ${cpus().length} processors busy: times vary.`,
+      );
+    }
     const measured = settings.model === undefined
       ? await kernels(settings, sizes, named, io)
       : settings.train
       ? await training(settings, settings.model, named, io)
       : await generation(settings, settings.model, named, io);
+    const kind = settings.model === undefined
+      ? "kernels"
+      : settings.train
+      ? "training"
+      : "generation";
     const plain: BenchResult = {
       format: 1,
-      kind: settings.model === undefined ? "kernels" : settings.train ? "training" : "generation",
+      kind,
       date: new Date().toISOString(),
       whet: { version, commit: commit() },
       command: ["whet", ...process.argv.slice(2)],
@@ -66,7 +76,7 @@ export const bench = command({
     const result = before ? { ...plain, compared: results.compare(plain, before) } : plain;
     io.result(result);
     io.out(`${measured.kernels ? "\n" : ""}${results.told(result)}`);
-    if (settings.save === undefined) return;
+    if (settings.save === undefined || io.stop.requested) return;
     const path = await results.saveResult(settings.save, result);
     io.note(`\nwritten: ${path}.md and .json`);
   },
@@ -80,7 +90,10 @@ function badShape(text: string): never {
   });
 }
 
-type Measured = Pick<BenchResult, "device" | "roofline" | "kernels" | "training" | "generation">;
+type Measured = Pick<
+  BenchResult,
+  "device" | "roofline" | "kernels" | "dispatch" | "training" | "generation"
+>;
 
 /** The roofline that was asked for, the known one of this adapter, or a measured one. */
 async function roofOf(
@@ -96,14 +109,12 @@ async function roofOf(
     : matchRoofline(device.capabilities.adapter);
   if (known) return known;
   io.progress("measuring the peaks of this device");
-  const { measurePeaks } = await import("./bench/peaks.ts");
-  return await measurePeaks(device, patience(settings, device));
+  const [{ measurePeaks }, { patienceOf }] = await Promise.all([
+    import("./bench/peaks.ts"),
+    import("./bench/kernels.ts"),
+  ]);
+  return await measurePeaks(device, patienceOf(device.capabilities.software, settings.rounds));
 }
-
-const patience = ({ rounds }: Settings, { capabilities: { software } }: Device): Patience => ({
-  rounds: rounds ?? (software ? 5 : 20),
-  seconds: software ? 0.3 : 1,
-});
 
 async function kernels(
   settings: Settings,
@@ -111,70 +122,58 @@ async function kernels(
   named: Roofline | undefined,
   io: Io,
 ): Promise<Measured> {
-  const [{ allCases, products }, { timeOp }, { bound }, { kernelHeads, kernelRow }] = await Promise
-    .all([
-      import("./bench/cases.ts"),
-      import("./bench/timing.ts"),
-      import("./bench/roofline.ts"),
-      import("./bench/results.ts"),
-    ]);
+  const [
+    { allCases, products },
+    { measureCase, patienceOf },
+    { kernelHeads, kernelRow },
+    { measureDispatches },
+  ] = await Promise.all([
+    import("./bench/cases.ts"),
+    import("./bench/kernels.ts"),
+    import("./bench/results.ts"),
+    import("./bench/dispatches.ts"),
+  ]);
   const device = await openDevice(settings, 0, io);
   try {
+    const { software } = device.capabilities;
+    const patience = patienceOf(software, settings.rounds);
+    const can = settings.portable
+      ? { ...device.capabilities, subgroups: false, subgroupSize: undefined }
+      : device.capabilities;
     const roof = await roofOf(device, settings, named, io);
-    const all = sizes ? sizes.flatMap((size) => [...products(size)]) : [
-      ...allCases(device.capabilities.software),
+    const wanted = (group: string) => settings.only?.some((one) => one === group) ?? true;
+    const chosen = [
+      ...sizes ? sizes.flatMap((size) => [...products(size)]) : allCases(software),
+    ].filter(({ group }) => wanted(group));
+    const width = kernelHeads.map((head, i) =>
+      Math.max(head.length, 8, ...chosen.map((c) => [c.name, c.shape][i]?.length ?? 0))
+    );
+    const empty = [
+      ...software ? [] : ["a CPU s"],
+      ...roof.matrixFlops === undefined ? ["of matrix units"] : [],
     ];
-    const chosen = all.filter(({ group }) => settings.only?.includes(group) ?? true);
-    const widths = (rows: string[][]) =>
-      kernelHeads.map((head, i) => Math.max(head.length, 8, ...rows.map((row) => row[i]!.length)));
-    const width = widths(chosen.map((c) => [c.name, c.shape, "", "", "", "", "", "", ""]));
-    const matrix = roof.matrixFlops !== undefined;
-    const tell = (cells: readonly string[]) =>
-      io.out(
-        cells.slice(0, matrix ? undefined : -1).map((cell, i) =>
-          i < 2 ? cell.padEnd(width[i]!) : cell.padStart(width[i]!)
-        ).join("  ").trimEnd(),
-      );
-    tell(kernelHeads);
+    const tell = (cells: readonly string[]) => {
+      const padded = cells.map((cell, i) =>
+        i < 2 ? cell.padEnd(width[i]!) : cell.padStart(width[i]!)
+      ).filter((_, i) => !empty.includes(kernelHeads[i]!));
+      io.out(padded.join("  ").trimEnd());
+    };
+    if (chosen.length > 0) tell(kernelHeads);
     const found: KernelResult[] = [];
     for (const one of chosen) {
       if (io.stop.requested) break;
       io.progress(`${found.length + 1} of ${chosen.length}: ${one.name} ${one.shape}`);
-      const result = await measure(device, one, roof);
+      const result = await measureCase(device, one, roof, patience, can);
       found.push(result);
       tell(kernelRow(result));
     }
     io.progress();
-    return { device: device.capabilities, roofline: roof, kernels: found };
+    const dispatch = sizes === undefined && wanted("dispatch") && !io.stop.requested
+      ? await measureDispatches(device, patience.rounds)
+      : undefined;
+    return { device: device.capabilities, roofline: roof, kernels: found, dispatch };
   } finally {
     device.close();
-  }
-
-  async function measure(
-    device: Device,
-    { group, name, shape, work, flops: told }: BenchCase,
-    roof: Roofline,
-  ): Promise<KernelResult> {
-    const t = await timeOp(device, work, patience(settings, device));
-    const flops = told ?? t.flops;
-    return {
-      group,
-      name,
-      shape,
-      n: t.n,
-      median_s: t.median,
-      best_s: t.best,
-      deviation_s: t.deviation,
-      first_s: t.first,
-      ...(t.cpu === undefined ? {} : { cpu_s: t.cpu }),
-      ...(flops > 0 ? { flops_s: flops / t.median } : {}),
-      bytes_s: t.bytes / t.median,
-      share: bound(roof, flops, t.bytes) / t.median,
-      ...(roof.matrixFlops && flops > 0
-        ? { share_matrix: bound(roof, flops, t.bytes, true) / t.median }
-        : {}),
-      files: t.kernels,
-    };
   }
 }
 

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { version } from "./version.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { suggest } from "../base/text.ts";
@@ -5,11 +6,12 @@ import { type CommonSettings, commonSettings } from "../settings/common.ts";
 import { type Field, fieldsOf } from "../settings/field.ts";
 import { resolve } from "../settings/load.ts";
 import { sections } from "../settings/mod.ts";
+import { asRecorded } from "../settings/recorded.ts";
 import { parseArguments } from "./arguments.ts";
 import type { Entry } from "./command.ts";
 import { tell } from "./errors.ts";
 import { commandHelp, topHelp } from "./help.ts";
-import { type Io, openIo, type Stop } from "./io.ts";
+import { type Io, openIo, readText, type Stop } from "./io.ts";
 import { layersOf } from "./layers.ts";
 import { aliases, later, table } from "./mod.ts";
 
@@ -119,7 +121,19 @@ function find(argv: readonly string[], common: readonly Field[]): Found | undefi
   if (two) return { entry: two, rest: [...before, ...words.slice(2)] };
   const one = table.find((entry) => entry.name === first);
   if (one) return { entry: one, rest: [...before, ...words.slice(1)] };
+  const kind = second?.startsWith("-") ? recordedKind(words) : undefined;
+  const same = table.find((entry) => entry.name === `${first} ${kind}`);
+  if (same) return { entry: same, rest: [...before, ...words.slice(1)] };
   throw unknown(first, second);
+}
+
+/** The kind of the run that --config names: `whet train --config run.json` needs no second word. */
+function recordedKind(words: readonly string[]): string | undefined {
+  const at = words.findIndex((word) => /^(-c|--config)(=|$)/.test(word));
+  if (at < 0) return undefined;
+  const path = words[at]!.split("=", 2)[1] ?? words[at + 1];
+  if (path === undefined || !existsSync(path)) return undefined;
+  return asRecorded(readText(path, "the config file"), path)?.kind;
 }
 
 function unknown(first: string, second: string | undefined): Fail {

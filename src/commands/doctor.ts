@@ -5,15 +5,19 @@ import { z } from "zod";
 import { commit } from "../base/assets.ts";
 import { cacheRoots } from "../base/cache.ts";
 import { Exit, Fail } from "../base/fail.ts";
-import { columns, humanBytes } from "../base/text.ts";
+import { columns, humanBytes, short } from "../base/text.ts";
 import { version } from "./version.ts";
 import { listAdapters } from "../gpu/adapter.ts";
 import { type Capabilities, Device } from "../gpu/device.ts";
+import { DISPATCH_LIMIT } from "../gpu/pace.ts";
 import { field } from "../settings/field.ts";
+import type { KernelResult } from "./bench/results.ts";
+import type { Roofline } from "./bench/roofline.ts";
 import { command } from "./command.ts";
 import { tell } from "./errors.ts";
 import type { Io } from "./io.ts";
 import type { OpNumerics } from "./numerics.ts";
+import { roomOf } from "./room.ts";
 
 /** One thing looked at: what was found, and what to do where it is not well. */
 interface Finding {
@@ -30,6 +34,10 @@ export const doctor = command({
     "the cache. Exit code 4 where there is no usable GPU, 12 where this folder or the cache cannot be " +
     "written.",
   settings: z.strictObject({
+    bench: field(z.boolean().default(false), {
+      group: "Main",
+      help: "measure arithmetic, memory and the matrix products of training; whet bench says more",
+    }),
     require_gpu: field(z.boolean().default(false), {
       group: "Main",
       help: "exit 4 where only a software adapter was found",
@@ -39,21 +47,26 @@ export const doctor = command({
       help: "run every kernel, forward and backward, and compare with float64",
     }),
   }),
-  async run({ device: wanted, backend, require_gpu, numerics, debug }, io) {
+  async run({ device: wanted, backend, require_gpu, numerics, bench, debug }, io) {
     const { listed } = await listAdapters(backend).catch(() => ({ listed: [] }));
     let capabilities: Capabilities | undefined;
     let failure: Fail | undefined;
     let kernels: OpNumerics[] | undefined;
+    let speed: Speed | undefined;
+    let slow: [kernel: string, ms: number][] = [];
     try {
       const device = await Device.open({ device: wanted, backend });
       capabilities = device.capabilities;
       if (numerics) kernels = await compared(device, io);
+      if (bench) speed = await timed(device, io);
+      slow = [...device.slow];
       device.close();
     } catch (error) {
       if (!(error instanceof Fail)) throw error;
       failure = error;
     }
     const findings = [...surroundings()];
+    const room = roomOf({ device: capabilities?.software ? "software" : wanted });
     const wrong = kernels?.filter(({ ok }) => !ok) ?? [];
     const usable = capabilities !== undefined && wrong.length === 0 &&
       !(require_gpu && capabilities.software);
@@ -63,9 +76,16 @@ export const doctor = command({
       platform: { os: process.platform, arch: process.arch, bun: Bun.version },
       adapters: listed,
       device: capabilities ?? null,
-      memory: { total_bytes: totalmem(), free_bytes: freemem() },
+      memory: {
+        total_bytes: totalmem(),
+        free_bytes: freemem(),
+        device: room.found,
+        run_bytes: room.bytes,
+      },
+      slow_kernels: Object.fromEntries(slow),
       findings,
       ...(kernels ? { numerics: kernels } : {}),
+      ...(speed ? { bench: speed } : {}),
     });
 
     io.out(`whet ${version} (${commit()}) on ${process.platform}-${process.arch}\n`);
@@ -74,7 +94,12 @@ export const doctor = command({
     for (const [i, { name, backend }] of listed.entries()) io.out(`  ${i}  ${name} (${backend})`);
     if (capabilities) {
       io.out("\nThe one training uses");
-      io.out(columns(described(capabilities).map(([name, text]) => [`  ${name}`, text])));
+      const memory: [string, string] = [
+        "memory for a run",
+        `${humanBytes(room.bytes)}: ${room.what}`,
+      ];
+      const facts = [...described(capabilities), memory];
+      io.out(columns(facts.map(([name, text]) => [`  ${name}`, text])));
     }
     io.out("\nSurroundings");
     const mark = (ok: boolean) => io.ascii ? (ok ? "ok" : "!!") : ok ? "✓" : "✗";
@@ -89,6 +114,24 @@ export const doctor = command({
         repeats ? "" : "differs from run to run",
       ];
       io.out(columns(kernels.map(row), [1]));
+    }
+    if (speed) {
+      const { roofline: { flops, bandwidth }, products } = speed;
+      io.out("\nSpeed");
+      io.out(columns([
+        ["  multiply-adds", `${short(flops / 1e9)} GFLOP/s in f32`],
+        ["  memory", `${short(bandwidth / 1e9)} GB/s`],
+        ...products.map(({ name, shape, flops_s, share }) => [
+          `  ${name}`,
+          `${short(flops_s! / 1e9)} GFLOP/s at ${shape}, ${
+            Math.round(100 * share)
+          } % of what these allow`,
+        ]),
+      ]));
+    }
+    if (slow.length > 0) {
+      io.out(`\nOne dispatch takes longer than ${DISPATCH_LIMIT} ms: the screen may stand still`);
+      io.out(columns(slow.map(([kernel, ms]) => [`  ${kernel}`, `${Math.round(ms)} ms`])));
     }
     if (failure) return tell(failure, io, debug);
     if (wrong.length > 0) {
@@ -133,6 +176,30 @@ async function compared(device: Device, io: Io): Promise<OpNumerics[]> {
   );
   io.progress();
   return found;
+}
+
+interface Speed {
+  readonly roofline: Roofline;
+  readonly products: readonly KernelResult[];
+}
+
+/** The peaks of two simple kernels, and the products that training spends most time on. */
+async function timed(device: Device, io: Io): Promise<Speed> {
+  const [{ measurePeaks }, { measureCase, patienceOf }, { products }] = await Promise.all([
+    import("./bench/peaks.ts"),
+    import("./bench/kernels.ts"),
+    import("./bench/cases.ts"),
+  ]);
+  const { software } = device.capabilities, patience = patienceOf(software);
+  io.progress("measuring peaks");
+  const roofline = await measurePeaks(device, patience);
+  const n = software ? 1024 : 4096, found: KernelResult[] = [];
+  for (const one of products({ M: n, N: n, K: n }, ["nt", "nn"], ["f16", "nf4"])) {
+    io.progress(`measuring ${one.name}`);
+    found.push(await measureCase(device, one, roofline, patience));
+  }
+  io.progress();
+  return { roofline, products: found };
 }
 
 function described(c: Capabilities): [string, string][] {

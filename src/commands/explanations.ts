@@ -129,6 +129,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "--report-to takes none, jsonl, tensorboard, mlflow and wandb. tensorboard writes event files and wandb an offline run (for wandb sync) into the run folder; mlflow sends to a server named by --mlflow-uri or MLFLOW_TRACKING_URI. Keys are read from the environment only.",
   },
+  WH0217: {
+    title: "a run is not repeated to the byte",
+    text:
+      "whet train --config run.json gives the same weights with the same model, rows, program, adapter and driver. The message says what is another one.",
+  },
   WH0301: { title: "input that cannot be read", text: "The file is missing or is not a file." },
   WH0302: {
     title: "text that is not UTF-8",
@@ -167,15 +172,44 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "An adapter learns to correct the base it was trained on, rounding included. Give the same --quant and --double-quant as its run.",
   },
+  WH0401: {
+    title: "a kernel takes long in one dispatch",
+    text:
+      "While a GPU computes one dispatch it draws nothing, and drivers reset a device that is silent for seconds. Submits are cut so that none takes longer than 250 ms, but a dispatch cannot be cut: fewer tokens at once make it shorter. Results are not affected.",
+  },
   WH0501: {
     title: "the device had less memory than it was planned for",
     text:
       "Another program holds memory, or the driver grants less than the system told. The run goes on with micro-batches half as large: a step sees the same rows and means the same, but sums are added in another order than with larger ones. run.json records what was used, and --micro-tokens begins with it at once.",
   },
+  WH0310: {
+    title: "few validation rows",
+    text:
+      "Below about 30 rows, measurements differ mostly by chance: early stopping and the best checkpoint are then a lottery. More --val rows, or a larger --val-split.",
+  },
   WH0601: {
     title: "a step was not applied",
     text:
       "Its loss or gradient was not a finite number, so the weights were left as they were. After three such steps in a row the run ends with exit code 6.",
+  },
+  WH0602: {
+    title: "a run of a sweep diverged",
+    text: "Its settings are no good: it stays in the comparison as failed, and the sweep goes on.",
+  },
+  WH0603: {
+    title: "runs compared without validation rows",
+    text:
+      "The training loss is lowest where a model learns its rows by heart. Give --val to compare what was learnt.",
+  },
+  WH0604: {
+    title: "over-fitting",
+    text:
+      "The rows are learnt by heart: the training loss falls, the validation loss rises. The best weights so far are kept. Fewer --epochs, more varied rows, or --patience.",
+  },
+  WH0605: {
+    title: "the loss rises",
+    text:
+      "The run is leaving what it had learnt, mostly because --lr is too high. The last checkpoints are kept.",
   },
   WH0701: {
     title: "metrics do not reach a tracker",

@@ -61,15 +61,13 @@ export function waysToFit(p: Prepared, settings: Settings): Way[] {
   return ways;
 }
 
-/** Smaller ways to keep the base, the least lossy first. */
-function quants({ quant, double_quant }: Pick<Settings, "quant" | "double_quant">): Change[] {
-  const all: Change[] = [
-    { quant: "int8" },
-    { quant: "nf4" },
-    { quant: "nf4", double_quant: true },
-  ];
-  const now = all.findIndex((c) => c.quant === quant && (c.double_quant ?? false) === double_quant);
-  return all.slice(now + 1);
+/**
+ * Smaller ways to keep the base, the least lossy first. Double quantisation is none of them: it rounds the
+ * scales, but on the device they are f32 either way.
+ */
+function quants({ quant }: Pick<Settings, "quant">): Change[] {
+  const all = ["none", "int8", "nf4"] as const;
+  return all.slice(all.indexOf(quant) + 1).map((quant) => ({ quant }));
 }
 
 /** The way of a change, where the run fits with it. */

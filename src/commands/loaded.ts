@@ -2,7 +2,6 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { loadWeights, type Model, modelOf, openModel } from "../architectures/model.ts";
 import { Exit, Fail } from "../base/fail.ts";
-import { humanBytes } from "../base/text.ts";
 import { openGgufModel } from "../export/gguf_folder.ts";
 import { type Adapter, checkFit, readAdapter, scaling, targets } from "../formats/peft.ts";
 import { Generator } from "../generate/generator.ts";
@@ -14,6 +13,7 @@ import type { CommonSettings } from "../settings/common.ts";
 import { quantOf } from "../settings/model.ts";
 import { openDevice } from "./gpu.ts";
 import type { Io } from "./io.ts";
+import { loading } from "./progress.ts";
 import { isGguf } from "./texts.ts";
 
 /** A model and an adapter that fits it, on disk. */
@@ -79,9 +79,7 @@ export async function load(
   const device = shared ?? await openDevice(settings, parameters, io);
   const memory = new Memory(device);
   memory.layOut(trained);
-  await loadWeights(model, memory, frozen, (done, total) => {
-    io.progress(`loading ${humanBytes(done)} of ${humanBytes(total)}`);
-  });
+  await loadWeights(model, memory, frozen, loading(io));
   io.progress();
   for (const t of trained) memory.write(t, adapter!.tensors.get(t.name)!.data);
   return {

@@ -30,10 +30,52 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./plan.ts")).plan,
   },
   {
+    name: "sweep",
+    group: "Train",
+    about: "Trains once for each of many settings, and compares",
+    load: async () => (await import("./sweep.ts")).sweep,
+  },
+  {
     name: "report",
     group: "Train",
     about: "Makes a run's report again and says what its curves show",
     load: async () => (await import("./report.ts")).report,
+  },
+  {
+    name: "runs ls",
+    group: "Runs",
+    about: "Lists runs and how they stand",
+    load: async () => (await import("./runs_ls.ts")).runsLs,
+  },
+  {
+    name: "runs show",
+    group: "Runs",
+    about: "Shows all that is known of a run",
+    load: async () => (await import("./runs_show.ts")).runsShow,
+  },
+  {
+    name: "runs watch",
+    group: "Runs",
+    about: "Follows a run that another process trains",
+    load: async () => (await import("./runs_watch.ts")).runsWatch,
+  },
+  {
+    name: "runs compare",
+    group: "Runs",
+    about: "Shows what differs between runs, and their measures side by side",
+    load: async () => (await import("./runs_compare.ts")).runsCompare,
+  },
+  {
+    name: "runs tag",
+    group: "Runs",
+    about: "Gives a run a name or a version",
+    load: async () => (await import("./runs_tag.ts")).runsTag,
+  },
+  {
+    name: "runs rm",
+    group: "Runs",
+    about: "Removes runs",
+    load: async () => (await import("./runs_rm.ts")).runsRm,
   },
   {
     name: "eval",
@@ -137,6 +179,5 @@ export const later: Readonly<Record<string, string>> = {
   "model verify": "whet model show -m DIR checks a folder's structure",
   "model rm": "models are folders like others",
   data: "whet train sft checks every row before it trains",
-  sweep: "run whet train sft once for each setting",
   remote: "this version trains on this machine only",
 };

@@ -1,6 +1,7 @@
 import { humanBytes, humanSeconds, parseBytes, plural } from "../base/text.ts";
 import { modelQuantizeSettings, quantOf } from "../settings/model.ts";
 import { command } from "./command.ts";
+import { loading } from "./progress.ts";
 
 export const modelQuantize = command({
   examples: [
@@ -21,15 +22,7 @@ export const modelQuantize = command({
       out: settings.output,
       quant: quantOf(settings)!,
       shardBytes: parseBytes(settings.shard_size)!,
-      onProgress(done, total) {
-        const percent = Math.round((100 * done) / total);
-        const left = humanSeconds(seconds() * (total / done - 1));
-        io.progress(
-          `${percent} %  ${humanBytes(done)} of ${humanBytes(total)}  ${
-            humanBytes(done / seconds())
-          }/s  ${left} left`,
-        );
-      },
+      onProgress: loading(io, "quantising"),
     });
     io.progress();
     io.result({ ...report, seconds: seconds() });

@@ -83,7 +83,7 @@ test("settings that would make it fit do, the cheapest first", () => {
       [
         0.7 * small,
         { ...loose, micro_tokens: 1024 },
-        "--grad-checkpoint auto without --micro-tokens --quant nf4 --double-quant",
+        "--grad-checkpoint auto without --micro-tokens --quant nf4",
       ],
     ] as const
   ) {
@@ -128,7 +128,7 @@ test("a run that cannot fit is refused, part by part, with what would help", () 
   expect(refusal).toMatchObject({
     exit: Exit.memory,
     message: expect.stringMatching(/^this run needs at least .+ of memory, it may take .+$/),
-    why: expect.stringMatching(/^85 % of .+\nweights +.+\nadapter +(.+\n)+total +.+ /),
+    why: expect.stringMatching(/^85 % of .+\nweights +.+\nadapter +(.+\n)+total +.+$/),
     fix: expect.stringContaining("--rank 16"),
   });
   const { prepared: sound } = planned(Infinity);

@@ -63,6 +63,8 @@ export interface Probed {
   readonly seconds: number | null;
   readonly allocated_bytes: number;
   readonly device: string;
+  /** Kernels of which one dispatch took longer than it should, milliseconds. */
+  readonly slow_kernels: Readonly<Record<string, number>>;
 }
 
 /** What a run needs: the answer of `whet plan` and of `whet train --dry-run`. */
@@ -104,7 +106,7 @@ export function tellPlan(
 
   const { ascii } = io;
   io.out("Memory");
-  io.out(parts(bytes, room.bytes, ascii).replaceAll(/^/gm, "  "));
+  io.out(parts(bytes, ascii).replaceAll(/^/gm, "  "));
   const spare = room.bytes - bytes.total;
   io.out(`  ${fits ? "fits in" : "does not fit in"} ${humanBytes(room.bytes)}: ${room.what}`);
   if (!fits) {
@@ -121,7 +123,7 @@ export function tellPlan(
     ["batch", batchTold(settings)],
     [
       "computed as",
-      `${about(work.runs, "micro-batch", "micro-batches")} a step, each of ${
+      `${about(work.runs, "micro-batch", "micro-batches")} a step, of ${
         thousands(recipe.size.tokens)
       } token places`,
     ],
@@ -133,7 +135,13 @@ export function tellPlan(
     ["blocks", blocksTold(prepared)],
     ["trained", trainedLine(plan)],
   ];
-  if (probed) rows.push(["time", timeTold(probed)]);
+  if (probed) {
+    rows.push(["time", timeTold(probed)]);
+    const slow = Object.entries(probed.slow_kernels).map(([name, ms]) =>
+      `${name} ${Math.round(ms)} ms`
+    );
+    if (slow.length > 0) rows.push(["long dispatches", slow.join(", ")]);
+  }
   io.out(columns(rows.map(([name, text]) => [`  ${name}`, text])));
 }
 
@@ -198,8 +206,8 @@ function blocksTold(prepared: PreparedRun["prepared"]): string {
 
 /** "1.2 TFLOP". */
 function operations(flops: number): string {
-  const unit = Math.min(4, Math.max(2, Math.floor(Math.log10(Math.max(1, flops)) / 3)));
-  return `${short(Number((flops / 1000 ** unit).toPrecision(3)))} ${"KMGTP"[unit]}FLOP`;
+  const unit = Math.min(5, Math.max(2, Math.floor(Math.log10(Math.max(1, flops)) / 3)));
+  return `${short(Number((flops / 1000 ** unit).toPrecision(3)))} ${"KMGTP"[unit - 1]}FLOP`;
 }
 
 function timeTold({ seconds_per_step, tokens_per_second, seconds, device }: Probed): string {
@@ -221,19 +229,15 @@ function table(ways: readonly Way[]): string {
   );
 }
 
-/** Memory by part, one a line, and each part's share of the room as a bar. */
-function parts(bytes: RunBytes, room: number, ascii: boolean): string {
+/** Memory by part, one a line, and each part's share of the whole as a bar. */
+function parts(bytes: RunBytes, ascii: boolean): string {
   const { weights, adapter, gradients, optimizer, activations, scratch, total } = bytes;
-  const all = { weights, adapter, gradients, optimizer, activations, scratch, total };
-  const whole = Math.max(room, total);
-  return columns(
-    Object.entries(all).map(([name, n]) => [
-      name,
-      humanBytes(n),
-      progressBar(n / whole, 40, ascii),
-    ]),
-    [1],
-  );
+  const all = { weights, adapter, gradients, optimizer, activations, scratch };
+  const bar = (n: number) => progressBar(n / total, 40, ascii);
+  return columns([
+    ...Object.entries(all).map(([name, n]) => [name, humanBytes(n), bar(n)]),
+    ["total", humanBytes(total), ""],
+  ], [1]);
 }
 
 /**
@@ -247,7 +251,7 @@ export function requireFit({ prepared, room }: PreparedRun, settings: RunSetting
   const ways = waysToFit(prepared, settings);
   const [needed, there] = [humanBytes(bytes.total), humanBytes(room.bytes)];
   throw new Fail(`this run needs at least ${needed} of memory, it may take ${there}`, {
-    why: `${room.what}\n${parts(bytes, room.bytes, true)}`,
+    why: `${room.what}\n${parts(bytes, true)}`,
     fix: ways.length > 0
       ? `one of\n${table(ways)}`
       : `${NO_WAY[0]!.toLowerCase()}${NO_WAY.slice(1)}`,

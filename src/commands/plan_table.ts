@@ -4,16 +4,16 @@ import type { PlanSettings } from "../settings/train.ts";
 import type { Io } from "./io.ts";
 import { prepareRun } from "./prepared.ts";
 
-/** Ways to train, from the most memory to the least. */
+/** Ways to train, from the most memory to the least: all weights, or an adapter on a base kept so. */
 const WAYS = [
-  { name: "--full", full: true, quant: "none", double_quant: false },
-  { name: "adapter", full: false, quant: "none", double_quant: false },
-  { name: "--quant int8", full: false, quant: "int8", double_quant: false },
-  { name: "--quant nf4", full: false, quant: "nf4", double_quant: false },
-  { name: "... --double-quant", full: false, quant: "nf4", double_quant: true },
+  { name: "full", full: true, quant: "none", double_quant: false },
+  { name: "none", full: false, quant: "none", double_quant: false },
+  { name: "int8", full: false, quant: "int8", double_quant: false },
+  { name: "nf4", full: false, quant: "nf4", double_quant: false },
 ] as const;
 
 const PARTS = ["weights", "adapter", "gradients", "optimizer", "activations", "scratch"] as const;
+const HEADS = ["weights", "adapter", "grads", "optim", "activ", "scratch"];
 
 /** Plans every model in every way, each in the same memory, and says which fit. */
 export async function tellTable(models: readonly string[], settings: PlanSettings, io: Io) {
@@ -45,7 +45,10 @@ export async function tellTable(models: readonly string[], settings: PlanSetting
       ]);
     }
   }
-  const head = ["", "", ...PARTS, "total", "again", ""];
+  const head = ["model", "quant", ...HEADS, "total", "again", ""];
   io.out(columns([head, ...rows], [2, 3, 4, 5, 6, 7, 8, 9]));
-  io.out(`\nIn ${room}. "again": blocks computed again in the backward pass.`);
+  io.out(`
+full trains all weights; the others an adapter, on a base kept as --quant says
+again: blocks of the model computed again in the backward pass
+fits in ${room}`);
 }

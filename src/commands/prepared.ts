@@ -1,4 +1,6 @@
 import { type Model, openModel } from "../architectures/model.ts";
+import { Exit, Fail } from "../base/fail.ts";
+import { permutation } from "../base/random.ts";
 import { plural, short, thousands } from "../base/text.ts";
 import { datasetHash, leaks, tokensHash } from "../data/hash.ts";
 import { type LengthReport, type PreparedRow, prepareSft } from "../data/prepare.ts";
@@ -49,14 +51,73 @@ export async function prepareRun(settings: RunSettings, io: Io): Promise<Prepare
   const texts = await textsOf(settings.model, settings.template);
   const { vocab, context } = model.sizes;
   const read = (path: string) => readRows(path, settings, { vocab, context, ...texts }, io);
-  const data = settings.data === undefined ? undefined : await read(settings.data);
-  const validation = settings.val === undefined ? undefined : await read(settings.val);
+  const all = settings.data === undefined ? undefined : await read(settings.data);
+  const given = settings.val === undefined ? undefined : await read(settings.val);
+  const { data, validation } = all && !given
+    ? split(all, settings, io)
+    : { data: all, validation: given };
   if (data && validation) warnOfLeaks(data, validation, io);
+  requireValidation(settings, data, validation);
   const targets = targetsOf(settings, model);
   const rows = data?.rows ?? imagined(settings, model);
   const room = roomOf(settings);
   const prepared = prepare(model, rows, validation?.rows ?? [], targets, settings, room.bytes);
   return { prepared, targets, ...texts, data, validation, room };
+}
+
+/** More rows than this are split by themselves. */
+const SPLIT_ABOVE = 100;
+
+/**
+ * Takes rows to measure on away from those to train: a tenth where there are more than 100, chosen by the
+ * seed, so that it is the same tenth in every run; with --tail the last ones.
+ */
+function split(
+  all: TokenRows,
+  { val_split, tail, seed }: RunSettings,
+  io: Io,
+): { data: TokenRows; validation?: TokenRows } {
+  const n = all.rows.length;
+  const share = val_split ?? (n > SPLIT_ABOVE ? 0.1 : 0);
+  const kept = Math.floor(n * (1 - share) + 1e-9);
+  if (kept === n || kept === 0) return { data: all };
+  const order = tail ? [...all.rows.keys()] : [...permutation(seed, SPLIT_STREAM, n)];
+  const inOrder = (indices: readonly number[]) => indices.toSorted((a, b) => a - b);
+  io.note(`Split: ${thousands(kept)} train, ${thousands(n - kept)} val`);
+  return {
+    data: part(all, inOrder(order.slice(0, kept))),
+    validation: part(all, inOrder(order.slice(kept))),
+  };
+}
+
+/** An epoch that no run reaches: the split must not follow the order of any. */
+const SPLIT_STREAM = 2 ** 32 - 1;
+
+function part({ examples, rows, facts }: TokenRows, indices: readonly number[]): TokenRows {
+  const chosen = indices.map((i) => rows[i]!);
+  // A row that was left out as too long has no place among the rows: lines say which example is which.
+  const byLine = new Map(examples.map((example) => [example.line, example]));
+  return factsOf(facts.path, chosen.map((row) => byLine.get(row.line)!), chosen);
+}
+
+function requireValidation(
+  { patience, best, data: path }: RunSettings,
+  data: TokenRows | undefined,
+  validation: TokenRows | undefined,
+) {
+  if (!data) return;
+  const needs = patience !== undefined
+    ? "--patience"
+    : best.startsWith("val_")
+    ? ""
+    : `--best ${best}`;
+  if (!validation && needs) {
+    throw new Fail(`${needs} needs rows to measure on`, {
+      why: `${path} has ${plural(data.rows.length, "row")}, and no --val was given`,
+      fix: "--val FILE, or --val-split 0.1",
+      exit: Exit.usage,
+    });
+  }
 }
 
 function targetsOf(settings: RunSettings, model: Model): readonly string[] {
@@ -115,22 +176,30 @@ export async function readRows(
     template,
   });
   warnOfLength(name, report, Math.min(max_seq, model.context), model.context, overlong, io);
-  const supervised = rows.reduce((sum, row) => sum + row.targets, 0);
-  const tokens = rows.reduce((sum, row) => sum + row.ids.length, 0);
+  const read = factsOf(path, examples, rows);
+  const { tokens, supervised_tokens } = read.facts;
+  io.detail(
+    `${name}: ${plural(rows.length, "row")}, ${thousands(tokens!)} tokens, ${
+      thousands(supervised_tokens!)
+    } trained`,
+  );
+  return read;
+}
+
+function factsOf(
+  path: string,
+  examples: readonly SftExample[],
+  rows: readonly PreparedRow[],
+): TokenRows {
   const facts = {
     path,
     rows: rows.length,
-    tokens,
-    supervised_tokens: supervised,
+    tokens: rows.reduce((sum, row) => sum + row.ids.length, 0),
+    supervised_tokens: rows.reduce((sum, row) => sum + row.targets, 0),
     sha256: datasetHash(examples),
     tokens_sha256: tokensHash(rows),
     chat: examples.some((example) => "messages" in example),
   };
-  io.detail(
-    `${name}: ${plural(rows.length, "row")}, ${thousands(tokens)} tokens, ${
-      thousands(supervised)
-    } trained`,
-  );
   return { examples, rows, facts };
 }
 
@@ -172,10 +241,10 @@ function warnOfLeaks(data: TokenRows, validation: TokenRows, io: Io) {
   );
 }
 
-/** Rows for a plan without data: as many as one step takes, as long as they may be, half of it answer. */
+/** Rows for a plan without data: as many as a step takes, each as long as may be, half of it trained. */
 function imagined(settings: RunSettings, model: Model) {
   const length = Math.min(settings.max_seq, model.sizes.context);
   const ids = new Uint32Array(length);
-  const labels = Int32Array.from(ids, (_, i) => i < length / 2 ? -100 : 0);
+  const labels = Int32Array.from(ids, (_, i) => i % 2 === 0 ? -100 : 0);
   return Array.from({ length: settings.batch * settings.accum }, () => ({ ids, labels }));
 }

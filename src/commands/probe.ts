@@ -47,6 +47,7 @@ export async function probe(
       seconds: data ? seconds * batches.steps : null,
       allocated_bytes: device.bytes,
       device: device.capabilities.adapter,
+      slow_kernels: Object.fromEntries(device.slow),
     };
   } finally {
     device.close();

@@ -1,6 +1,8 @@
+import { answerMetrics } from "../evaluate/metrics.ts";
 import { Generator } from "../generate/generator.ts";
 import type { Sample } from "../report/record.ts";
 import { encodePrompt } from "../text/prompt.ts";
+import type { Measures } from "../trainer/loop.ts";
 import type { Trainer } from "../trainer/trainer.ts";
 import type { PreparedRun } from "./prepared.ts";
 import { questionOf } from "./questions.ts";
@@ -11,16 +13,28 @@ interface Encoded {
   readonly expected: string;
 }
 
+/** Measures of whole answers, for a run that is judged by them; none without answers. */
+export function measuresOf(samples: readonly Sample[]): Measures {
+  if (samples.length === 0) return {};
+  const { exact_match, json_valid } = answerMetrics(
+    samples.map(({ output, expected }) => ({ predicted: output, expected: expected! })),
+  );
+  return { exact_match, json_valid };
+}
+
 /** Longest sample, tokens. */
 const MOST = 256;
 
-/** Answers of the model in training to the first validation rows, greedy, so that they can be compared. */
+/**
+ * Answers of the model in training to the first validation rows, greedy, so that they can be compared; none
+ * where there are no such rows.
+ */
 export class Sampler {
   readonly #questions: readonly Encoded[];
 
   constructor(private readonly run: PreparedRun, count: number) {
     const { validation, tokenizer, template } = run;
-    this.#questions = validation!.examples.slice(0, count).flatMap((example) => {
+    this.#questions = (validation?.examples ?? []).slice(0, count).flatMap((example) => {
       const asked = questionOf(example);
       if (!asked) return [];
       const ids = encodePrompt(tokenizer, asked.prompt, { template });

@@ -21,23 +21,37 @@ export class TrainView {
     private readonly every: number,
   ) {}
 
-  step(point: StepPoint) {
+  /** Takes note of a step without showing it. */
+  seen(point: StepPoint) {
     this.#losses.push(point.loss);
     // A running mean that forgets, so that the time left follows changes of speed.
     this.#milliseconds = this.#milliseconds === 0
       ? point.ms
       : 0.9 * this.#milliseconds + 0.1 * point.ms;
+  }
+
+  step(point: StepPoint) {
+    this.seen(point);
     if (this.io.live) this.io.progress(this.line(point));
     else if (!this.io.json && (point.step % this.every === 0 || point.step === this.steps)) {
       this.io.note(this.plain(point));
     }
   }
 
-  measured(point: EvalPoint) {
+  /** @param shown false where it lies in the past */
+  measured(point: EvalPoint, shown = true) {
     this.#validation = point.val_loss;
+    if (!shown) return;
+    if (point.baseline) {
+      return this.io.note(
+        `untrained  val loss ${point.val_loss.toFixed(4)}  perplexity ${short(point.ppl)}`,
+      );
+    }
     this.io.note(
       `epoch ${short(point.epoch)}  step ${point.step}  val loss ${point.val_loss.toFixed(4)}  ` +
-        `perplexity ${short(point.ppl)}${point.best ? "  best so far" : ""}`,
+        `perplexity ${short(point.ppl)}${
+          point.exact_match === undefined ? "" : `  exact ${short(100 * point.exact_match)} %`
+        }${point.best ? "  best so far" : ""}`,
     );
   }
 
@@ -50,6 +64,7 @@ export class TrainView {
       `loss ${point.loss.toFixed(4)} ${io.paint("cyan", sparkline(this.#losses, 16, io.ascii))}`,
       ...(this.#validation === undefined ? [] : [`val ${this.#validation.toFixed(4)}`]),
       `lr ${short(point.lr)}`,
+      `grad ${short(point.grad_norm)}`,
       `${thousands(point.tok_s)} tok/s`,
       humanBytes(point.mem_bytes),
       `${humanSeconds(left)} left`,

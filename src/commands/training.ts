@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, renameSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { commit } from "../base/assets.ts";
+import { makeFolder } from "../base/disk.ts";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { lockFolder } from "../base/lock.ts";
@@ -13,8 +14,17 @@ import {
 } from "../formats/checkpoint.ts";
 import { checkFit, loraDefaults, readAdapter, writeAdapter } from "../formats/peft.ts";
 import type { Device } from "../gpu/device.ts";
+import { DISPATCH_LIMIT } from "../gpu/pace.ts";
 import { RunFolder } from "../report/folder.ts";
-import type { EvalPoint, LayerPoint, Manifest, Status, StepPoint } from "../report/record.ts";
+import { openDashboard } from "../serve/dashboard.ts";
+import type {
+  EvalPoint,
+  LayerPoint,
+  Manifest,
+  Sample,
+  Status,
+  StepPoint,
+} from "../report/record.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import type { TrainSettings } from "../settings/train.ts";
 import { inspectionDue, type ModuleNorms, Norms } from "../trainer/inspect.ts";
@@ -22,11 +32,13 @@ import { type Best, type Ending, train as loop } from "../trainer/loop.ts";
 import { again, type RunSettings } from "../trainer/prepare.ts";
 import { Trackers, trackersOf } from "../trainer/trackers/mod.ts";
 import type { Trainer } from "../trainer/trainer.ts";
+import { Watch } from "../trainer/watch.ts";
 import { begin } from "./begin.ts";
 import type { Io } from "./io.ts";
 import { requireFit, trainedLine } from "./plan.ts";
 import type { PreparedRun } from "./prepared.ts";
-import { Sampler } from "./samples.ts";
+import { measuresOf, Sampler } from "./samples.ts";
+import { repetition } from "./repeat.ts";
 import { TrainView } from "./train_view.ts";
 import { version } from "./version.ts";
 
@@ -57,10 +69,13 @@ export async function train(
   else if (settings.init_adapter) await startFrom(settings.init_adapter, trainer, run);
   const began = performance.now();
   const folder = await RunFolder.open(out, manifestOf(settings, run, device.capabilities));
+  const page = settings.ui ? await openDashboard(out, settings.ui_port) : undefined;
+  if (page) io.note(`live page  ${page.url}`);
   const warn = (code: string, message: string, fix?: string) => {
     folder.event("warn", { code, message });
     io.warn(code, message, fix);
   };
+  const tellSame = repetition(settings.config, folder.manifest, io);
   const trackers = new Trackers(
     places,
     factsOf(folder.manifest, out, from?.step ?? 0),
@@ -71,6 +86,7 @@ export async function train(
     folder.event(kind, fields);
     io.event(kind, fields);
     trackers.event(kind, fields);
+    page?.grown();
   };
   try {
     io.out(trainedLine(plan));
@@ -87,7 +103,8 @@ export async function train(
     });
     const view = new TrainView(io, batches.steps, settings.log_every);
     const sampler = settings.samples > 0 ? new Sampler(run, settings.samples) : undefined;
-    let norms: Norms | undefined;
+    const watch = new Watch();
+    let norms: Norms | undefined, samples: Sample[] = [];
     const { ending, best } = await loop(trainer, prepared, {
       // All weights at once would be held twice on the host: only an adapter is looked into.
       inspect(step) {
@@ -110,24 +127,34 @@ export async function train(
         };
         emit("step", { ...point });
         view.step(point);
+        const message = watch.step(step, loss);
+        if (message) warn("WH0605", message, "stop, and begin again with a lower --lr");
         const modules = [...norms?.modules ?? []];
         if (modules.length > 0) folder.event("layers", { ...layersOf(step, modules) });
         if (step % batches.stepsPerEpoch === 0) emit("epoch", { step, epoch });
       },
-      async measured({ step, epoch, loss, perplexity, best, milliseconds }) {
+      async answers() {
+        samples = await Array.fromAsync(sampler?.answers(trainer) ?? []);
+        return measuresOf(samples);
+      },
+      async measured({ step, epoch, measures, best, baseline, milliseconds }) {
+        const { val_loss, val_ppl, ...more } = measures;
         const point: EvalPoint = {
           step,
           epoch,
-          val_loss: loss,
-          ppl: perplexity,
+          val_loss: val_loss!,
+          ppl: val_ppl!,
+          ...more,
           best,
+          baseline,
           ms: milliseconds,
         };
         emit("eval", { ...point });
         view.measured(point);
-        for await (const sample of sampler?.answers(trainer) ?? []) {
-          emit("sample", { step, ...sample });
-        }
+        for (const sample of samples) emit("sample", { step, ...sample });
+        if (samples.length > 0) await writePredictions(out, step, samples);
+        const message = watch.measured(step, val_loss!);
+        if (message) warn("WH0604", message, "--patience 2 stops there; the best weights are kept");
       },
       async save({ step, tensors, best, worse }, isBest) {
         const state = stateOf(settings, run, trainer, {
@@ -152,6 +179,11 @@ export async function train(
       stop: () => io.stop.requested !== undefined,
     }, from && { best: from.best ?? undefined, worse: from.worse });
     const seconds = (performance.now() - began) / 1000;
+    if (device.slow.size > 0) {
+      const slow = [...device.slow].map(([kernel, ms]) => `${kernel} ${Math.round(ms)} ms`);
+      const message = `one dispatch took longer than ${DISPATCH_LIMIT} ms: ${slow.join(", ")}`;
+      warn("WH0401", message, "--micro-tokens with fewer tokens makes dispatches shorter");
+    }
     const adapter = await writeWeights(settings, run, trainer, best);
     const status = STATUS[ending];
     const shown = await trackers.end(status === "stopped" ? "stopped" : "finished");
@@ -170,6 +202,7 @@ export async function train(
     });
     if (!shared) tellEnd(settings, run, status, trainer.step, best, seconds, io);
     for (const { name, place } of shown) io.note(`${name}  ${place}`);
+    if (status !== "stopped") tellSame?.(adapter.sha256);
     return { status, best, adapter, seconds, folder };
   } catch (error) {
     const seconds = (performance.now() - began) / 1000;
@@ -178,6 +211,8 @@ export async function train(
     await folder.finish({ status: "failed", seconds, error: message }).catch(() => {});
     throw error;
   } finally {
+    page?.grown();
+    await page?.close();
     trainer.free();
     if (!shared) device.close();
     model.folder.close();
@@ -216,7 +251,7 @@ function tellEnd(
       : `${status === "early" ? "stopped early" : "done"}: ${plural(step, "step")} in ${
         humanSeconds(seconds)
       }` +
-        (best ? `, best val loss ${short(best.loss)} at step ${best.step}` : ""),
+        (best ? `, best ${judgedBy(settings, best)} at step ${best.step}` : ""),
   );
   io.out(`${what}   ${output}\nreport  ${join(output, "report.html")}`);
   if (status !== "stopped") {
@@ -232,6 +267,14 @@ function tellEnd(
   }
 }
 
+/** The answers of one measurement, each beside what was expected. */
+async function writePredictions(out: string, step: number, samples: readonly Sample[]) {
+  const lines = samples.map((sample) => JSON.stringify({ step, ...sample }) + "\n");
+  const folder = join(out, "predictions");
+  await makeFolder(folder);
+  await writeFile(join(folder, `step-${step}.jsonl`), lines.join(""));
+}
+
 /** Norms by module as they are written down: four digits are plenty for a picture. */
 function layersOf(step: number, modules: readonly (readonly [string, ModuleNorms])[]): LayerPoint {
   const round = (n: number) => Number(n.toPrecision(4));
@@ -243,6 +286,11 @@ function layersOf(step: number, modules: readonly (readonly [string, ModuleNorms
     weight: modules.map(([, m]) => round(m.weight)),
   };
 }
+
+const judgedBy = ({ best: metric }: Settings, { loss, value }: Best) =>
+  metric.startsWith("val_")
+    ? `val loss ${short(loss)}`
+    : `${metric.replace("_", " ")} ${short(100 * value)} % (val loss ${short(loss)})`;
 
 /** Settings that change the numbers, so that a resumed run must have the same. */
 const NUMERIC: readonly (keyof RunSettings | "quant" | "double_quant")[] = [

@@ -102,9 +102,13 @@ export async function exportMerged(options: MergeOptions): Promise<MergeResult> 
   }
   if (shards.length > 1) files.push(await writeIndex(out, bytes, weightMap));
   files.push(...await copyCompanions(out, tokenizerDir, model.dir));
-  const config = bytesIn(model.dir, "config.json", largestCompanion);
-  if (config !== undefined) {
-    await writeFile(join(out, "config.json"), config);
+  // What was merged is no longer quantised; else the file stays as it is.
+  const { quantization_config, ...config } = model.config;
+  const content = quantization_config === undefined
+    ? bytesIn(model.dir, "config.json", largestCompanion)
+    : JSON.stringify(config, null, 2) + "\n";
+  if (content !== undefined) {
+    await writeFile(join(out, "config.json"), content);
     files.push("config.json");
   }
   return { path: out, bytes, files };

@@ -49,6 +49,8 @@ export interface QuantizeResult {
 
 /** Numbers that are read and quantised at once; a multiple of a block. */
 const PIECE = 4 * 2 ** 20;
+/** What was read last: each piece is done with when the next is read. */
+const piece = new Uint8Array(4 * PIECE);
 const torchTypes = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
 
 /**
@@ -163,10 +165,10 @@ function copied(
 ): TensorSource {
   const { dtype, shape, bytes } = folder.tensors.get(name)!;
   function* data() {
-    for (let from = 0; from < bytes; from += PIECE * 2) {
-      const piece = folder.readBytes(name, from, Math.min(bytes, from + PIECE * 2));
-      yield piece;
-      read(piece.length);
+    for (let from = 0; from < bytes; from += piece.length) {
+      const some = folder.readBytes(name, from, Math.min(bytes, from + piece.length), piece);
+      yield some;
+      read(some.length);
     }
   }
   return { name, dtype, shape, data };
@@ -188,7 +190,7 @@ async function quantised(
   function* codes() {
     for (let from = 0; from < n; from += step) {
       const to = Math.min(n, from + step);
-      const bytes = folder.readBytes(name, from * bytesOf[type], to * bytesOf[type]);
+      const bytes = folder.readBytes(name, from * bytesOf[type], to * bytesOf[type], piece);
       const made = int8
         ? quantiseStoredRows(bytes, type, width, name)
         : quantiseStored(bytes, type, name);

@@ -27,8 +27,11 @@ export interface ModelFolder extends Disposable {
   readonly generationConfig: JsonObject | undefined;
   /** By the names in the files. */
   readonly tensors: ReadonlyMap<string, ModelTensor>;
-  /** Bytes `from` (included) to `to` (excluded) of a tensor; all of it unless given. */
-  readBytes(name: string, from?: number, to?: number): Uint8Array;
+  /**
+   * Bytes `from` (included) to `to` (excluded) of a tensor; all of it unless given. They may be put at the
+   * start of `into`, which spares making a new array.
+   */
+  readBytes(name: string, from?: number, to?: number, into?: Uint8Array): Uint8Array;
   /** Rows of a tensor (its first dimension) as float32. */
   readF32(name: string, rowFrom?: number, rowTo?: number): Float32Array;
   /**
@@ -194,7 +197,7 @@ export async function openModel(dir: string): Promise<ModelFolder> {
     config,
     generationConfig,
     tensors,
-    readBytes: (name, from, to) => home(name).readBytes(name, from, to),
+    readBytes: (name, from, to, into) => home(name).readBytes(name, from, to, into),
     readF32: (name, from, to) => home(name).readF32(name, from, to),
     resolve,
     hash,

@@ -21,6 +21,12 @@ export interface QuantisedFolder extends ModelFolder {
 
 const dtypes = { float32: "F32", bfloat16: "BF16", float16: "F16" } as const;
 
+const plain = (shape: readonly number[], dtype: FloatType): ModelTensor => ({
+  shape,
+  dtype,
+  bytes: shape.reduce((a, b) => a * b, sizeOf[dtype]),
+});
+
 /**
  * The folder with every tensor under its own name, shape and first type, which for 8 bits is F16. Numbers
  * of a quantised one are made when they are read; its parts are no tensors of their own.
@@ -34,10 +40,10 @@ export function withQuantised(folder: ModelFolder): QuantisedFolder {
     else if (rows !== undefined && isSavedInt8(folder, rows)) continue;
     else if (isSavedNf4(folder, name)) {
       const { shape, dtype } = savedShape(folder, name);
-      tensors.set(name, { ...info, shape, dtype: dtypes[dtype] });
+      tensors.set(name, plain(shape, dtypes[dtype]));
       quantised.set(name, "nf4");
     } else if (isSavedInt8(folder, name)) {
-      tensors.set(name, { ...info, shape: int8Rows(folder, name).shape, dtype: "F16" });
+      tensors.set(name, plain(int8Rows(folder, name).shape, "F16"));
       quantised.set(name, "int8");
     } else tensors.set(name, info);
   }
@@ -58,8 +64,8 @@ export function withQuantised(folder: ModelFolder): QuantisedFolder {
       ? dequantise(nf4(name), ((to ?? shape[0]!) - from) * width, from * width)
       : dequantiseRows(int8(name, from, to), width);
   };
-  const readBytes = (name: string, from = 0, to?: number) => {
-    if (!quantised.has(name)) return folder.readBytes(name, from, to);
+  const readBytes = (name: string, from = 0, to?: number, into?: Uint8Array) => {
+    if (!quantised.has(name)) return folder.readBytes(name, from, to, into);
     const { shape, dtype } = tensors.get(name)!, type = dtype as FloatType;
     const row = shape.slice(1).reduce((a, b) => a * b, sizeOf[type]);
     const end = to ?? row * shape[0]!, first = Math.floor(from / row);

@@ -167,8 +167,11 @@ export interface Safetensors extends Header, Disposable {
   readonly path: string;
   /** The header as it is in the file, for identity. */
   readonly header: Uint8Array;
-  /** Bytes `from` (included) to `to` (excluded) of a tensor; all of it unless given. */
-  readBytes(name: string, from?: number, to?: number): Uint8Array;
+  /**
+   * Bytes `from` (included) to `to` (excluded) of a tensor; all of it unless given. They are put at the
+   * start of `into` where that is given: who reads much spares the system making and clearing memory.
+   */
+  readBytes(name: string, from?: number, to?: number, into?: Uint8Array): Uint8Array;
   /** Rows of a tensor (its first dimension; a scalar is one row) as float32. */
   readF32(name: string, rowFrom?: number, rowTo?: number): Float32Array;
   close(): void;
@@ -232,10 +235,10 @@ function read(path: string, fd: number): Safetensors {
       throw new RangeError(`${name}: ${from}..${to} is not within 0..${size}`);
     }
   }
-  function readBytes(name: string, from = 0, to?: number): Uint8Array {
-    const { offset, bytes } = info(name);
+  function readBytes(name: string, from = 0, to?: number, into?: Uint8Array): Uint8Array {
+    const { offset, bytes } = info(name), size = (to ?? bytes) - from;
     range(name, from, to ?? bytes, bytes);
-    const out = new Uint8Array((to ?? bytes) - from);
+    const out = into && into.length >= size ? into.subarray(0, size) : new Uint8Array(size);
     readExactly(fd, out, offset + from, path);
     return out;
   }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Fail } from "../base/fail.ts";
-import { bindings, link, type Shader } from "./link.ts";
+import { bindings, bindOnce, link, type Shader } from "./link.ts";
 
 const kernel = {
   file: "kernels/scale/scale.wgsl",
@@ -99,4 +99,28 @@ describe("bindings", () => {
     expect(declare("@group(1) @binding(0) var<storage, read> x: array<u32>;")).toThrow("group(0)");
     expect(declare("// @group(0) @binding(3) var<storage> x: u32;")()).toEqual([]);
   });
+});
+
+test("bindOnce lets a kernel write where it reads, through one binding", () => {
+  const code = `@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> gain: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+fn main() { let n = arrayLength(&x); y[0] = x[0].x * gain[0] + turn(x[n - 1].x, gain[0]); }`;
+  const turn = { file: "turn.wgsl", code: "fn turn(x: f32, y: f32) -> f32 { return x / y; }" };
+  const shader: Shader = { kernel: { file: "k.wgsl", code }, parts: [turn] };
+  const [a, b, c] = ["a", "b", "c"].map((buffer) => ({ buffer, offset: 256 }));
+  expect(bindOnce(shader, [a!, b!, c!])).toEqual({ shader, kept: [0, 1, 2] });
+  expect(bindOnce(shader, [a!, b!, { ...a!, offset: 0 }]).kept).toEqual([0, 1, 2]);
+  const once = bindOnce(shader, [a!, b!, a!]);
+  expect(once.kept).toEqual([1, 2]);
+  expect(bindings(once.shader)).toEqual([
+    { name: "gain", access: "read" },
+    { name: "y", access: "read_write" },
+  ]);
+  const { code: linked } = link(once.shader);
+  expect(linked).toContain("arrayLength(&y); y[0] = y[0].x * gain[0] + turn(y[n - 1].x, gain[0]);");
+  expect(linked).toContain(turn.code);
+  expect(link(once.shader).key).not.toBe(link(shader).key);
+  const other = { ...shader, kernel: { file: "k.wgsl", code: code.replace("vec4f", "vec2f") } };
+  expect(() => link(bindOnce(other, [a!, b!, a!]).shader)).toThrow("types differ");
 });

@@ -16,6 +16,11 @@ export interface Shader {
   readonly constants?: Readonly<Record<string, number>>;
   /** Type names the kernel leaves open: `{ Elem: "f16" }` becomes `alias Elem = f16;`. */
   readonly alias?: Readonly<Record<string, string>>;
+  /**
+   * Bindings that are the same bytes, by name: `{ x: "y" }` for a kernel that reads x and writes y in its
+   * place. WebGPU wants one binding then: x goes, and the rest move up.
+   */
+  readonly same?: Readonly<Record<string, string>>;
   /** The entry point, "main" unless told. */
   readonly entry?: string;
 }
@@ -110,6 +115,28 @@ export function bindings(shader: Shader): readonly Binding[] {
   return result;
 }
 
+/**
+ * WebGPU refuses a dispatch in which a buffer is bound to be read and to be written. Where a kernel reads
+ * and writes the same bytes, it is made to do both through the binding that writes.
+ * @param places what is bound to each binding, in order
+ * @returns the kernel, and the bindings that are left, by their number before
+ */
+export function bindOnce(
+  shader: Shader,
+  places: readonly { readonly buffer: unknown; readonly offset: number }[],
+): { shader: Shader; kept: number[] } {
+  const names = bindings(shader), same: Record<string, string> = {}, kept: number[] = [];
+  places.forEach(({ buffer, offset }, i) => {
+    const y = places.findIndex((other, j) =>
+      j !== i && names[j]!.access === "read_write" && other.buffer === buffer &&
+      other.offset === offset
+    );
+    if (y < 0) kept.push(i);
+    else same[names[i]!.name] = names[y]!.name;
+  });
+  return { shader: kept.length === places.length ? shader : { ...shader, same }, kept };
+}
+
 /** The bindings that one file declares. @throws Fail when one has no number or is not in group 0 */
 export function declared(source: Source): { index: number; binding: Binding }[] {
   const pattern =
@@ -135,10 +162,39 @@ export function blank(code: string): string {
 function sources(shader: Shader): Source[] {
   const once = new Map<string, Source>();
   for (const source of [...(shader.parts ?? []), shader.kernel]) once.set(source.file, source);
-  return [...once.values()];
+  return shader.same ? unite([...once.values()], shader.same) : [...once.values()];
 }
 
-/** Rewrites `override N: u32 = default;` as `const N: u32 = 5u;`. */
+const DECLARATION = /@group\(0\)\s*@binding\((\d+)\)\s*var<storage,\s*\w+>\s*(\w+)\s*:\s*([^;]+);/g;
+
+/** Takes the bindings that `same` names out and lets their users use the others. */
+function unite(all: readonly Source[], same: Readonly<Record<string, string>>): Source[] {
+  const types = new Map<string, string>(), gone: number[] = [];
+  for (const { code } of all) {
+    for (const [, index, name, type] of blank(code).matchAll(DECLARATION)) {
+      types.set(name!, type!);
+      if (name! in same) gone.push(Number(index));
+    }
+  }
+  for (const [x, y] of Object.entries(same)) {
+    if (types.has(x) && types.get(x) === types.get(y)) continue;
+    throw mistake(`${all.at(-1)!.file}: ${x} and ${y} cannot be one binding: their types differ`);
+  }
+  return all.map(({ file, code }) => {
+    let text = blank(code).replace(DECLARATION, (text, index, name) => {
+      if (name in same) return "";
+      const before = gone.filter((other) => other < Number(index)).length;
+      return text.replace(/@binding\(\d+\)/, `@binding(${Number(index) - before})`);
+    });
+    // Only the file that declares a binding uses it: elsewhere the name is somebody else's.
+    for (const { binding: { name } } of declared({ file, code })) {
+      const use = new RegExp(`(?<![.\\w])${name}(?=\\s*\\[)|(?<=&)${name}\\b`, "g");
+      if (name in same) text = text.replace(use, same[name]!);
+    }
+    return { file, code: text };
+  });
+}
+
 function settle(
   source: Source,
   constants: Readonly<Record<string, number>>,

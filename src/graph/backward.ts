@@ -53,10 +53,8 @@ export function backward(g: Graph, loss: Tensor, { sum, trained, keep }: Derivat
   };
   const derive = (nodes: readonly Node[]) => {
     const light = new Map<Tensor, Node>(), made = new Map<Tensor, Tensor>();
-    for (const node of nodes) {
-      if (node.op.light) {
-        for (const t of node.outputs) light.set(t, node);
-      }
+    for (const node of nodes.filter(({ op }) => op.light)) {
+      for (const t of node.outputs) light.set(t, node);
     }
     /** The same numbers, made again at the first demand where that is cheaper than having kept them. */
     const fresh = (t: Tensor): Tensor => {
@@ -88,31 +86,25 @@ export function backward(g: Graph, loss: Tensor, { sum, trained, keep }: Derivat
   const forward = g.nodes.slice(), blocks = g.blocks.slice();
   const chain = blocks.slice(0, Math.max(0, blocks.length - (keep?.whole ?? Infinity)));
   const starts = [...chain, blocks[chain.length]].map((block) => block?.start ?? forward.length);
-  /**
-   * Reverses the blocks `from` to `to` of the chain, whose input is at hand. On the first way the forward
-   * pass has just been there, so its own results are held.
-   */
-  const sweep = (
-    from: number,
-    to: number,
-    held: number,
-    now: Map<Tensor, Tensor>,
-    first: boolean,
-  ) => {
-    if (to - from > 1) {
-      const { step } = revolve(to - from, held), ahead = first ? now : new Map(now);
-      if (!first) chain.slice(from, from + step).forEach((b) => again(nodesOf(b), ahead));
-      sweep(from + step, to, Math.max(0, held - 1), ahead, first);
-      return sweep(from, from + step, held, now, false);
-    }
-    derive(forward.slice(chain[from]!.end, starts[to]));
-    const { inside, start } = chain[from]!;
-    reverse(again(nodesOf(chain[from]!), new Map(now)), inside, start);
-  };
   const nodesOf = ({ start, end }: Block) => forward.slice(start, end);
+  /**
+   * Reverses the blocks `from` to `to` of the chain, on top of the copies in `now`. There are none on the
+   * first way: the forward pass has just been there, and its own results are held.
+   */
+  const sweep = (from: number, to: number, held: number, now?: Map<Tensor, Tensor>) => {
+    if (to - from > 1) {
+      const { step } = revolve(to - from, held), ahead = now && new Map(now);
+      if (ahead) chain.slice(from, from + step).forEach((block) => again(nodesOf(block), ahead));
+      sweep(from + step, to, Math.max(0, held - 1), ahead);
+      return sweep(from, from + step, held, now ?? new Map());
+    }
+    const block = chain[from]!;
+    derive(forward.slice(block.end, starts[to]));
+    reverse(again(nodesOf(block), new Map(now)), block.inside, block.start);
+  };
 
   give(loss, g.constant("one", loss.shape, Float32Array.of(1)));
   derive(forward.slice(starts.at(-1)));
-  if (chain.length > 0) sweep(0, chain.length, keep?.held ?? 0, new Map(), true);
+  if (chain.length > 0) sweep(0, chain.length, keep?.held ?? 0);
   derive(forward.slice(0, starts[0]));
 }

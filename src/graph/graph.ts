@@ -43,6 +43,11 @@ export interface Op<A = unknown> {
    * hand anyhow: norms, activations, dropout.
    */
   readonly light?: true;
+  /**
+   * Pairs [output, input]: that output may lie where that input does, for the lane that writes an element
+   * is the only one that reads it, and has read it before. The planner decides.
+   */
+  readonly inPlace?: readonly (readonly [number, number])[];
   /** The outputs are stretches of the one input, one after another; no bytes move. 4 bytes an element. */
   readonly splits?: true;
   /** `updates[i]` is the input that output i overwrites in place. Such a node is never pruned. */

@@ -1,5 +1,6 @@
 import { Exit, Fail } from "../base/fail.ts";
 import type { Device, Pipeline } from "../gpu/device.ts";
+import { bindOnce } from "../gpu/link.ts";
 import { Pace } from "../gpu/pace.ts";
 import type { Launch, Node } from "./graph.ts";
 import type { Memory, Place } from "./memory.ts";
@@ -7,10 +8,18 @@ import { type Plan, plan, prune } from "./plan.ts";
 import { bytesOf, count, offsetOf, show, sizes, storageOf } from "./tensor.ts";
 import type { Tensor, View } from "./tensor.ts";
 
-interface Dispatch {
+/** One dispatch of a run, ready to be encoded. */
+export interface Dispatch {
+  readonly node: Node;
   readonly pipeline: Pipeline;
   readonly group: GPUBindGroup;
   readonly workgroups: Launch["workgroups"];
+}
+
+/** The launch with one binding where the planner put an output in the place of an input. */
+export function inPlace(launch: Launch, place: (bound: Tensor | View) => Place): Launch {
+  const { shader, kept } = bindOnce(launch.shader, launch.bind.map(place));
+  return { ...launch, shader, bind: kept.map((i) => launch.bind[i]!) };
 }
 
 /**
@@ -61,7 +70,8 @@ export class Runner {
     const device = this.#device;
     const launches: { node: Node; launch: Launch; pipeline: Promise<Pipeline> }[] = [];
     for (const node of this.plan.nodes) {
-      for (const launch of node.op.launch(node, device.capabilities)) {
+      for (const made of node.op.launch(node, device.capabilities)) {
+        const launch = inPlace(made, (bound) => this.place(bound));
         launches.push({ node, launch, pipeline: device.pipeline(launch.shader) });
       }
     }
@@ -75,7 +85,7 @@ export class Runner {
         return { buffer, offset, bytes: size };
       });
       const group = device.group(built, slices);
-      dispatches.push({ pipeline: built, group, workgroups: launch.workgroups });
+      dispatches.push({ node, pipeline: built, group, workgroups: launch.workgroups });
     }
     this.#dispatches = dispatches;
     this.#pace = new Pace(dispatches.length, device.submitLimit);
@@ -93,9 +103,9 @@ export class Runner {
       }
       return { buffer, offset: offset + from, size: bytes };
     }
-    const t = storageOf(bound), slot = this.plan.slotOf.get(t), size = bytesOf(bound);
-    const buffer = slot === undefined ? this.#inputs.get(t) : this.#slots[slot];
-    const place = buffer ? { buffer, offset: 0 } : this.#memory.place(t);
+    const t = storageOf(bound), at = this.plan.placeOf.get(t), size = bytesOf(bound);
+    const buffer = at ? this.#slots[at.slot] : this.#inputs.get(t);
+    const place = buffer ? { buffer, offset: at?.offset ?? 0 } : this.#memory.place(t);
     return { buffer: place.buffer, offset: place.offset + offsetOf(bound), size };
   }
 
@@ -150,8 +160,9 @@ export class Runner {
     return new Uint32Array(values.buffer, values.byteOffset, values.length);
   }
 
-  get dispatches(): number {
-    return this.#dispatches.length;
+  /** What a run does, in its order. */
+  get dispatches(): readonly Dispatch[] {
+    return this.#dispatches;
   }
 
   /** Gives the slots and inputs back to the device. */

@@ -1,5 +1,6 @@
-import { humanSeconds, short, thousands } from "../base/text.ts";
-import type { RunRecord } from "./record.ts";
+import { humanBytes, humanSeconds, short, thousands } from "../base/text.ts";
+import { bestOf, type RunRecord, type StepPoint } from "./record.ts";
+import { labelOf } from "./tags.ts";
 
 /** Settings that say how a model was trained, in the order a reader wants them. */
 const TOLD = [
@@ -34,12 +35,9 @@ const TOLD = [
 export function modelCard(record: RunRecord): string {
   const { manifest, evals, steps } = record;
   const { model, data, validation, settings, whet, adapter } = manifest;
+  const versions = (record.tags ?? []).filter(({ version }) => version !== undefined);
   const full = settings.full === true;
-  const best = evals.filter((e) => Number.isFinite(e.val_loss))
-    .reduce<typeof evals[number] | undefined>(
-      (a, b) => !a || b.val_loss < a.val_loss ? b : a,
-      undefined,
-    );
+  const best = bestOf(evals);
   const lines: (string | undefined)[] = [
     "---",
     `base_model: ${quoted(model.path)}`,
@@ -50,6 +48,13 @@ export function modelCard(record: RunRecord): string {
     "",
     `# ${manifest.name}`,
     "",
+    ...versions.flatMap((tag) => [
+      `Version **${labelOf(tag)}**, ${tag.at.slice(0, 10)}` +
+      (tag.sha256 && adapter && tag.sha256 !== adapter.sha256
+        ? `, of other weights: sha256 ${code(tag.sha256)}.`
+        : "."),
+      "",
+    ]),
     full
       ? `All weights of ${code(model.path)}, trained further by supervised fine-tuning.`
       : `A LoRA adapter for ${
@@ -136,8 +141,8 @@ export function modelCard(record: RunRecord): string {
       lines.push(`| ${cells.map((cell) => mark + cell + mark).join(" | ")} |`);
     }
   } else if (!manifest.after) lines.push("Nothing was measured: the run had no validation rows.");
+  lines.push("", ...training(steps));
   lines.push(
-    "",
     "## How it was made",
     "",
     `whet ${whet.version} (${whet.commit}) on ${
@@ -146,10 +151,27 @@ export function modelCard(record: RunRecord): string {
       `started ${manifest.started}, ${
         humanSeconds(manifest.seconds ?? 0)
       }, seed ${settings.seed}. ` +
-      "The same program, device, driver, rows and settings give the same bytes.",
+      "The same program, device, driver, rows and settings give the same bytes: " +
+      "`whet train sft --config run.json -o again`. The seed is that of data order, dropout and new " +
+      "adapter weights alike, each a stream of its own.",
     ...(manifest.git_commit ? ["", `Git commit ${code(manifest.git_commit)}.`] : []),
     "",
     "`run.json` has every setting and hash, `metrics.jsonl` every step, `report.html` the curves.",
+    "",
+    "## What it needs",
+    "",
+    full
+      ? "whet, llama.cpp after `whet export . -o model.gguf --gguf`, or any program that reads a " +
+        "transformers folder. Memory for the weights in the type they are stored in, and for the cache " +
+        "of keys and values of each conversation."
+      : `The base model ${code(model.path)}` +
+        (model.sha256 ? ` with sha256 ${code(model.sha256)}` : "") +
+        (settings.quant && settings.quant !== "none"
+          ? `, its weights kept as ${settings.quant} as in training,`
+          : "") +
+        " and whet, PEFT, or after `whet export` llama.cpp. Memory for the base weights, " +
+        "the adapter" + (adapter?.bytes ? ` (${humanBytes(adapter.bytes)})` : "") +
+        " and the cache of keys and values of each conversation.",
     "",
     "## Limits",
     "",
@@ -159,6 +181,24 @@ export function modelCard(record: RunRecord): string {
     "",
   );
   return lines.filter((line) => line !== undefined).join("\n");
+}
+
+/** How training went, in a few numbers. */
+function training(steps: readonly StepPoint[]): string[] {
+  const losses = steps.map(({ loss }) => loss).filter(Number.isFinite);
+  if (losses.length === 0) return [];
+  const memory = steps.reduce((most, { mem_bytes }) => Math.max(most, mem_bytes || 0), 0);
+  const speeds = steps.map(({ tok_s }) => tok_s).filter(Number.isFinite).sort((a, b) => a - b);
+  const table = [
+    "| | |",
+    "|---|---|",
+    row("training loss, first step", losses[0]),
+    row("training loss, last step", losses.at(-1)),
+    row("memory on the device, at most", memory > 0 ? humanBytes(memory) : undefined),
+    row("tokens a second, median", speeds[Math.floor(speeds.length / 2)]),
+    "",
+  ];
+  return table.filter((line) => line !== undefined);
 }
 
 /** A line of a two-column table, or undefined where there is nothing to say. */

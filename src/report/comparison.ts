@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { humanBytes, humanSeconds, short } from "../base/text.ts";
 import { smooth } from "./diagnose.ts";
-import { bestOf, STATUS } from "./facts.ts";
-import type { RunRecord } from "./record.ts";
+import { STATUS } from "./facts.ts";
+import { bestOf, type RunRecord } from "./record.ts";
 import { style } from "./style.ts";
 import { escape, lineChart, type Point, type Series, spansDecades } from "./svg.ts";
 

@@ -1,6 +1,6 @@
 import { humanSeconds, plural, short } from "../base/text.ts";
 import { idleModules } from "./layers.ts";
-import type { EvalPoint, RunRecord, StepPoint } from "./record.ts";
+import { bestOf, type EvalPoint, type RunRecord, type StepPoint } from "./record.ts";
 
 /** One thing that the curves say, and what to do about it. */
 export interface Finding {
@@ -106,8 +106,17 @@ function fit(steps: readonly StepPoint[], evals: readonly EvalPoint[], rows: num
     }];
   }
   const findings: Finding[] = [];
-  const best = points.reduce((a, b) => b.val_loss < a.val_loss ? b : a);
-  const last = points.at(-1)!;
+  const last = points.at(-1)!, base = points.find((e) => e.baseline);
+  const best = bestOf(points) ?? last;
+  if (base && best !== base && best.val_loss >= base.val_loss) {
+    findings.push({
+      level: "warning",
+      title: "Never better than the untrained base",
+      text:
+        `The base has a validation loss of ${short(base.val_loss)}, the best after training is ` +
+        `${short(best.val_loss)}. The rows differ from the validation rows, or --lr is far off.`,
+    });
+  }
   if (points.length > 1 && last.val_loss > best.val_loss * 1.02) {
     findings.push({
       level: "warning",

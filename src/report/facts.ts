@@ -1,6 +1,6 @@
 import { humanBytes, humanSeconds, short, thousands } from "../base/text.ts";
 import { smooth } from "./diagnose.ts";
-import type { EvalPoint, Manifest, RunRecord } from "./record.ts";
+import { bestOf, type Manifest, type RunRecord } from "./record.ts";
 
 // What every form of a report tells, in words and numbers.
 
@@ -20,18 +20,14 @@ export function subtitle({ kind, model, data, started }: Manifest): string {
 
 const last = (path: string) => path.split(/[\\/]/).filter(Boolean).at(-1) ?? path;
 
-/** The measurement with the lowest validation loss. */
-export function bestOf(evals: readonly EvalPoint[]): EvalPoint | undefined {
-  return evals.filter((e) => Number.isFinite(e.val_loss))
-    .reduce<EvalPoint | undefined>((a, b) => !a || b.val_loss < a.val_loss ? b : a, undefined);
-}
-
 /** The numbers to read first: value and what it is. */
 export function headline({ manifest, steps, evals }: RunRecord): [value: string, name: string][] {
   const told: [string, string][] = [];
   const final = smooth(steps.map((s) => s.loss), Math.max(1, steps.length / 20)).at(-1);
   if (final !== undefined) told.push([short(final), "training loss at the end"]);
   const best = bestOf(evals);
+  const untrained = evals.find((e) => e.baseline);
+  if (untrained) told.push([short(untrained.val_loss), "validation loss before training"]);
   if (best) {
     told.push([short(best.val_loss), `best validation loss, perplexity ${short(best.ppl)}`]);
   }

@@ -6,6 +6,7 @@ import { modelCard } from "./card.ts";
 import { reportHtml } from "./html.ts";
 import { reportMarkdown } from "./markdown.ts";
 import { type Manifest, recordOf, type RunEvent, type RunRecord, trainingArgs } from "./record.ts";
+import { readTags } from "./tags.ts";
 
 /**
  * What a run leaves in its folder besides weights: run.json at the start and at the end, metrics.jsonl as
@@ -87,14 +88,47 @@ export function readRun(path: string): RunRecord {
       cause: error,
     });
   }
-  if (manifest.format !== 1) {
-    throw new Fail(`${file} has format ${manifest.format}`, {
+  if (manifest?.format !== 1) {
+    throw new Fail(`${file} has format ${manifest?.format}`, {
       why: "it was written by a newer whet; this one reads format 1",
       fix: "use the newer whet",
       exit: Exit.data,
     });
   }
-  return recordOf(manifest, eventsOf(join(path, "metrics.jsonl")));
+  const lacking = NEEDED.find(([key, type]) => kindOf(at(manifest, key)) !== type);
+  if (lacking) {
+    throw new Fail(`${file} is not what training wrote`, {
+      why: `${lacking[0]} is not a ${lacking[1]}`,
+      fix: "the run must be made again",
+      exit: Exit.data,
+    });
+  }
+  const record = recordOf(manifest, eventsOf(join(path, "metrics.jsonl")));
+  return { ...record, tags: readTags(path) };
+}
+
+/** What every reader of a manifest takes for granted. */
+const NEEDED: readonly [key: string, type: "string" | "number" | "object"][] = [
+  ["kind", "string"],
+  ["name", "string"],
+  ["status", "string"],
+  ["started", "string"],
+  ["steps", "number"],
+  ["settings", "object"],
+  ["device", "object"],
+  ["whet.version", "string"],
+  ["model.path", "string"],
+  ["data.path", "string"],
+  ["data.rows", "number"],
+];
+
+const kindOf = (value: unknown) => value === null ? "null" : typeof value;
+
+function at(value: unknown, key: string): unknown {
+  return key.split(".").reduce(
+    (inner, part) => (inner as Record<string, unknown> | null | undefined)?.[part],
+    value,
+  );
 }
 
 function* eventsOf(path: string): Generator<RunEvent> {

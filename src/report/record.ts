@@ -4,6 +4,8 @@
  * time, also of a run that was killed.
  */
 
+import type { Tag } from "./tags.ts";
+
 /** One optimiser step. Loss in nats per supervised token, time in milliseconds, memory in bytes. */
 export interface StepPoint {
   readonly step: number;
@@ -23,7 +25,12 @@ export interface EvalPoint {
   readonly epoch: number;
   readonly val_loss: number;
   readonly ppl: number;
+  /** Of the answers generated beside it. */
+  readonly exact_match?: number;
+  readonly json_valid?: number;
   readonly best?: boolean;
+  /** Of the base, before the first step. */
+  readonly baseline?: boolean;
   readonly ms?: number;
 }
 
@@ -107,6 +114,7 @@ export interface RunRecord {
   readonly layers: readonly LayerPoint[];
   readonly samples: readonly Sample[];
   readonly warnings: readonly string[];
+  readonly tags?: readonly Tag[];
 }
 
 /** An event as it stands in metrics.jsonl. */
@@ -148,6 +156,12 @@ export function recordOf(manifest: Manifest, events: Iterable<RunEvent>): RunRec
   return { manifest, steps, evals, layers, samples, warnings };
 }
 
+/** The measurement with the lowest validation loss, of those after training began. */
+export function bestOf(evals: readonly EvalPoint[]): EvalPoint | undefined {
+  return evals.filter((e) => !e.baseline && Number.isFinite(e.val_loss))
+    .reduce<EvalPoint | undefined>((a, b) => !a || b.val_loss < a.val_loss ? b : a, undefined);
+}
+
 /** The samples of each question in order; an answer that repeats the one before is left out. */
 export function byQuestion(samples: readonly Sample[]): Sample[][] {
   const asked = new Map<string, Sample[]>();
@@ -159,8 +173,8 @@ export function byQuestion(samples: readonly Sample[]): Sample[][] {
   return [...asked.values()];
 }
 
-/** JSON has no NaN: what was not finite was written as null. */
-function numbers<T>(fields: Readonly<Record<string, unknown>>): T {
+/** The numbers of an event. JSON has no NaN: what was not finite was written as null. */
+export function numbers<T>(fields: Readonly<Record<string, unknown>>): T {
   return Object.fromEntries(
     Object.entries(fields).map(([key, value]) => [key, value === null ? NaN : value]),
   ) as T;

@@ -14,7 +14,8 @@ export interface Dashboard {
   readonly url: string;
   /** Tells every open page that metrics.jsonl has grown. Returns at once; a slow page is let go. */
   grown(): void;
-  close(): void;
+  /** Lets every page read what is left to tell, at most a second long. */
+  close(): Promise<void>;
 }
 
 interface Door {
@@ -64,10 +65,12 @@ export async function openDashboard(folder: string, port = 0): Promise<Dashboard
   return {
     url: `http://127.0.0.1:${server.port}/?token=${token}`,
     grown: () => pages.forEach((page) => page.send()),
-    close() {
+    async close() {
       clearInterval(alive);
       for (const page of pages) page.close();
-      server.stop(true);
+      pages.clear();
+      await Promise.race([server.stop(), Bun.sleep(1000)]);
+      await server.stop(true);
     },
   };
 }

@@ -10,6 +10,7 @@ export const BENCH_GROUPS = [
   "elementwise",
   "loss",
   "optimizer",
+  "dispatch",
 ] as const;
 
 export const benchSettings = z.strictObject({
@@ -58,6 +59,10 @@ export const benchSettings = z.strictObject({
     group: "Kernels",
     value: "MxNxK",
     help: "only matrix products, of these sizes, joined by commas",
+  }),
+  portable: field(z.boolean().default(false), {
+    group: "Kernels",
+    help: "the kernels of a GPU without subgroups",
   }),
   tokens: field(whole(8).max(2 ** 20).optional(), {
     group: "Training",
@@ -134,7 +139,7 @@ export const benchSettings = z.strictObject({
   for (const key of ["tokens", "steps", "target", "full"] as const) {
     if (s.model !== undefined && !s.train && s[key]) refuse(key, "belongs to --train");
   }
-  for (const key of ["only", "shapes", "rounds"] as const) {
+  for (const key of ["only", "shapes", "rounds", "portable"] as const) {
     if (s.model !== undefined && s[key]) refuse(key, "is for kernels: leave --model out");
   }
 });

@@ -31,6 +31,17 @@ export const trainFields = {
     value: "FILE",
     help: "rows to measure on, never trained",
   }),
+  val_split: field(z.number().min(0).max(0.9).optional(), {
+    group: "Main",
+    aliases: ["val-ratio", "validation-split"],
+    value: "F",
+    help: "without --val, the share of the rows to measure on instead of training them; 0 for none",
+    otherwise: "0.1 where there are more than 100 rows",
+  }),
+  tail: field(z.boolean().default(false), {
+    group: "Main",
+    help: "split the last rows off instead of rows chosen by the seed",
+  }),
   output: field(path().optional(), {
     group: "Main",
     short: "o",
@@ -239,10 +250,10 @@ export const trainFields = {
     value: "N",
     help: "measure on --val every N steps, or once an epoch",
   }),
-  samples: field(whole().max(1000).default(0), {
+  samples: field(whole().max(1000).default(5), {
     group: "Measuring and saving",
     value: "N",
-    help: "answers generated from --val at each measurement",
+    help: "answers generated to validation rows at each measurement, the same rows each time",
   }),
   save_every: field(whole(1).optional(), {
     group: "Measuring and saving",
@@ -257,10 +268,10 @@ export const trainFields = {
     value: "K",
     help: "checkpoints kept, the best one besides",
   }),
-  best: field(z.enum(["val_loss", "val_ppl"]).default("val_loss"), {
+  best: field(z.enum(["val_loss", "val_ppl", "exact_match", "json_valid"]).default("val_loss"), {
     group: "Measuring and saving",
     aliases: ["metric-for-best-model"],
-    help: "the measure by which a checkpoint is the best",
+    help: "the measure by which a checkpoint is the best; the last two are those of --samples",
   }),
   patience: field(whole(1).optional(), {
     group: "Measuring and saving",
@@ -331,8 +342,15 @@ export function check(s: Partial<Omit<Raw, "model">>, issues: z.RefinementCtx) {
   if (warmup > 1 && !Number.isInteger(warmup)) {
     refuse("warmup", "must be a share below 1 or a whole number of steps");
   }
-  if (s.patience !== undefined && !val) refuse("patience", "needs rows to measure on: --val FILE");
-  if (s.samples && !val) refuse("samples", "needs rows to answer: --val FILE");
+  if (val && s.val_split) {
+    refuse("val_split", "splits rows off, and --val names others to measure on");
+  }
+  if (s.patience !== undefined && !val && s.val_split === 0) {
+    refuse("patience", "needs rows to measure on: --val FILE, or no --val-split 0");
+  }
+  if (["exact_match", "json_valid"].includes(s.best ?? "") && s.samples === 0) {
+    refuse("best", "is measured on generated answers: --samples 30 or more");
+  }
   if (s.report_to && s.report_to.length > 1 && s.report_to.includes("none")) {
     refuse("report_to", "none goes with no other");
   }

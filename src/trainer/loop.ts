@@ -14,18 +14,35 @@ export interface Progress {
   readonly worse: number;
 }
 
+/** Measures of one moment by name, val_loss among them. */
+export type Measures = Readonly<Record<string, number>>;
+
 export interface Best {
   readonly step: number;
   readonly loss: number;
+  /** Of the measure that the run is judged by. */
+  readonly value: number;
 }
 
 export interface Measured {
   readonly step: number;
   readonly epoch: number;
-  readonly loss: number;
-  readonly perplexity: number;
+  readonly measures: Measures;
   readonly best: boolean;
+  /** Taken before the first step: what the base can do. */
+  readonly baseline: boolean;
   readonly milliseconds: number;
+}
+
+/** Measures of which less is better; of all others more is. */
+const LESS = ["val_loss", "val_ppl"];
+
+/** Whether a measurement beats the best so far; equal ones are told apart by their loss. */
+export function better(metric: string, now: Omit<Best, "step">, best: Best | undefined): boolean {
+  if (!Number.isFinite(now.value)) return false;
+  if (best === undefined) return true;
+  if (now.value === best.value) return now.loss < best.loss;
+  return LESS.includes(metric) ? now.value < best.value : now.value > best.value;
 }
 
 /** What a run tells while it goes on; all may be awaited. */
@@ -33,7 +50,9 @@ export interface Hooks {
   /** Asked before each step: who wants to see every trained tensor of it, if anybody. */
   inspect?(step: number): ((tensor: Inspected) => void) | undefined;
   step(result: StepResult): void | Promise<void>;
-  measured(result: Measured, trainer: Trainer): void | Promise<void>;
+  /** Measures of whole answers, taken beside the loss at every measurement. */
+  answers?(trainer: Trainer): Promise<Measures>;
+  measured(result: Measured): void | Promise<void>;
   save(progress: Progress, best: boolean, trainer: Trainer): Promise<void>;
   /** A step that was not applied because loss or gradient was not finite, and the tensors to blame. */
   skipped(result: StepResult, tensors: readonly string[]): void;
@@ -71,7 +90,26 @@ export async function train(
       isBest,
       trainer,
     );
+  /** @returns whether this is the best so far */
+  const measure = async (epoch: number): Promise<boolean> => {
+    const began = performance.now(), { step } = trainer, baseline = step === 0;
+    const loss = await trainer.validate(validation, micro);
+    const measures: Measures = {
+      val_loss: loss,
+      val_ppl: Math.exp(loss),
+      ...await hooks.answers?.(trainer),
+    };
+    const now = { loss, value: measures[settings.best] ?? NaN };
+    // The base has no weights of its own to keep, so it is never the best.
+    const isBest = !baseline && better(settings.best, now, best);
+    if (isBest) best = { step, ...now };
+    if (!baseline) worse = isBest ? 0 : worse + 1;
+    const milliseconds = performance.now() - began;
+    await hooks.measured({ step, epoch, measures, best: isBest, baseline, milliseconds });
+    return isBest;
+  };
 
+  if (validation.length > 0 && trainer.step === 0) await measure(0);
   while (trainer.step < batches.steps) {
     const result = await trainer.next(hooks.inspect?.(trainer.step + 1));
     if (!result.applied) {
@@ -80,21 +118,8 @@ export async function train(
     } else failures = 0;
     await hooks.step(result);
 
-    let isBest = false;
-    if (validation.length > 0 && due(settings.eval_every, result.step)) {
-      const began = performance.now(), loss = await trainer.validate(validation, micro);
-      isBest = Number.isFinite(loss) && (best === undefined || loss < best.loss);
-      if (isBest) best = { step: result.step, loss };
-      worse = isBest ? 0 : worse + 1;
-      await hooks.measured({
-        step: result.step,
-        epoch: result.epoch,
-        loss,
-        perplexity: Math.exp(loss),
-        best: isBest,
-        milliseconds: performance.now() - began,
-      }, trainer);
-    }
+    const isBest = validation.length > 0 && due(settings.eval_every, result.step) &&
+      await measure(result.epoch);
     const stopping = hooks.stop();
     const early = settings.patience !== undefined && worse >= settings.patience;
     if (stopping || early || isBest || due(settings.save_every, result.step)) await save(isBest);

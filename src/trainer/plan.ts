@@ -1,9 +1,10 @@
 import { hyperSize } from "../../kernels/adamw/hyper.ts";
 import type { Model } from "../architectures/model.ts";
+import { revolve } from "../base/revolve.ts";
 import type { Checkpoints } from "../graph/backward.ts";
 import type { Node } from "../graph/graph.ts";
 import { layoutArena } from "../graph/memory.ts";
-import { plan, prune } from "../graph/plan.ts";
+import { livesOf, plan, prune } from "../graph/plan.ts";
 import { bytesOf, count, storageOf, type Tensor } from "../graph/tensor.ts";
 import { print } from "./print.ts";
 import { type Recipe, recordStep, recordUpdate, recordValidation } from "./program.ts";
@@ -42,6 +43,9 @@ const sum = (numbers: Iterable<number>) => [...numbers].reduce((a, b) => a + b, 
 const flopsOf = (nodes: readonly Node[]) => sum(nodes.map((node) => node.op.flops?.(node) ?? 0));
 const padded = (bytes: number) => Math.max(16, Math.ceil(bytes / 16) * 16);
 
+/** How often a block may be computed only to get to a later one, on average, to save memory. */
+const MOST_ADVANCES = 4;
+
 /** A recipe that says what blocks keep, and its plan. */
 export interface Fitted {
   readonly recipe: Recipe;
@@ -63,9 +67,10 @@ export function fitRun(
   budget: number,
   mode: "auto" | "on" | "off",
 ): Fitted {
+  const lasting = lastingOf(model, recipe, validation);
   const fitted = (keep?: Checkpoints): Fitted => {
     const r = { ...recipe, keep };
-    return { recipe: r, plan: planRun(model, r, validation) };
+    return { recipe: r, plan: planStep(model, r, lasting) };
   };
   if (mode === "off") return fitted();
   const blocks = model.sizes.layers;
@@ -74,24 +79,42 @@ export function fitRun(
   for (let whole = mode === "on" ? 0 : blocks; whole >= 0; whole--) {
     ways.push({ whole, held: blocks - 1 });
   }
-  for (let held = blocks - 2; held >= 0; held--) ways.push({ whole: 0, held });
-  let low = 0, high = ways.length - 1, best: Fitted | undefined;
+  for (let held = blocks - 2; held >= 0; held--) {
+    if (revolve(blocks, held).advances <= MOST_ADVANCES * blocks) ways.push({ whole: 0, held });
+  }
+  // The lower bound is quickly known, and the plan comes within some percent of it.
+  let low = 0, high = ways.length - 1;
   while (low < high) {
-    const middle = Math.floor((low + high) / 2), tried = fitted(ways[middle]);
-    if (tried.plan.bytes.total <= budget) [high, best] = [middle, tried];
+    const middle = Math.floor((low + high) / 2),
+      { step, nodes } = needed(model, recipe, ways[middle]);
+    const least = lasting.total + inputs(nodes) + livesOf(nodes, [step.total]).peakLive;
+    if (least <= budget) high = middle;
     else low = middle + 1;
   }
-  return best ?? fitted(ways.at(-1));
+  let found = fitted(ways[low]);
+  while (found.plan.bytes.total > budget && low < ways.length - 1) found = fitted(ways[++low]);
+  return found;
 }
 
 /** Plans a run without touching a GPU: records it, and adds up what its buffers will take. */
 export function planRun(model: Model, recipe: Recipe, validation: boolean): RunPlan {
-  const step = recordStep(model, recipe);
-  const trained = step.g.all("trained"), frozen = step.g.all("frozen");
+  return planStep(model, recipe, lastingOf(model, recipe, validation));
+}
+
+/** A micro-batch's nodes, recorded with what blocks keep. */
+function needed(model: Model, recipe: Recipe, keep?: Checkpoints) {
+  const step = recordStep(model, { ...recipe, keep });
+  return { step, nodes: prune(step.g.nodes, [step.total]) };
+}
+
+type Lasting = ReturnType<typeof lastingOf>;
+
+/** All of a run's plan that does not depend on what blocks keep. */
+function lastingOf(model: Model, recipe: Omit<Recipe, "keep">, validation: boolean) {
+  const { step: { g }, nodes } = needed(model, recipe);
+  const trained = g.all("trained"), frozen = g.all("frozen");
   const layout = layoutArena(trained), arena = sum(layout.pages) * 4;
   const update = recordUpdate(layout, hyperSize);
-  const nodes = prune(step.g.nodes, [step.total]);
-  const main = plan(nodes, [step.total]);
   const others = [{ nodes: update.g.nodes, keep: [update.clip] }];
   if (validation) {
     const forward = recordValidation(model, recipe);
@@ -106,20 +129,32 @@ export function planRun(model: Model, recipe: Recipe, validation: boolean): RunP
     adapter: arena,
     gradients: arena,
     optimizer: 2 * arena,
-    activations: sum(main.slotBytes.map(padded)) + inputs(nodes),
     scratch,
   };
-  const flops = flopsOf(nodes), blocks = step.g.blocks.length;
-  const whole = recordStep(model, { ...recipe, keep: undefined });
-  const once = flopsOf(prune(whole.g.nodes, [whole.total]));
   const trainable = sum(trained.map((t) => count(t.shape)));
   return {
-    bytes: { ...bytes, total: sum(Object.values(bytes)) },
-    flops,
-    extraFlops: flops - once,
-    blocks: { all: blocks, recomputed: blocks - Math.min(blocks, recipe.keep?.whole ?? blocks) },
+    bytes,
+    total: sum(Object.values(bytes)),
+    /** Arithmetic when nothing is done again. */
+    flops: flopsOf(nodes),
+    blocks: g.blocks.length,
     trainable,
     parameters: trainable + sum(frozen.map((t) => count(t.shape))),
+  };
+}
+
+function planStep(model: Model, recipe: Recipe, lasting: Lasting): RunPlan {
+  const { step, nodes } = needed(model, recipe, recipe.keep);
+  const main = plan(nodes, [step.total]), flops = flopsOf(nodes);
+  const { scratch, ...bytes } = lasting.bytes, { blocks, trainable, parameters } = lasting;
+  const activations = sum(main.slotBytes.map(padded)) + inputs(nodes);
+  return {
+    bytes: { ...bytes, activations, scratch, total: lasting.total + activations },
+    flops,
+    extraFlops: flops - lasting.flops,
+    blocks: { all: blocks, recomputed: Math.max(0, blocks - (recipe.keep?.whole ?? blocks)) },
+    trainable,
+    parameters,
     peakLive: main.peakLive,
     print: () => print(nodes, main),
   };

@@ -36,6 +36,8 @@ export interface RunSettings {
   readonly eval_every: "epoch" | number;
   readonly save_every?: number;
   readonly patience?: number;
+  /** The measure by which weights are the best: "val_loss", "exact_match". */
+  readonly best: string;
 }
 
 /** A run laid out, before any GPU: its batches, its recorded shapes, its memory. */

@@ -16,6 +16,6 @@ test("print() names every output, op and slot, and what is alive at the worst mo
   expect(lines.slice(3)).toEqual([
     "most is alive at 1:",
     "      0.01 MiB  1 x matmul f32[64,32]  0-1",
-    "      0.00 MiB  1 x matmul f32[64,8]  1-2",
+    "      0.00 MiB  1 x matmul f32[64,8]  1-3",
   ]);
 });

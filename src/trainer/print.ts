@@ -8,7 +8,7 @@ import { bytesOf, type Tensor } from "../graph/tensor.ts";
  */
 export function print(nodes: readonly Node[], plan?: Plan): string {
   const short = (t: Tensor) => t.home === "value" ? `%${t.id}` : t.name;
-  const slot = (t: Tensor) => plan?.slotOf.has(t) ? `@${plan.slotOf.get(t)}` : "";
+  const slot = (t: Tensor) => plan?.placeOf.has(t) ? `@${plan.placeOf.get(t)!.slot}` : "";
   const lines = nodes.map((node, i) => {
     const outputs = node.outputs.map((t) => `${short(t)}${slot(t)} ${t.dtype}[${t.shape}]`);
     const mib = node.outputs.reduce((sum, t) => sum + (t.storage ? 0 : bytesOf(t)), 0) / 2 ** 20;

@@ -45,6 +45,22 @@ test.each([
   const copy = await losses(name);
   expect(copy).toHaveLength(3);
   expect(copy).toEqual(await losses("model", ...quant));
+
+  // What is merged with the adapter is a whole model again, and answers as the two did.
+  const run = `run-${name}-${name}`, merged = `merged-${name}`;
+  await ran("export", run, "-o", merged, "--merge");
+  const [whole] = await ran("model", "show", "-m", merged);
+  expect(whole!.stored).toEqual([{ type: "f16", tensors: 38, parameters: 984_192 }]);
+  const logprobs = async (...flags: string[]) => {
+    const { out } = await whet(["score", "-m", ...flags, "--json"], folder, {
+      stdin: '{"text":"count 3 and answer with a number"}\n',
+    });
+    return JSON.parse(out.trim().split("\n").at(-1)!).logprobs as number[];
+  };
+  const [apart, together] = [await logprobs(name, "-a", run), await logprobs(merged)];
+  expect(apart.length).toBeGreaterThan(3);
+  // Merged weights are rounded to f16 once more.
+  apart.forEach((v, i) => expect(Math.abs(v - together[i]!)).toBeLessThan(0.02));
 });
 
 test("a kill at any moment leaves no folder that opens", async () => {

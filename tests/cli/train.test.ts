@@ -1,6 +1,14 @@
 // Training from the command line, from rows to a file that answers, on the built-in model.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readRun } from "../../src/report/folder.ts";
@@ -107,7 +115,15 @@ describe("a run", () => {
     expect(all.every(({ v }) => v === 1)).toBe(true);
     const counts = Object.groupBy(all, ({ event }) => event);
     expect(Object.keys(counts).sort()).toEqual(
-      ["checkpoint", "end", "epoch", "eval", "sample", "start", "step"],
+      ["checkpoint", "end", "epoch", "eval", "sample", "start", "step", "warn"],
+    );
+    expect(counts.warn).toMatchObject([{ code: "WH0310" }]); // 4 rows are few to measure on
+    const [base, ...later] = counts.eval!;
+    expect(base).toMatchObject({ step: 0, baseline: true, best: false });
+    expect(later.every((e) => e.baseline === false && (e.ms as number) > 0)).toBe(true);
+    expect(counts.sample!.map(({ step }) => step)).toEqual(counts.eval!.map(({ step }) => step));
+    expect(readdirSync(at("whole/predictions")).sort()).toEqual(
+      counts.eval!.map(({ step }) => `step-${step}.jsonl`).sort(),
     );
     expect(all[0]).toMatchObject({
       event: "start",
@@ -129,6 +145,7 @@ describe("a run", () => {
         "run.json",
         "metrics.jsonl",
         "report.html",
+        "report.md",
         "README.md",
         "checkpoints",
       ]
@@ -138,7 +155,10 @@ describe("a run", () => {
     expect(record.steps).toHaveLength(6);
     expect(record.samples.length).toBeGreaterThan(0);
     const log = events(readFileSync(at("whole/metrics.jsonl"), "utf8"));
-    expect(log.map(({ event }) => event)).toEqual(all.map(({ event }) => event));
+    // What a step did to each module is for the report: too much to print.
+    const printed = log.filter(({ event }) => event !== "layers");
+    expect(printed.map(({ event }) => event)).toEqual(all.map(({ event }) => event));
+    expect(record.layers.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
   });
 
   test("Ctrl-C finishes the step and writes a checkpoint; resuming gives the same bytes", async () => {

@@ -64,6 +64,7 @@ export async function measureGeneration(
     for await (const { at } of generator.answers(asked, new Set(), greedy)) {
       times.push(at.map((ms) => ms / 1000));
       io.progress(`${times.length} of ${requests} answers`);
+      if (io.stop.requested) break;
     }
     return times;
   };

@@ -5,6 +5,7 @@ import { writeFile } from "../../base/durable.ts";
 import { Exit, Fail } from "../../base/fail.ts";
 import { columns, humanBytes, humanSeconds, short, thousands } from "../../base/text.ts";
 import type { Capabilities } from "../../gpu/device.ts";
+import type { DispatchCost } from "./dispatches.ts";
 import type { GenerationResult } from "./generation.ts";
 import type { Roofline } from "./roofline.ts";
 import type { OpShare, TrainingResult } from "./training.ts";
@@ -44,6 +45,7 @@ export interface BenchResult {
   readonly load: number;
   readonly roofline: Roofline;
   readonly kernels?: readonly KernelResult[];
+  readonly dispatch?: DispatchCost;
   readonly training?: TrainingResult;
   readonly generation?: GenerationResult;
   readonly compared?: Comparison;
@@ -53,6 +55,7 @@ const rate = (perSecond: number) => short(perSecond / 1e9);
 const ms = (seconds: number) => short(seconds * 1000);
 const percent = (share: number) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
 
+/** "a CPU s" (GFLOP/s) is for software adapters, "of matrix units" for rooflines that have some. */
 export const kernelHeads = [
   "kernel",
   "shape",
@@ -60,6 +63,7 @@ export const kernelHeads = [
   "± %",
   "best ms",
   "GFLOP/s",
+  "a CPU s",
   "GB/s",
   "of roofline",
   "of matrix units",
@@ -74,11 +78,18 @@ export function kernelRow(k: KernelResult): string[] {
     ((100 * k.deviation_s) / k.median_s).toFixed(0),
     ms(k.best_s),
     k.flops_s === undefined ? "" : rate(k.flops_s),
+    k.flops_s === undefined || k.cpu_s === undefined
+      ? ""
+      : rate((k.flops_s * k.median_s) / k.cpu_s),
     rate(k.bytes_s),
     percent(k.share),
     k.share_matrix === undefined ? "" : percent(k.share_matrix),
   ];
 }
+
+const dispatchLine = ({ dispatches, host_us, done_us }: DispatchCost) =>
+  `Replaying ${thousands(dispatches)} dispatches: ${short(host_us)} µs each on the host, ` +
+  `${short(done_us)} µs until done`;
 
 function roofLine({ name, flops, matrixFlops, bandwidth, source }: Roofline): string {
   const matrix = matrixFlops ? `, f16 matrices ${rate(matrixFlops)}` : "";
@@ -147,8 +158,9 @@ function generationRows(g: GenerationResult): [string, string][] {
 
 /** The result for a terminal; kernels apart, which are told as they come. */
 export function told(result: BenchResult): string {
-  const { training, generation } = result;
+  const { dispatch, training, generation } = result;
   const parts = [`Roofline  ${roofLine(result.roofline)}`];
+  if (dispatch) parts.push(dispatchLine(dispatch));
   if (training) {
     parts.push(columns(trainingRows(training)));
     if (training.ops) {
@@ -168,7 +180,7 @@ const table = (heads: readonly string[], rows: readonly (readonly string[])[]) =
 
 /** The result as a page of Markdown. */
 export function markdown(result: BenchResult): string {
-  const { device, kernels, training, generation, compared } = result;
+  const { device, kernels, dispatch, training, generation, compared } = result;
   const parts = [
     `# ${device.adapter}, ${result.kind}, ${result.date.slice(0, 10)}`,
     [
@@ -180,6 +192,7 @@ export function markdown(result: BenchResult): string {
     ].join("\n"),
   ];
   if (kernels) parts.push(table(kernelHeads, kernels.map(kernelRow)));
+  if (dispatch) parts.push(dispatchLine(dispatch));
   if (training) {
     parts.push(table(["", ""], trainingRows(training)));
     if (training.ops) parts.push(table(opHeads, training.ops.map(opRow)));

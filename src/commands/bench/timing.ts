@@ -4,7 +4,7 @@ import { fromF32 } from "../../base/bits.ts";
 import { uniformFill } from "../../base/random.ts";
 import { quantiseRows } from "../../formats/int8.ts";
 import { nest, quantise } from "../../formats/nf4.ts";
-import type { Device } from "../../gpu/device.ts";
+import type { Capabilities, Device } from "../../gpu/device.ts";
 import { Timer } from "../../gpu/timer.ts";
 import { Graph, type Launch, type Node, type Op } from "../../graph/graph.ts";
 import {
@@ -77,13 +77,21 @@ export interface Replay {
   free(): void;
 }
 
-/** Puts an op on the device. @throws Fail as Device does */
-export async function replay<A>(device: Device, work: Work<A>): Promise<Replay> {
+/**
+ * Puts an op on the device.
+ * @param can what its kernels are chosen by
+ * @throws Fail as Device does
+ */
+export async function replay<A>(
+  device: Device,
+  work: Work<A>,
+  can: Capabilities = device.capabilities,
+): Promise<Replay> {
   const g = new Graph(), { op } = work;
   const inputs = work.inputs.map(({ shape, dtype = "f32" }, i) => g.input(`in${i}`, shape, dtype));
   const outputs = g.add(op, inputs, work.attrs);
   const node = g.nodes[0] as Node<A>;
-  const launches = op.launch(node, device.capabilities);
+  const launches = op.launch(node, can);
   const timer = device.capabilities.timestamps ? new Timer(device) : undefined;
   const buffers = new Map<Tensor, GPUBuffer>();
   const place = (t: Tensor, content?: ArrayBufferView) => {
@@ -164,8 +172,9 @@ export async function timeOp<A>(
   device: Device,
   work: Work<A>,
   patience: Patience,
+  can?: Capabilities,
 ): Promise<Timing> {
-  const { run: once, free, ...facts } = await replay(device, work);
+  const { run: once, free, ...facts } = await replay(device, work, can);
   try {
     const run = async (repeats: number) => {
       const { wall, gpu = wall } = await once(repeats);

@@ -144,29 +144,23 @@ export const quantName = ({ quant }: Model): string =>
 /** Most memory this process has held, bytes. */
 export const hostPeak = (): number => process.resourceUsage().maxRSS * 1024;
 
-/** Runs every op of a program once more, each in a pass of its own, on the GPU's clock. */
+/** Runs a program once more, every dispatch in a pass of its own, on the GPU's clock. */
 async function profile(device: Device, program: Runner): Promise<OpShare[]> {
   const timer = new Timer(device);
-  const flops = new Map<string, number>();
+  const flops = new Map<string, number>(), uses = new Set<Node>();
   try {
-    const { nodes } = program.plan;
-    for (let from = 0; from < nodes.length; from += 256) {
+    for (const { node } of program.dispatches) uses.add(node);
+    for (const node of uses) {
+      const label = labelOf(node);
+      flops.set(label, (flops.get(label) ?? 0) + (node.op.flops?.(node) ?? 0));
+    }
+    for (let from = 0; from < program.dispatches.length; from += 256) {
       const encoder = device.gpu.createCommandEncoder({ label: "profile" });
-      for (const node of nodes.slice(from, from + 256)) {
-        const label = labelOf(node);
-        flops.set(label, (flops.get(label) ?? 0) + (node.op.flops?.(node) ?? 0));
-        const launches = node.op.launch(node, device.capabilities);
-        const built = await Promise.all(launches.map(({ shader }) => device.pipeline(shader)));
-        const pass = timer.pass(encoder, label);
-        launches.forEach(({ bind, workgroups }, i) => {
-          const slices = bind.map((bound) => {
-            const { buffer, offset, size } = program.place(bound);
-            return { buffer, offset, bytes: size };
-          });
-          pass.setPipeline(built[i]!.gpu);
-          pass.setBindGroup(0, device.group(built[i]!, slices));
-          pass.dispatchWorkgroups(...workgroups);
-        });
+      for (const dispatch of program.dispatches.slice(from, from + 256)) {
+        const pass = timer.pass(encoder, labelOf(dispatch.node));
+        pass.setPipeline(dispatch.pipeline.gpu);
+        pass.setBindGroup(0, dispatch.group);
+        pass.dispatchWorkgroups(...dispatch.workgroups);
         pass.end();
       }
       device.submit("profile", [encoder.finish()]);
@@ -174,9 +168,9 @@ async function profile(device: Device, program: Runner): Promise<OpShare[]> {
     }
     const times = [...await timer.collect()];
     const all = times.reduce((sum, [, { ns }]) => sum + ns, 0);
-    return times.map(([op, { ns, passes }]) => ({
+    return times.map(([op, { ns }]) => ({
       op,
-      uses: passes,
+      uses: [...uses].filter((node) => labelOf(node) === op).length,
       seconds: ns / 1e9,
       share: ns / all,
       ...(flops.get(op) ? { flops_s: flops.get(op)! / (ns / 1e9) } : {}),

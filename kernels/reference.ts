@@ -1,5 +1,5 @@
-import type { Node } from "./graph.ts";
-import { count, show, type Tensor } from "./tensor.ts";
+import type { Node } from "../src/graph/graph.ts";
+import { count, show, type Tensor } from "../src/graph/tensor.ts";
 
 /**
  * Runs a record in float64 on the CPU. Slow and right: what every kernel is compared with.
