@@ -256,8 +256,8 @@ function variantsOf(can: Capabilities): Capabilities[] {
 }
 
 /** Pairs of an output and an input in whose place it may lie. */
-function placesOf<A>({ op, inputs, outputs }: Node<A>): (readonly [number, number])[] {
-  return (op.inPlace ?? []).filter(([o, i]) => {
+function placesOf<A>({ op, inputs, outputs, attrs }: Node<A>): (readonly [number, number])[] {
+  return (op.inPlace?.(attrs) ?? []).filter(([o, i]) => {
     const x = inputs[i], y = outputs[o];
     return x && y && x.dtype === y.dtype && bytesOf(x) === bytesOf(y);
   });

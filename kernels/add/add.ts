@@ -7,7 +7,7 @@ import code from "./add.wgsl" with { type: "text" };
 /** y = a + b, element by element; f32, equal shapes. */
 export const add: Op<null> = {
   name: "add",
-  inPlace: [[0, 0], [0, 1]],
+  inPlace: () => [[0, 0], [0, 1]],
   infer([a, b]) {
     if (String(a!.shape) !== String(b!.shape)) {
       throw new Fail(`add: shapes differ: ${show(a!)} and ${show(b!)}`);

@@ -18,7 +18,7 @@ const threshold = (p: number) => Math.round(p * 2 ** 24);
 /** [x, clock u32[2]] -> [y]; see `dropout`. */
 export const dropoutOp: Op<Dropout> = {
   name: "dropout",
-  inPlace: [[0, 0]],
+  inPlace: () => [[0, 0]],
   light: true,
   infer: ([x]) => [{ shape: x!.shape, dtype: "f32" }],
   reference: ([x, clock], { p, stream }) => [

@@ -10,7 +10,7 @@ const inner = (v: number) => K * (v + CUBIC * v ** 3);
 /** [x] -> [y]; see `geluNew`. */
 export const geluNewOp: Op<null> = {
   name: "gelu_new",
-  inPlace: [[0, 0]],
+  inPlace: () => [[0, 0]],
   light: true,
   infer: ([x]) => [{ shape: x!.shape, dtype: "f32" }],
   reference: ([x]) => [x!.map((v) => 0.5 * v * (1 + Math.tanh(inner(v))))],
@@ -24,7 +24,7 @@ export const geluNewOp: Op<null> = {
 /** [dy, x] -> [dx] */
 export const geluNewBackward: Op<null> = {
   name: "gelu_new_backward",
-  inPlace: [[0, 0], [0, 1]],
+  inPlace: () => [[0, 0], [0, 1]],
   infer: ([dy]) => [dy!],
   reference: ([dy, x]) => [
     dy!.map((d, i) => {

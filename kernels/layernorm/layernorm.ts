@@ -16,7 +16,7 @@ interface Attrs {
 /** [x, w, b] -> [y, stats[rows, 2]]; see `layernorm`. */
 export const layernormOp: Op<Attrs> = {
   name: "layernorm",
-  inPlace: [[0, 0]],
+  inPlace: () => [[0, 0]],
   light: true,
   infer([x, w, b]) {
     const C = x!.shape.at(-1)!;
@@ -60,7 +60,7 @@ export const layernormOp: Op<Attrs> = {
 /** [dy, x, w, stats] -> [dx] */
 export const layernormDx: Op<Attrs> = {
   name: "layernorm_dx",
-  inPlace: [[0, 0], [0, 1]],
+  inPlace: () => [[0, 0], [0, 1]],
   infer: ([dy]) => [dy!],
   reference([dy, x, w, stats]) {
     const C = w!.length, dx = new Float64Array(x!.length);

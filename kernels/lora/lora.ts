@@ -16,7 +16,7 @@ export interface LoraAttrs {
  * 2021), without a pass over y of its own: the adapter lengthens the K loop of the base product, and of
  * the gradient of x where x is what the adapter sees.
  *
- * [x, W, A, B, seen?, bias?] -> [y, u], u[T,R] = scale·seen·Aᵀ, which the gradient of B needs.
+ * [x, W, A, B, seen?, bias?] -> [y, u], with u[T,R] = scale·seen·Aᵀ on the way.
  */
 export const loraOp: Op<LoraAttrs> = {
   name: "lora",
@@ -70,15 +70,17 @@ export const loraOp: Op<LoraAttrs> = {
       }, can),
     ];
   },
-  backward(g, { inputs: [x, w, a, b, ...rest], outputs: [, u], attrs }, [dy], wants) {
+  backward(g, { inputs: [x, w, a, b, ...rest], attrs }, [dy], wants) {
     const { scale, seen, bias } = attrs, from = seen ? rest[0]! : x!;
     const v = matmul(g, dy!, b!, { form: "nn", alpha: scale });
+    // Made again: where a block is computed again, u must not call for all of y.
+    const u = matmul(g, from, a!, { form: "nt", alpha: scale });
     const factors = { left: v, right: a! };
     const gradients = [
       () => matmul(g, dy!, w!, { form: "nn", ...(seen ? {} : { low: factors }) }),
       () => undefined,
       () => matmul(g, v, from, { form: "tn" }),
-      () => matmul(g, dy!, u!, { form: "tn" }),
+      () => matmul(g, dy!, u, { form: "tn" }),
       ...(seen ? [() => matmul(g, v, a!, { form: "nn" })] : []),
       ...(bias ? [() => columnSum(g, dy!)] : []),
     ];

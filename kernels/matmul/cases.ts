@@ -1,6 +1,6 @@
 import { type Case, checkKernel, noise } from "../check.ts";
 import { count, type DType } from "../../src/graph/tensor.ts";
-import { type Form, lowMatmulOp, type MatmulAttrs, matmulOp } from "./matmul.ts";
+import { type Form, type MatmulAttrs, matmulOp } from "./matmul.ts";
 
 /** Around every size that a tile, a block or a vector has. */
 export const sizes = [1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 127, 129, 257];
@@ -32,7 +32,7 @@ export function matmulCase(
     data: Float64Array.from({ length: count(shape) }, next),
   });
   return {
-    op: low ? lowMatmulOp : matmulOp,
+    op: matmulOp,
     attrs: { form, alpha: low ? 1 : -0.75, bias, add, ...low && { low: true } },
     inputs: [
       operand(form === "tn" ? [K, M] : [M, K]),

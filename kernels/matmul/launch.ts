@@ -1,4 +1,4 @@
-import type { Capabilities } from "../../src/gpu/device.ts";
+import type { Capabilities, MatrixConfig } from "../../src/gpu/device.ts";
 import type { Source } from "../../src/gpu/link.ts";
 import type { Launch } from "../../src/graph/graph.ts";
 import { type Shape, show, type Tensor, type View } from "../../src/graph/tensor.ts";
@@ -6,6 +6,7 @@ import { grid } from "../common/grid.ts";
 import { isNf4, tiled } from "../common/nf4.ts";
 import { floatBits, numbers } from "../common/numbers.ts";
 import { rowRanges } from "../common/ranges.ts";
+import { byMatrix, matrixUnits, type Tiling, tilingName, tilings } from "./by_matrix.ts";
 
 import begin from "./begin.wgsl" with { type: "text" };
 import beginLow from "./begin_low.wgsl" with { type: "text" };
@@ -179,11 +180,9 @@ export function matmulLaunch(
     transposed: false,
     low: before,
   };
-  const { kernel, parts, constants, tiles, taken } = can.subgroupSize === 8
-    ? byBroadcast(strides.a || strides.out ? product : cheaper(product))
-    : form === "nt" && ROWS <= 4
-    ? byFew(product)
-    : byTile(product);
+  const ways = waysOf(product, form, can, strides), kind = kindOf(product, form);
+  const tuned = can.tuned[kind], way = ways.has(tuned!) ? tuned! : [...ways.keys()][0]!;
+  const { kernel, parts, constants, tiles, taken } = ways.get(way)!();
   const { left, right } = taken;
   const size = numbers(
     taken.ROWS,
@@ -221,6 +220,7 @@ export function matmulLaunch(
       bias,
       add,
     ].filter((t) => t !== undefined),
+    choice: { kind, ways: [...ways.keys()], way },
   };
 }
 
@@ -232,11 +232,55 @@ interface Variant {
   readonly tiles: number;
 }
 
+/** Products of one kind take the same kernel: sizes count by their nearest powers of two. */
+function kindOf({ ROWS, COLS, K, left, right, low }: Product, form: Form): string {
+  const near = (n: number) => 2 ** Math.round(Math.log2(n));
+  const types = `${dtypeOf(left.bound)} ${dtypeOf(right.bound)}`;
+  return `matmul ${form} ${types} ${near(ROWS)}x${near(COLS)}x${near(K)}${low ? " + low" : ""}`;
+}
+
+/** The kernels that can compute a product, by name; the first is taken where nothing was measured. */
+function waysOf(
+  product: Product,
+  form: Form,
+  can: Capabilities,
+  strides: Strides,
+): Map<string, () => Variant> {
+  const { ROWS, COLS } = product, ways = new Map<string, () => Variant>();
+  const units = matrixUnits(can), few = form === "nt" && ROWS <= 4;
+  const matrices = () => {
+    if (!units || ROWS < units.M || COLS < units.N) return;
+    for (const tiling of tilings(units, can)) {
+      ways.set(tilingName(tiling), () => byMatrices(product, units, tiling, can));
+    }
+  };
+  if (Math.min(ROWS, COLS) >= 32) matrices();
+  if (can.subgroupSize === 8) {
+    const BLOCKS = blocks(product), turnable = !strides.a && !strides.out;
+    for (const n of [BLOCKS, 3 - BLOCKS]) {
+      ways.set(`broadcast ${n}`, () => byBroadcast(turnable ? cheaper(product) : product, n));
+    }
+  }
+  if (few) ways.set("few", () => byFew(product));
+  const first = tileOf(product), all = [4, 8].flatMap((r) => [4, 8].map((c) => [r, c] as const));
+  for (const [rows, cols] of [first, ...all]) {
+    for (const depth of [32, 16]) {
+      const name = `tile ${rows}x${cols} ${depth}`;
+      if (!ways.has(name)) ways.set(name, () => byTile(product, rows, cols, depth));
+    }
+  }
+  matrices();
+  return ways;
+}
+
 /** Small results get small tiles: more workgroups, and less waste at the edges. */
-function byTile(taken: Product): Variant {
-  const { ROWS, COLS, left, right } = taken;
+function tileOf({ ROWS, COLS }: Product): readonly [number, number] {
   const large = ROWS * COLS >= 512 * 512;
-  const rows = large && ROWS > 32 ? 8 : 4, cols = large && COLS > 32 ? 8 : 4;
+  return [large && ROWS > 32 ? 8 : 4, large && COLS > 32 ? 8 : 4];
+}
+
+function byTile(taken: Product, rows: number, cols: number, depth: number): Variant {
+  const { ROWS, COLS, left, right } = taken;
   return {
     taken,
     kernel: part("tile", tile),
@@ -246,13 +290,35 @@ function byTile(taken: Product): Variant {
       ...lowParts(taken, "tile"),
       ...rightLoader(right.bound, fours(taken, right, COLS)),
     ],
-    constants: { ROWS_A_LANE: rows, COLS_A_LANE: cols },
+    constants: { ROWS_A_LANE: rows, COLS_A_LANE: cols, DEPTH: depth },
     tiles: Math.ceil(ROWS / (8 * rows)) * Math.ceil(COLS / (8 * cols)),
   };
 }
 
-function byBroadcast(taken: Product): Variant {
-  const { ROWS, COLS, left, right } = taken, BLOCKS = blocks(taken);
+function byMatrices(
+  taken: Product,
+  units: MatrixConfig,
+  tiling: Tiling,
+  can: Capabilities,
+): Variant {
+  const { ROWS, COLS, left, right } = taken, { rows, cols, down, wide } = tiling;
+  const columns = { left: left.columns, right: right.columns };
+  const { kernel, parts, constants } = byMatrix(units, tiling, columns, can);
+  return {
+    taken,
+    kernel,
+    parts: [
+      ...parts,
+      ...lowParts(taken, "tile"),
+      ...rightLoader(right.bound, fours(taken, right, COLS)),
+    ],
+    constants,
+    tiles: Math.ceil(ROWS / (rows * down)) * Math.ceil(COLS / (cols * wide)),
+  };
+}
+
+function byBroadcast(taken: Product, BLOCKS: number): Variant {
+  const { ROWS, COLS, left, right } = taken;
   return {
     taken,
     kernel: part("broadcast", broadcast),

@@ -37,7 +37,7 @@ export function matmul(
   const { form, alpha = 1, low, bias, add } = o;
   const inputs = [a, b, low?.left, low?.right, bias, add].filter((t) => t !== undefined);
   const attrs: MatmulAttrs = { form, alpha, bias: !!bias, add: !!add, ...low && { low: true } };
-  return g.add(low ? lowMatmulOp : matmulOp, inputs, attrs)[0]!;
+  return g.add(matmulOp, inputs, attrs)[0]!;
 }
 
 /** M, N and K of a product, whatever its form. */
@@ -54,7 +54,7 @@ export function extents(
 /** Inputs a, b, then low, up, bias and add where the attributes say so; see `matmul`. */
 export const matmulOp: Op<MatmulAttrs> = {
   name: "matmul",
-  inPlace: [[0, 2], [0, 3]], // what is added
+  inPlace: ({ bias, add }) => add ? [[0, bias ? 3 : 2]] : [],
   infer([a, b, ...rest], { form, alpha, bias, add, low }) {
     const wrong = (what: string) => new Fail(`matmul ${form}: ${what}`);
     if (a!.shape.length !== 2 || b!.shape.length !== 2) {
@@ -143,6 +143,3 @@ export const matmulOp: Op<MatmulAttrs> = {
     return [da, db, ...rest].map((gradient, i) => wants[i] ? gradient() : undefined);
   },
 };
-
-/** The same with low-rank factors, every lane of which reads more of them than it writes. */
-export const lowMatmulOp: Op<MatmulAttrs> = { ...matmulOp, inPlace: [] };

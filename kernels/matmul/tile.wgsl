@@ -6,8 +6,8 @@
 
 override ROWS_A_LANE: u32; // 4 or 8
 override COLS_A_LANE: u32; // 4 or 8
+override DEPTH: u32; // a power of two from 4
 
-const DEPTH = 32u;
 const R4 = ROWS_A_LANE / 4u;
 const C4 = COLS_A_LANE / 4u;
 const ACROSS = 8u * ROWS_A_LANE;

@@ -18,7 +18,7 @@ interface Attrs {
 /** [x, w] -> [y, rstd[rows]]; see `rmsnorm`. */
 export const rmsnormOp: Op<Attrs> = {
   name: "rmsnorm",
-  inPlace: [[0, 0]],
+  inPlace: () => [[0, 0]],
   light: true,
   infer([x, w]) {
     const C = count(w!.shape);
@@ -55,7 +55,7 @@ export const rmsnormOp: Op<Attrs> = {
 /** [dy, x, w, rstd] -> [dx] */
 export const rmsnormDx: Op<Attrs> = {
   name: "rmsnorm_dx",
-  inPlace: [[0, 0], [0, 1]],
+  inPlace: () => [[0, 0], [0, 1]],
   infer: ([dy]) => [dy!],
   reference([dy, x, w, rstd], { plusOne }) {
     const C = w!.length, shift = plusOne ? 1 : 0, dx = new Float64Array(x!.length);

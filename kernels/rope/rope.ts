@@ -19,7 +19,7 @@ export interface RopeAttrs {
  */
 export const ropeOp: Op<RopeAttrs> = {
   name: "rope",
-  inPlace: [[0, 0]],
+  inPlace: () => [[0, 0]],
   infer([x, positions, cos, sin], { heads, rotary }) {
     const [T, width] = x!.shape as [number, number];
     const fits = width % heads === 0 && rotary % 2 === 0 && rotary > 0 && rotary <= width / heads &&

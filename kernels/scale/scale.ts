@@ -7,7 +7,7 @@ import code from "./scale.wgsl" with { type: "text" };
 /** [x, s f32[1]] -> [y]; see `scale`. It serves backward passes and has none of its own. */
 export const scaleOp: Op<null> = {
   name: "scale",
-  inPlace: [[0, 0]],
+  inPlace: () => [[0, 0]],
   infer([x, s]) {
     if (count(s!.shape) !== 1) throw new Fail(`scale: expected one number, found ${show(s!)}`);
     return [{ shape: x!.shape, dtype: "f32" }];

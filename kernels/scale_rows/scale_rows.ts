@@ -8,7 +8,7 @@ import code from "./scale_rows.wgsl" with { type: "text" };
 /** [x f32[T,C], f f32[T]] -> [y]; see `scaleRows`. It serves backward passes and has none of its own. */
 export const scaleRowsOp: Op<null> = {
   name: "scale_rows",
-  inPlace: [[0, 0]],
+  inPlace: () => [[0, 0]],
   infer([x, f]) {
     if (x!.shape.length !== 2 || f!.shape[0] !== x!.shape[0]) {
       throw new Fail(

@@ -10,7 +10,7 @@ const sigmoid = (v: number) => 1 / (1 + Math.exp(-v));
 /** [gate, up] -> [y]; see `siluMul`. */
 export const siluMulOp: Op<null> = {
   name: "silu_mul",
-  inPlace: [[0, 0], [0, 1]],
+  inPlace: () => [[0, 0], [0, 1]],
   light: true,
   infer([gate, up]) {
     if (String(gate!.shape) !== String(up!.shape)) {
@@ -29,7 +29,7 @@ export const siluMulOp: Op<null> = {
 /** [dy, gate, up] -> [dgate, dup] */
 export const siluMulBackward: Op<null> = {
   name: "silu_mul_backward",
-  inPlace: [[0, 1], [1, 2], [0, 0], [1, 0]],
+  inPlace: () => [[0, 1], [1, 2], [0, 0], [1, 0]],
   infer: ([, gate, up]) => [gate!, up!],
   reference([dy, gate, up]) {
     return [

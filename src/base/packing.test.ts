@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { type Item, pack } from "./packing.ts";
+import { type Item, pack, share } from "./packing.ts";
 import { word } from "./random.ts";
 
 /** Items of random sizes and lives, some of them apart; the same for the same seed. */
@@ -49,4 +49,10 @@ test("items of one size that follow each other take what lives at one time; none
   });
   expect(pack(all, 5 * 512).slotBytes.reduce((a, b) => a + b)).toBe(5 * 512);
   expect(pack([], 0).slotBytes).toEqual([]);
+});
+
+test("share() takes the smallest buffer that is large enough, each once, and makes what is missing", () => {
+  expect(share([], [5, 9])).toEqual([1, 0]);
+  expect(share([10, 4, 8], [3, 8, 4])).toEqual([0, 2, 1]);
+  expect(share([4, 4], [4, 5, 1, 2])).toEqual([0, 2, 3, 1]);
 });

@@ -84,3 +84,21 @@ function packOnce(items: readonly Item[], extend: boolean) {
   const slotBytes = slots.map(({ bytes }) => bytes);
   return { placeOf, slotBytes, total: slotBytes.reduce((a, b) => a + b, 0) };
 }
+
+/**
+ * Which buffer of a pool each size takes: the smallest that is large enough, or one that is to be made,
+ * numbered from the end of the pool.
+ */
+export function share(pool: readonly number[], sizes: readonly number[]): number[] {
+  const taken = new Set<number>(), chosen: number[] = [];
+  let made = pool.length;
+  for (const i of [...sizes.keys()].sort((a, b) => sizes[b]! - sizes[a]!)) {
+    let best: number | undefined;
+    pool.forEach((bytes, at) => {
+      const fits = bytes >= sizes[i]! && !taken.has(at);
+      if (fits && (best === undefined || bytes < pool[best]!)) best = at;
+    });
+    taken.add(chosen[i] = best ?? made++);
+  }
+  return chosen;
+}

@@ -1,11 +1,12 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { humanBytes, thousands } from "../base/text.ts";
 import { availableMemory } from "../gpu/available.ts";
-import type { Device } from "../gpu/device.ts";
+import type { Device, Tuned } from "../gpu/device.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import { start } from "../trainer/loop.ts";
 import { again, halved, type Prepared } from "../trainer/prepare.ts";
 import type { Trainer } from "../trainer/trainer.ts";
+import { chooseKernels } from "../trainer/tuning.ts";
 import { openDevice } from "./gpu.ts";
 import type { Io } from "./io.ts";
 import type { PreparedRun, RunSettings } from "./prepared.ts";
@@ -18,12 +19,15 @@ export interface Begun {
   readonly trainer: Trainer;
   /** As it is really computed: smaller than it was prepared where the device had less memory. */
   readonly run: PreparedRun;
+  /** What its kinds of work are computed with. */
+  readonly kernels: Tuned;
 }
 
 /**
  * Opens the device and brings the run onto it. Where the device has less memory than it was planned for,
  * once more with half the micro-batch: the same rows in a step, and the same mathematics.
  * @param shared a device that is open already, and stays open
+ * @param pinned the kernels that the run was begun with
  * @throws Fail (gpu) (memory)
  */
 export async function begin(
@@ -31,15 +35,26 @@ export async function begin(
   prepared: PreparedRun,
   io: Io,
   shared?: Device,
+  pinned?: Tuned,
 ): Promise<Begun> {
   let run = prepared;
   const device = shared ?? await openDevice(settings, run.prepared.plan.parameters, io);
   try {
     if (device.capabilities.software) requireRoom(run.prepared);
     const attempt = async () => {
+      const { kernels, missing } = await chooseKernels(device, run.prepared, pinned, (done, of) => {
+        io.progress(`measuring kernels: ${done} of ${of}`);
+      });
+      if (missing.length > 0) {
+        io.warn(
+          "WH0218",
+          `the run was begun with kernels that this device lacks: ${missing.join("; ")}`,
+          "resume on the device it was begun on, for the same bytes",
+        );
+      }
       const trainer = await start(device, run.prepared, loading(io));
       io.progress();
-      return { device, trainer, run };
+      return { device, trainer, run, kernels };
     };
     try {
       return await attempt();

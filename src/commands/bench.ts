@@ -1,13 +1,15 @@
 import { cpus, loadavg } from "node:os";
 import { commit } from "../base/assets.ts";
 import { Exit, Fail } from "../base/fail.ts";
-import type { Device } from "../gpu/device.ts";
+import { columns } from "../base/text.ts";
+import type { Choice, Device, Tuned } from "../gpu/device.ts";
 import { type BenchSettings, benchSettings } from "../settings/bench.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import { quantOf } from "../settings/model.ts";
-import type { Product } from "./bench/cases.ts";
+import type { BenchCase, Product } from "./bench/cases.ts";
 import type { BenchResult, KernelResult } from "./bench/results.ts";
 import type { Roofline } from "./bench/roofline.ts";
+import type { WayCase } from "./bench/ways.ts";
 import { command } from "./command.ts";
 import { openDevice } from "./gpu.ts";
 import type { Io } from "./io.ts";
@@ -22,6 +24,7 @@ export const bench = command({
     'whet bench --roofline "RTX 4090" --only matmul,attention',
     "whet bench -m ./model --train --quant nf4 --double-quant",
     "whet bench -m ./model -a ./run --json",
+    "whet bench --tune --shapes 2048x4096x4096",
     "whet bench --compare bench/results/before.json --save",
   ],
   details:
@@ -127,11 +130,13 @@ async function kernels(
     { measureCase, patienceOf },
     { kernelHeads, kernelRow },
     { measureDispatches },
+    { everyWay, fastest },
   ] = await Promise.all([
     import("./bench/cases.ts"),
     import("./bench/kernels.ts"),
     import("./bench/results.ts"),
     import("./bench/dispatches.ts"),
+    import("./bench/ways.ts"),
   ]);
   const device = await openDevice(settings, 0, io);
   try {
@@ -142,9 +147,12 @@ async function kernels(
       : device.capabilities;
     const roof = await roofOf(device, settings, named, io);
     const wanted = (group: string) => settings.only?.some((one) => one === group) ?? true;
-    const chosen = [
+    const cases = [
       ...sizes ? sizes.flatMap((size) => [...products(size)]) : allCases(software),
     ].filter(({ group }) => wanted(group));
+    const chosen: readonly (BenchCase & Partial<WayCase>)[] = settings.tune
+      ? cases.flatMap((one) => everyWay(one, can))
+      : cases;
     const width = kernelHeads.map((head, i) =>
       Math.max(head.length, 8, ...chosen.map((c) => [c.name, c.shape][i]?.length ?? 0))
     );
@@ -159,22 +167,41 @@ async function kernels(
       io.out(padded.join("  ").trimEnd());
     };
     if (chosen.length > 0) tell(kernelHeads);
-    const found: KernelResult[] = [];
+    const found: KernelResult[] = [], timed: { choice: Choice; seconds: number }[] = [];
     for (const one of chosen) {
       if (io.stop.requested) break;
       io.progress(`${found.length + 1} of ${chosen.length}: ${one.name} ${one.shape}`);
-      const result = await measureCase(device, one, roof, patience, can);
+      const result = await measureCase(device, one, roof, patience, one.can ?? can);
+      if (one.choice) timed.push({ choice: one.choice, seconds: result.best_s });
       found.push(result);
       tell(kernelRow(result));
     }
     io.progress();
-    const dispatch = sizes === undefined && wanted("dispatch") && !io.stop.requested
-      ? await measureDispatches(device, patience.rounds)
-      : undefined;
+    if (settings.tune && !io.stop.requested) await keep(device, fastest(timed), io);
+    const dispatch =
+      sizes === undefined && !settings.tune && wanted("dispatch") && !io.stop.requested
+        ? await measureDispatches(device, patience.rounds)
+        : undefined;
     return { device: device.capabilities, roofline: roof, kernels: found, dispatch };
   } finally {
     device.close();
   }
+}
+
+/** Puts the fastest kernels into the user's cache. */
+async function keep(device: Device, tuned: Tuned, io: Io) {
+  const { writeTuned } = await import("../gpu/tuned.ts");
+  const path = await writeTuned(device.capabilities, tuned);
+  if (path === undefined) {
+    throw new Fail("the fastest kernels cannot be kept", {
+      why: "no folder of the cache can be written",
+      fix: "give another folder: --cache-dir DIR, or WHET_CACHE in the environment",
+      exit: Exit.disk,
+    });
+  }
+  io.out("\nThe fastest, from now on");
+  io.out(columns(Object.entries(tuned).map(([kind, way]) => [`  ${kind}`, way])));
+  io.note(`written: ${path}`);
 }
 
 async function training(

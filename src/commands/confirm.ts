@@ -17,8 +17,15 @@ export async function confirm(question: string, yes: boolean, io: Io): Promise<b
   }
   io.progress();
   const reader = createInterface({ input: process.stdin, output: process.stderr });
+  reader.once("SIGINT", () => {
+    io.stop.requested = "SIGINT";
+    reader.close();
+  });
+  // Ctrl-D closes it too, and neither answers.
+  const closed = new Promise<string>((answer) => reader.once("close", () => answer("")));
   try {
-    return /^(y|yes)$/i.test((await reader.question(`${question} [y/N] `)).trim());
+    const answer = await Promise.race([reader.question(`${question} [y/N] `), closed]);
+    return /^(y|yes)$/i.test(answer.trim());
   } finally {
     reader.close();
   }

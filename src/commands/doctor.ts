@@ -8,8 +8,9 @@ import { Exit, Fail } from "../base/fail.ts";
 import { columns, humanBytes, short } from "../base/text.ts";
 import { version } from "./version.ts";
 import { listAdapters } from "../gpu/adapter.ts";
-import { type Capabilities, Device } from "../gpu/device.ts";
+import { type Capabilities, Device, type MatrixConfig } from "../gpu/device.ts";
 import { DISPATCH_LIMIT } from "../gpu/pace.ts";
+import { readTuned } from "../gpu/tuned.ts";
 import { field } from "../settings/field.ts";
 import type { KernelResult } from "./bench/results.ts";
 import type { Roofline } from "./bench/roofline.ts";
@@ -56,6 +57,7 @@ export const doctor = command({
     let slow: [kernel: string, ms: number][] = [];
     try {
       const device = await Device.open({ device: wanted, backend });
+      device.useTuned(readTuned(device.capabilities));
       capabilities = device.capabilities;
       if (numerics) kernels = await compared(device, io);
       if (bench) speed = await timed(device, io);
@@ -216,8 +218,23 @@ function described(c: Capabilities): [string, string][] {
     ["workgroup", `${c.maxWorkgroupSize} invocations, ${humanBytes(c.maxWorkgroupStorage)} shared`],
     ["f16", yes(c.f16)],
     ["subgroups", c.subgroups ? `yes${c.subgroupSize ? `, ${c.subgroupSize} lanes` : ""}` : "no"],
+    ["matrix units", c.matrices.map(unit).join(", ") || "none"],
     ["timestamps", yes(c.timestamps)],
+    ...tunedRows(c),
   ];
+}
+
+const unit = ({ component, result, M, N, K }: MatrixConfig) =>
+  `${component} ${M}x${N}x${K}${result === component ? "" : ` to ${result}`}`;
+
+/** The kernels that were measured to be the fastest. */
+function tunedRows({ tuned, software }: Capabilities): [string, string][] {
+  const rows = Object.entries(tuned).sort(([a], [b]) => a < b ? -1 : 1);
+  const none = software
+    ? "defaults; whet bench --tune measures"
+    : "measured before the first training";
+  if (rows.length === 0) return [["kernels", none]];
+  return rows.map(([kind, way], i) => [i === 0 ? "kernels" : "", `${kind}: ${way}`]);
 }
 
 function* surroundings(): Generator<Finding> {

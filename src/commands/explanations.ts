@@ -134,6 +134,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "whet train --config run.json gives the same weights with the same model, rows, program, adapter and driver. The message says what is another one.",
   },
+  WH0218: {
+    title: "resumed with other kernels",
+    text:
+      "Which kernels are the fastest is measured on each device and kept with the run, so that a resumed run gives the same bytes. This device does not have some of them: others compute the same numbers, which may differ in their last bits.",
+  },
   WH0301: { title: "input that cannot be read", text: "The file is missing or is not a file." },
   WH0302: {
     title: "text that is not UTF-8",

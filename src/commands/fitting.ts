@@ -27,7 +27,8 @@ const MOST = 3;
 /**
  * Settings that would make a run fit, each planned, those that cost the least quality first: computing
  * blocks again and smaller micro-batches cost none, a base in 4 bits and a lower rank little, shorter rows
- * lose text. Of each kind the mildest that is enough; where no single one is, several together.
+ * lose text. Of each kind the mildest that is enough, then stronger ones; where no single one is, several
+ * together.
  * @returns none where nothing is enough
  */
 export function waysToFit(p: Prepared, settings: Settings): Way[] {
@@ -41,33 +42,45 @@ export function waysToFit(p: Prepared, settings: Settings): Way[] {
     lengths.map((max_seq) => ({ max_seq })),
   ];
   const ways: Way[] = [];
-  const found = (changes: readonly Change[]) => {
-    for (const change of changes) {
-      const way = planned(p, settings, change);
-      if (way) return ways.push(way);
-    }
+  let first: Change | undefined;
+  /** Adds the way of a change where there is room for one more and it is enough. */
+  const enough = (change: Change) => {
+    const way = ways.length < MOST ? planned(p, settings, change) : undefined;
+    if (way) first ??= change;
+    return way !== undefined && ways.push(way) > 0;
   };
-  for (const kind of kinds) if (ways.length < MOST) found(kind);
-  if (ways.length > 0) return ways;
+  const stronger = kinds.flatMap((kind) => {
+    const mildest = kind.findIndex(enough);
+    return mildest < 0 ? [] : kind.slice(mildest + 1);
+  });
+  stronger.forEach(enough);
+  if (first) {
+    const besides = kinds.slice(3).filter((kind) => !kind.includes(first!));
+    for (const [mildest] of besides) if (mildest) enough({ ...first, ...mildest });
+    return ways;
+  }
   // Each kind's last word together, one kind after the other.
   let together: Change = settings.full ? { full: false } : {};
   const more = (change: Change | undefined) => together = { ...together, ...change };
   for (const [change] of kinds.slice(0, 2)) more(change);
-  found([
+  const changes = [
     more(quants({ ...settings, ...together }).at(-1)),
     more(settings.rank > 4 ? { rank: 4 } : {}),
     ...lengths.map((max_seq) => ({ ...together, max_seq })),
-  ]);
+  ];
+  changes.some(enough);
   return ways;
 }
 
-/**
- * Smaller ways to keep the base, the least lossy first. Double quantisation is none of them: it rounds the
- * scales, but on the device they are f32 either way.
- */
-function quants({ quant }: Pick<Settings, "quant">): Change[] {
-  const all = ["none", "int8", "nf4"] as const;
-  return all.slice(all.indexOf(quant) + 1).map((quant) => ({ quant }));
+/** Smaller ways to keep the base, the least lossy first. */
+function quants({ quant, double_quant }: Pick<Settings, "quant" | "double_quant">): Change[] {
+  const all: Change[] = [
+    { quant: "none" },
+    { quant: "int8" },
+    { quant: "nf4" },
+    { quant: "nf4", double_quant: true },
+  ];
+  return all.slice(double_quant ? 4 : 1 + all.findIndex((way) => way.quant === quant));
 }
 
 /** The way of a change, where the run fits with it. */

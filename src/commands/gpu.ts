@@ -1,6 +1,7 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { short } from "../base/text.ts";
 import { Device } from "../gpu/device.ts";
+import { readTuned } from "../gpu/tuned.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import type { Io } from "./io.ts";
 
@@ -20,6 +21,7 @@ export async function openDevice(
   const { device: wanted, backend } = settings;
   const device = await Device.open({ device: wanted, backend });
   const { software, adapter } = device.capabilities;
+  device.useTuned(readTuned(device.capabilities));
   if (software && wanted === "auto" && parameters >= SOFTWARE_LIMIT) {
     device.close();
     throw new Fail("no GPU was found, and this model is too large for the processor", {

@@ -38,7 +38,10 @@ export function commandHelp(
 ): string {
   const places = fields.filter((f) => f.info.positional !== undefined)
     .sort((a, b) => a.info.positional! - b.info.positional!)
-    .map((f) => f.required ? f.info.value ?? f.key : `[${f.info.value ?? f.key}]`);
+    .map((f) => {
+      const shown = (f.info.value ?? f.key) + (f.kind === "list" ? "..." : "");
+      return f.required ? shown : `[${shown}]`;
+    });
   const lines = [entry.about, ""];
   if (command.examples.length > 0) {
     lines.push(bold("Examples"), ...command.examples.map((line) => `  ${line}`), "");

@@ -83,7 +83,7 @@ test("settings that would make it fit do, the cheapest first", () => {
       [
         0.7 * small,
         { ...loose, micro_tokens: 1024 },
-        "--grad-checkpoint auto without --micro-tokens --quant nf4",
+        "--grad-checkpoint auto without --micro-tokens --quant nf4 --double-quant",
       ],
     ] as const
   ) {

@@ -10,6 +10,7 @@ const WAYS = [
   { name: "none", full: false, quant: "none", double_quant: false },
   { name: "int8", full: false, quant: "int8", double_quant: false },
   { name: "nf4", full: false, quant: "nf4", double_quant: false },
+  { name: "+ dq", full: false, quant: "nf4", double_quant: true },
 ] as const;
 
 const PARTS = ["weights", "adapter", "gradients", "optimizer", "activations", "scratch"] as const;
@@ -48,7 +49,8 @@ export async function tellTable(models: readonly string[], settings: PlanSetting
   const head = ["model", "quant", ...HEADS, "total", "again", ""];
   io.out(columns([head, ...rows], [2, 3, 4, 5, 6, 7, 8, 9]));
   io.out(`
-full trains all weights; the others an adapter, on a base kept as --quant says
+full trains all weights; the others an adapter, on a base kept as --quant says, "+ dq" with
+     --double-quant too
 again: blocks of the model computed again in the backward pass
 fits in ${room}`);
 }

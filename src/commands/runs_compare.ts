@@ -29,7 +29,12 @@ export const runsCompare = command({
       help: "run folders, or names or tags of runs below --root",
     }),
     root: rootField(),
-    output: field(path().optional(), { short: "o", value: "FILE", help: "write a page of curves" }),
+    output: field(path().optional(), {
+      group: "Main",
+      short: "o",
+      value: "FILE",
+      help: "write a page of curves",
+    }),
   }),
   async run({ runs: given, root, output }, io) {
     const runs = given.map((one) => theRun(one, root));

@@ -40,11 +40,16 @@ export const runsLs = command({
       positional: 0,
       help: "where runs are looked for, four folders deep",
     }),
-    sort: field(z.enum(ORDERS).default("started"), { help: "the order", value: "BY" }),
-    reverse: field(z.boolean().default(false), { help: "the other way round" }),
+    sort: field(z.enum(ORDERS).default("started"), {
+      group: "Main",
+      help: `the order: ${ORDERS.join(", ")}`,
+      value: "BY",
+    }),
+    reverse: field(z.boolean().default(false), { group: "Main", help: "the other way round" }),
     filter: field(
       z.array(z.string().regex(FILTER, `expected ${FILTERS.join("=, ")}=`)).default([]),
       {
+        group: "Main",
         value: "KEY=TEXT",
         help: `only runs whose ${FILTERS.join(", ")} holds the text; several must all hold`,
       },

@@ -1,12 +1,11 @@
-import { existsSync, lstatSync, readFileSync } from "node:fs";
-import { join, relative, resolve, sep } from "node:path";
+import { existsSync, lstatSync } from "node:fs";
+import { relative, resolve, sep } from "node:path";
 import { z } from "zod";
 import { Exit, Fail } from "../base/fail.ts";
 import { removeFolder } from "../base/folder.ts";
 import { isLocked, lockFolder } from "../base/lock.ts";
 import { excerpt, humanBytes, plural } from "../base/text.ts";
-import { parsed } from "../report/follow.ts";
-import { filesOf, isRun, openRun, runFolder, sizeOf } from "../report/registry.ts";
+import { begunByUs, filesOf, isRun, openRun, runFolder, sizeOf } from "../report/registry.ts";
 import { readTags } from "../report/tags.ts";
 import { field, path } from "../settings/field.ts";
 import { command } from "./command.ts";
@@ -44,7 +43,10 @@ export const runsRm = command({
       positional: 0,
       help: "run folders, or names or tags of runs below --root",
     }),
-    all: field(z.boolean().default(false), { help: "other files in the folders too" }),
+    all: field(z.boolean().default(false), {
+      group: "Main",
+      help: "other files in the folders too",
+    }),
     root: rootField(),
   }),
   async run({ runs, all, root, yes }, io) {
@@ -110,12 +112,4 @@ function removable(given: string, root: string, all: boolean): string {
     );
   }
   return path;
-}
-
-/** A damaged run: its manifest is not readable, but its log is one that training began. */
-function begunByUs(path: string): boolean {
-  const log = join(path, "metrics.jsonl");
-  if (!existsSync(log) || !lstatSync(log).isFile()) return false;
-  const [first] = parsed(readFileSync(log, "utf8").split("\n", 1)[0]!);
-  return first?.event === "start" && first.v === 1 && "settings" in first;
 }

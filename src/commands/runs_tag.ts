@@ -29,7 +29,7 @@ export const runsTag = command({
       help: "NAME:v1.0, v1.0 of the run's own name, or a name without a version",
       otherwise: "the next version of the run's own name",
     }),
-    remove: field(z.boolean().default(false), { help: "take the tag away" }),
+    remove: field(z.boolean().default(false), { group: "Main", help: "take the tag away" }),
     root: rootField(),
   }),
   async run({ run: given, tag: typed, remove, root, yes }, io) {

@@ -12,6 +12,7 @@ export const trainSft = command({
     "whet train sft -m ./model -d rows.jsonl --val val.jsonl -o ./run --epochs 3 --patience 2",
     "whet train sft -m ./model -d rows.jsonl -o ./run --resume",
     "whet train sft -m ./model -d rows.jsonl -o ./run --dry-run",
+    "whet train --config ./run/run.json -o ./again    # the same run, to the same bytes",
   ],
   details:
     'A row is one JSON object a line: {"prompt":"...","completion":"..."}, {"messages":[...]}, ' +

@@ -13,7 +13,7 @@ import {
   type TrainingState,
 } from "../formats/checkpoint.ts";
 import { checkFit, loraDefaults, readAdapter, writeAdapter } from "../formats/peft.ts";
-import type { Device } from "../gpu/device.ts";
+import type { Device, Tuned } from "../gpu/device.ts";
 import { DISPATCH_LIMIT } from "../gpu/pace.ts";
 import { RunFolder } from "../report/folder.ts";
 import { openDashboard } from "../serve/dashboard.ts";
@@ -62,13 +62,22 @@ export async function train(
   makeWay(settings);
   using _lock = await lockFolder(out);
   const from = await resumed(settings, planned, io);
-  const { device, trainer, run } = await begin(settings, from?.run ?? planned, io, shared);
+  const { device, trainer, run, kernels } = await begin(
+    settings,
+    from?.run ?? planned,
+    io,
+    shared,
+    from?.kernels,
+  );
   const { prepared } = run;
   const { model, batches, plan } = prepared;
   if (from) trainer.restore(from.step, from.tensors);
   else if (settings.init_adapter) await startFrom(settings.init_adapter, trainer, run);
   const began = performance.now();
-  const folder = await RunFolder.open(out, manifestOf(settings, run, device.capabilities));
+  const folder = await RunFolder.open(out, {
+    ...manifestOf(settings, run, device.capabilities),
+    kernels,
+  });
   const page = settings.ui ? await openDashboard(out, settings.ui_port) : undefined;
   if (page) io.note(`live page  ${page.url}`);
   const warn = (code: string, message: string, fix?: string) => {
@@ -101,6 +110,11 @@ export async function train(
       steps: batches.steps,
       ...(from ? { resumed_from: from.step } : {}),
     });
+    const few = prepared.validation.length;
+    if (few > 0 && few < 30) {
+      const message = `only ${plural(few, "validation row")}: measurements differ mostly by chance`;
+      warn("WH0310", message, "30 or more tell something");
+    }
     const view = new TrainView(io, batches.steps, settings.log_every);
     const sampler = settings.samples > 0 ? new Sampler(run, settings.samples) : undefined;
     const watch = new Watch();
@@ -157,12 +171,14 @@ export async function train(
         if (message) warn("WH0604", message, "--patience 2 stops there; the best weights are kept");
       },
       async save({ step, tensors, best, worse }, isBest) {
+        await trackers.flush();
         const state = stateOf(settings, run, trainer, {
           step,
           tensors,
           best,
           worse,
           trackers: trackers.state(),
+          kernels,
         });
         const { path, bytes, removed } = await saveCheckpoint(out, state, { keep: settings.keep });
         emit("checkpoint", { path, step, best: isBest, bytes, removed });
@@ -328,6 +344,7 @@ function stateOf(
   trainer: Trainer,
   progress: Cursor & {
     readonly trackers: Readonly<Record<string, unknown>>;
+    readonly kernels: Tuned;
     readonly tensors: ReadonlyMap<string, { w: Float32Array; m: Float32Array; v: Float32Array }>;
   },
 ): TrainingState {
@@ -350,6 +367,7 @@ function stateOf(
       micro_tokens: prepared.recipe.size.tokens,
       tokens: data!.facts.tokens_sha256,
       trackers: progress.trackers,
+      kernels: progress.kernels,
     },
   };
 }
@@ -362,6 +380,8 @@ interface From {
   /** The run with the micro-batches that it was begun with. */
   readonly run: PreparedRun;
   readonly trackers: Readonly<Record<string, unknown>> | undefined;
+  /** What it was computed with. */
+  readonly kernels: Tuned;
 }
 
 /** The checkpoint to go on from, where --resume asks for one. */
@@ -405,7 +425,10 @@ async function resumed(
     });
   }
   io.note(`resuming from ${path}, step ${state.step}`);
-  const { worse, trackers } = state.extra as Pick<From, "worse" | "trackers">;
+  // Checkpoints from before kernels were chosen by measuring were made with the defaults.
+  const { worse, trackers, kernels = {} } = state.extra as
+    & Pick<From, "worse" | "trackers">
+    & Partial<Pick<From, "kernels">>;
   return {
     step: state.step,
     tensors: state.tensors,
@@ -413,6 +436,7 @@ async function resumed(
     worse,
     run,
     trackers,
+    kernels,
   };
 }
 

@@ -197,3 +197,27 @@ describe("damaged files", () => {
     expect(() => readNf4(from, "w")).toThrow("not the table of NF4");
   });
 });
+
+test("scales get the code that has as many thresholds below them, at and around each threshold", () => {
+  const around = [...dynamicMap.subarray(1)].flatMap((v, i) => {
+    const x = Float32Array.of(Math.fround(dynamicMap[i]! + v) / 2, 0, 0);
+    const bits = new Uint32Array(x.buffer);
+    bits[1] = bits[0]! - 1;
+    bits[2] = bits[0]! + 1;
+    return [...x];
+  });
+  // Blocks whose mean is 0 and whose largest magnitude is 1 are their own scaled numbers.
+  for (let from = 0; from < around.length; from += 127) {
+    const some = around.slice(from, from + 127), block = [1, ...some, -1, ...some.map((v) => -v)];
+    const { codes, offset } = nest(Float32Array.from(block));
+    expect(offset).toBe(0);
+    const wrong = block.filter((v, i) => {
+      let above = 0;
+      for (let t = 0; t < 255; t++) {
+        if (v > Math.fround(dynamicMap[t]! + dynamicMap[t + 1]!) / 2) above++;
+      }
+      return codes[i] !== above;
+    });
+    expect(wrong).toEqual([]);
+  }
+});

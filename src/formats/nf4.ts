@@ -119,6 +119,13 @@ const mapThresholds = thresholds(dynamicMap);
 
 const least = Math.fround(1e-38);
 
+/** For each of equal stretches of [-1, 1], how many thresholds lie below it: where to begin to look. */
+const HALF = 1024;
+const begin = Uint8Array.from(
+  { length: 2 * HALF + 1 },
+  (_, i) => mapThresholds.filter((t) => t < i / HALF - 1).length,
+);
+
 /** Double quantisation of a whole tensor's scales: their mean is taken off, the rest becomes 8 bits. */
 export function nest(scales: Float32Array): NestedScales {
   let sum = 0;
@@ -128,20 +135,17 @@ export function nest(scales: Float32Array): NestedScales {
   const nested = new Float32Array(Math.ceil(scales.length / NESTED_BLOCK));
   const rest = scales.map((s) => s - offset);
   for (let b = 0; b < nested.length; b++) {
-    const block = rest.subarray(b * NESTED_BLOCK, (b + 1) * NESTED_BLOCK);
-    const most = block.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
+    const from = b * NESTED_BLOCK, to = Math.min(rest.length, from + NESTED_BLOCK);
+    let most = 0;
+    for (let i = from; i < to; i++) most = Math.max(most, Math.abs(rest[i]!));
     nested[b] = most;
     const inverse = Math.fround(1 / Math.max(most, least));
-    block.forEach((v, i) => {
-      const scaled = Math.min(1, Math.max(-1, Math.fround(v * inverse)));
-      let low = 0, high = mapThresholds.length;
-      while (low < high) {
-        const middle = (low + high) >> 1;
-        if (scaled > mapThresholds[middle]!) low = middle + 1;
-        else high = middle;
-      }
-      codes[b * NESTED_BLOCK + i] = low;
-    });
+    for (let i = from; i < to; i++) {
+      const scaled = Math.min(1, Math.max(-1, Math.fround(rest[i]! * inverse)));
+      let code = begin[(scaled * HALF + HALF) | 0]!;
+      while (scaled > mapThresholds[code]!) code++; // beyond the last one undefined: not above it
+      codes[i] = code;
+    }
   }
   return { codes, scales: nested, offset };
 }

@@ -358,3 +358,54 @@ describe("faults", () => {
     });
   });
 });
+
+describe("an attempt", () => {
+  test("that memory ends leaves the device as it was, also where the driver says so late", async () => {
+    await using({}, async (device) => {
+      const kept = device.buffer("kept", 64);
+      device.write(kept, 0, Float32Array.of(7));
+      const { gpu } = device, before = device.bytes;
+      const failed = await failure(() =>
+        device.attempt(async () => {
+          device.buffer("first", 4096);
+          const pop = gpu.popErrorScope;
+          gpu.popErrorScope = async () => {
+            await pop.call(gpu);
+            return { message: "VK_ERROR_OUT_OF_DEVICE_MEMORY" } as GPUError;
+          };
+          device.buffer("second", 4096);
+          gpu.popErrorScope = pop;
+          await device.read(kept, 0, 4);
+        })
+      );
+      expect(failed.exit).toBe(Exit.memory);
+      expect(failed.message).toContain("no room for second");
+      expect(device.bytes).toBe(before);
+      expect(device.peakBytes).toBe(before + 8192);
+      device.check();
+      const less = await device.attempt(() => Promise.resolve(device.buffer("less", 16)));
+      expect(device.bytes).toBe(before + 16);
+      expect(floats(await device.read(kept, 0, 4))).toEqual(Float32Array.of(7));
+      device.free(less);
+    });
+  });
+  test("that fails otherwise keeps what it made, for whoever asks why", async () => {
+    await using({}, async (device) => {
+      const work = () => {
+        device.buffer("made", 16);
+        return Promise.reject(new Fail("a bad row", { exit: Exit.data }));
+      };
+      expect((await failure(() => device.attempt(work))).exit).toBe(Exit.data);
+      expect(device.bytes).toBe(16);
+    });
+  });
+});
+
+test("dispatches that take too long are remembered by their kernel", async () => {
+  await using({}, (device) => {
+    for (const ms of [50, 80, 70]) device.dispatched("long.wgsl#main", ms);
+    device.dispatched("short.wgsl#main", 49);
+    expect([...device.slow]).toEqual([["long.wgsl#main", 80]]);
+    return Promise.resolve();
+  });
+});

@@ -5,12 +5,37 @@ import { type Faults, Injector, outOfMemory } from "./faults.ts";
 import { bindings, link, type Shader } from "./link.ts";
 import { DISPATCH_LIMIT, SUBMIT_LIMIT } from "./pace.ts";
 
+/** A product of matrices that a subgroup computes as one: [M, K] · [K, N], formats of operands and sums. */
+export interface MatrixConfig {
+  readonly component: "f32" | "f16";
+  readonly result: "f32" | "f16";
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+/** For kinds of work, the names of the kernels that were measured to be the fastest. */
+export type Tuned = Readonly<Record<string, string>>;
+
+/** A kind of work that several kernels do: their names, the default first, and the one that was taken. */
+export interface Choice {
+  readonly kind: string;
+  readonly ways: readonly string[];
+  readonly way: string;
+}
+
 /** What an adapter can do; kernels choose their variants by it. Sizes are in bytes. */
 export interface Capabilities {
   readonly f16: boolean;
+  /** The format in which products may take their operands; "f16" only where it was asked for. */
+  readonly compute: "f32" | "f16";
   readonly subgroups: boolean;
   /** Lanes in a subgroup, only when the adapter fixes it. */
   readonly subgroupSize: number | undefined;
+  /** Lanes in the largest subgroup that the adapter makes. */
+  readonly subgroupMost: number | undefined;
+  readonly matrices: readonly MatrixConfig[];
+  readonly tuned: Tuned;
   readonly maxBinding: number;
   readonly maxBuffer: number;
   readonly maxWorkgroupSize: number;
@@ -45,6 +70,8 @@ export interface OpenOptions {
   /** "auto" (hardware, else software), "software", an index, or part of an adapter's name. */
   readonly device?: string;
   readonly backend?: string;
+  /** See `Capabilities.compute`; f32 unless told. */
+  readonly compute?: Capabilities["compute"];
   readonly faults?: Faults;
   /** Milliseconds the queue may be silent before the run is given up. */
   readonly patience?: number;
@@ -60,7 +87,6 @@ const ring = 4 * 2 ** 20;
  * checked on the host, and every way out goes through `check`.
  */
 export class Device {
-  readonly capabilities: Capabilities;
   readonly gpu: GPUDevice;
   /** Bytes in buffers that are not yet freed (the staging ring of `read` is not counted). */
   bytes = 0;
@@ -71,6 +97,7 @@ export class Device {
   /** Kernels of which one dispatch took longer than it should, with the longest time in milliseconds. */
   readonly slow = new Map<string, number>();
 
+  #capabilities: Capabilities;
   readonly #owned = new Map<GPUBuffer, string>();
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
@@ -92,7 +119,12 @@ export class Device {
    */
   static async open(options: OpenOptions = {}): Promise<Device> {
     const { adapter, name, backend } = await chooseAdapter(options.device, options.backend);
-    const wanted = ["shader-f16", "subgroups", "timestamp-query"] as GPUFeatureName[];
+    const wanted = [
+      "shader-f16",
+      "subgroups",
+      "chromium-experimental-subgroup-matrix",
+      "timestamp-query",
+    ] as GPUFeatureName[];
     const limits = [
       "maxBufferSize",
       "maxStorageBufferBindingSize",
@@ -110,12 +142,13 @@ export class Device {
       requiredLimits: Object.fromEntries(limits.map((limit) => [limit, adapter.limits[limit]])),
     });
     pin([adapter, gpu]);
-    return new Device(gpu, describe(adapter.info, gpu, name, backend), options);
+    const { compute = "f32" } = options;
+    return new Device(gpu, { ...describe(adapter.info, gpu, name, backend), compute }, options);
   }
 
   private constructor(gpu: GPUDevice, capabilities: Capabilities, options: OpenOptions) {
     this.gpu = gpu;
-    this.capabilities = capabilities;
+    this.#capabilities = capabilities;
     this.#injector = new Injector(options.faults);
     this.#patience = options.patience ?? (capabilities.software ? 600_000 : 60_000);
     this.submitLimit = options.submitLimit ?? (capabilities.software ? Infinity : SUBMIT_LIMIT);
@@ -127,6 +160,15 @@ export class Device {
       this.#reject(error, encoder ?? this.#last);
     });
     gpu.lost.then(({ message }) => this.#lose(message));
+  }
+
+  get capabilities(): Capabilities {
+    return this.#capabilities;
+  }
+
+  /** From now on kernels are chosen by this table; what is built already stays as it is. */
+  useTuned(tuned: Tuned): void {
+    this.#capabilities = { ...this.#capabilities, tuned };
   }
 
   /**
@@ -210,6 +252,7 @@ export class Device {
       const cause = this.#failure ?? error;
       if (!(cause instanceof Fail) || cause.exit !== Exit.memory) throw error;
       for (const buffer of [...this.#owned.keys()]) if (!before.has(buffer)) this.free(buffer);
+      for (const staging of this.#staging) staging.unmap(); // a read that was cut short
       this.#failure = undefined;
       throw cause;
     }
@@ -555,7 +598,7 @@ function describe(
   gpu: GPUDevice,
   name: string,
   backend: string,
-): Capabilities {
+): Omit<Capabilities, "compute"> {
   const { limits, features } = gpu;
   const { subgroupMinSize: least, subgroupMaxSize: most } = info;
   const subgroups = features.has("subgroups" as GPUFeatureName);
@@ -563,6 +606,9 @@ function describe(
     f16: features.has("shader-f16"),
     subgroups,
     subgroupSize: subgroups && least === most ? least : undefined,
+    subgroupMost: subgroups ? most : undefined,
+    matrices: matrixConfigs(info, gpu),
+    tuned: {},
     maxBinding: limits.maxStorageBufferBindingSize,
     maxBuffer: limits.maxBufferSize,
     maxWorkgroupSize: limits.maxComputeInvocationsPerWorkgroup,
@@ -577,4 +623,25 @@ function describe(
     backend,
     software: info.isFallbackAdapter,
   };
+}
+
+/** What Dawn lists beyond the standard: https://dawn.googlesource.com/dawn, subgroup_matrix.md. */
+interface ListedConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+/** The matrix products of floats that the device computes; none where the feature is not on. */
+function matrixConfigs(info: GPUAdapterInfo, gpu: GPUDevice): MatrixConfig[] {
+  if (!gpu.features.has("chromium-experimental-subgroup-matrix" as GPUFeatureName)) return [];
+  const { subgroupMatrixConfigs = [] } = info as {
+    subgroupMatrixConfigs?: Iterable<ListedConfig>;
+  };
+  const float = (type: string): type is "f32" | "f16" => type === "f32" || type === "f16";
+  return [...subgroupMatrixConfigs].flatMap((
+    { componentType: component, resultComponentType: result, M, N, K },
+  ) => float(component) && float(result) ? [{ component, result, M, N, K }] : []);
 }

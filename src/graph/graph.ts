@@ -1,4 +1,4 @@
-import type { Capabilities } from "../gpu/device.ts";
+import type { Capabilities, Choice } from "../gpu/device.ts";
 import type { Shader } from "../gpu/link.ts";
 import {
   count,
@@ -15,6 +15,8 @@ export interface Launch {
   readonly shader: Shader;
   readonly workgroups: readonly [number, number, number];
   readonly bind: readonly (Tensor | View)[];
+  /** Where several kernels would do. */
+  readonly choice?: Choice;
 }
 
 /** One operation: its shapes, its meaning, its kernels and its derivative, side by side. */
@@ -47,7 +49,7 @@ export interface Op<A = unknown> {
    * Pairs [output, input]: that output may lie where that input does, for the lane that writes an element
    * is the only one that reads it, and has read it before. The planner decides.
    */
-  readonly inPlace?: readonly (readonly [number, number])[];
+  inPlace?(attrs: A): readonly (readonly [number, number])[];
   /** The outputs are stretches of the one input, one after another; no bytes move. 4 bytes an element. */
   readonly splits?: true;
   /** `updates[i]` is the input that output i overwrites in place. Such a node is never pruned. */
@@ -152,16 +154,13 @@ export class Graph {
     const needsGrad = op.backward !== undefined && inputs.some((t) => t.needsGrad);
     let offset = 0;
     const outputs = op.infer(inputs, attrs).map((spec, i, all) => {
-      const from = op.updates?.[i];
+      const from = op.updates?.[i], storage = from === undefined ? undefined : inputs[from]!;
       const name = all.length > 1 ? `${op.name}.${i}` : op.name;
       const stretch = op.splits && { storage: inputs[0]!, offset };
       offset += count(spec.shape);
-      return from === undefined
-        ? this.#tensor(name, spec, "value", { needsGrad, ...stretch })
-        : this.#tensor(name, spec, inputs[from]!.home, {
-          needsGrad: false,
-          storage: inputs[from]!,
-        });
+      return storage
+        ? this.#tensor(name, spec, storage.home, { needsGrad: false, storage })
+        : this.#tensor(name, spec, "value", { needsGrad, ...stretch });
     });
     this.nodes.push({ op, inputs, outputs, attrs } as Node<unknown> as Node);
     return outputs;

@@ -1,3 +1,4 @@
+import { share } from "../base/packing.ts";
 import type { Device } from "../gpu/device.ts";
 import { bytesOf, count, show, storageOf, type Tensor } from "./tensor.ts";
 
@@ -42,6 +43,7 @@ export class Memory {
   readonly device: Device;
   readonly #buffers = new Map<string, GPUBuffer>();
   readonly #constants = new Map<Float32Array | Uint32Array, GPUBuffer>();
+  readonly #slots: GPUBuffer[] = [];
   #arena: ArenaLayout | undefined;
 
   constructor(device: Device) {
@@ -99,6 +101,16 @@ export class Memory {
     return this.#buffer(`arena ${which}.${page}`, this.#arena!.pages[page]! * 4);
   }
 
+  /**
+   * Buffers for the values of a run, as large as asked for or larger. All runners share them, so what
+   * one has left there is gone when another has run.
+   */
+  slots(name: string, sizes: readonly number[]): GPUBuffer[] {
+    return share(this.#slots.map(({ size }) => size), sizes).map((at, i) =>
+      this.#slots[at] ??= this.device.buffer(`${name} slot ${i}`, sizes[i]!)
+    );
+  }
+
   /** Writes a whole tensor; `data` holds its bytes as they are on the device. */
   write(t: Tensor, data: ArrayBufferView, arena?: Arena): void {
     const { buffer, offset, size } = this.place(t, arena);
@@ -117,9 +129,8 @@ export class Memory {
 
   /** Gives every buffer back to the device. */
   free(): void {
-    for (const buffer of [...this.#buffers.values(), ...this.#constants.values()]) {
-      this.device.free(buffer);
-    }
+    const lasting = [...this.#buffers.values(), ...this.#constants.values()];
+    for (const buffer of [...lasting, ...this.#slots.splice(0)]) this.device.free(buffer);
     this.#buffers.clear();
     this.#constants.clear();
   }

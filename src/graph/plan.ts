@@ -50,11 +50,10 @@ export function livesOf(nodes: readonly Node[], keep: readonly Tensor[]): Lives 
     if (life) life.dies = nodes.length;
   }
   const bytesHeld = (t: Tensor) => first.get(storageOf(t)) ?? storageOf(t);
-  nodes.forEach(({ op, inputs, outputs }, i) => {
+  nodes.forEach(({ op, inputs, outputs, attrs }, i) => {
     const taken = new Set<Tensor>();
-    for (const [o, from] of op.inPlace ?? []) {
-      const y = outputs[o]!, x = inputs[from];
-      if (!x) continue;
+    for (const [o, from] of op.inPlace?.(attrs) ?? []) {
+      const y = outputs[o]!, x = inputs[from]!;
       const held = bytesHeld(x), life = lives.get(held);
       const fits = x.dtype === y.dtype && bytesOf(x) === bytesOf(y) && bytesOf(x) === bytesOf(held);
       const shared = inputs.filter((t) => bytesHeld(t) === held).length > 1;
@@ -102,8 +101,7 @@ export function plan(nodes: readonly Node[], keep: readonly Tensor[]): Plan {
     }
   }
   const { placeOf: at, slotBytes } = pack([...items.values()], known.peakLive);
-  const placeOf = new Map(
-    [...lives.keys(), ...first.keys()].map((t) => [t, at.get(itemOf(t)!)!]),
-  );
+  const all = [...lives.keys(), ...first.keys()];
+  const placeOf = new Map(all.map((t) => [t, at.get(itemOf(t)!)!]));
   return { nodes, ...known, placeOf, slotBytes };
 }

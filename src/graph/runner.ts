@@ -41,7 +41,7 @@ export class Runner {
     this.#memory = memory;
     this.#device = memory.device;
     this.plan = plan;
-    this.#slots = plan.slotBytes.map((bytes, i) => this.#device.buffer(`${name} slot ${i}`, bytes));
+    this.#slots = memory.slots(name, plan.slotBytes);
     this.#inputs = new Map(
       inputs.map((t) => [t, this.#device.buffer(`${name} input ${t.name}`, bytesOf(t))]),
     );
@@ -57,10 +57,8 @@ export class Runner {
     nodes: readonly Node[],
     keep: readonly Tensor[],
   ): Promise<Runner> {
-    const planned = plan(prune(nodes, keep), keep);
-    const inputs = new Set(
-      planned.nodes.flatMap((n) => n.inputs).filter((t) => t.home === "input"),
-    );
+    const planned = plan(prune(nodes, keep), keep), read = planned.nodes.flatMap((n) => n.inputs);
+    const inputs = new Set(read.filter((t) => t.home === "input"));
     const runner = new Runner(name, memory, planned, [...inputs]);
     await runner.#build();
     return runner;
@@ -149,7 +147,7 @@ export class Runner {
     }
   }
 
-  /** Reads a kept value, or any lasting f32 tensor, back to the host. */
+  /** Reads a kept value, until another runs over the same memory, or a lasting f32 tensor. */
   async read(t: Tensor): Promise<Float32Array> {
     const { buffer, offset, size } = this.place(t);
     const bytes = await this.#device.read(buffer, offset, Math.ceil(size / 4) * 4);
@@ -165,9 +163,9 @@ export class Runner {
     return this.#dispatches;
   }
 
-  /** Gives the slots and inputs back to the device. */
+  /** Gives the inputs back to the device; the slots are the memory's. */
   free(): void {
-    for (const buffer of [...this.#slots, ...this.#inputs.values()]) this.#device.free(buffer);
+    for (const buffer of this.#inputs.values()) this.#device.free(buffer);
   }
 }
 

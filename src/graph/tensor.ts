@@ -78,6 +78,5 @@ export function storageOf(t: Tensor): Tensor {
 }
 
 /** Where `t` begins among the bytes of `storageOf(t)`. */
-export function offsetOf(t: Tensor): number {
-  return t.storage ? offsetOf(t.storage) + (t.offset ?? 0) * 4 : 0;
-}
+export const offsetOf = (t: Tensor): number =>
+  t.storage ? offsetOf(t.storage) + (t.offset ?? 0) * 4 : 0;

@@ -5,8 +5,9 @@ import { Exit, Fail } from "../base/fail.ts";
 import { modelCard } from "./card.ts";
 import { reportHtml } from "./html.ts";
 import { reportMarkdown } from "./markdown.ts";
-import { type Manifest, recordOf, type RunEvent, type RunRecord, trainingArgs } from "./record.ts";
+import { type Manifest, recordOf, type RunEvent, type RunRecord } from "./record.ts";
 import { readTags } from "./tags.ts";
+import { trainingArgs } from "./training_args.ts";
 
 /**
  * What a run leaves in its folder besides weights: run.json at the start and at the end, metrics.jsonl as
@@ -50,8 +51,7 @@ export class RunFolder {
     this.#closed = true;
     await writeFile(join(this.path, "run.json"), json(this.#manifest));
     const record = readRun(this.path);
-    const args = trainingArgs(this.#manifest.settings, this.#manifest.steps);
-    await writeFile(join(this.path, "training_args.json"), json(args));
+    await writeFile(join(this.path, "training_args.json"), json(trainingArgs(this.#manifest)));
     await writeReport(this.path, record);
     return record;
   }

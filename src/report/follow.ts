@@ -37,7 +37,7 @@ export class Follower {
 }
 
 /** The event on a line; none on one that a crash cut short. */
-export function parsed(line: string): RunEvent[] {
+function parsed(line: string): RunEvent[] {
   try {
     return line ? [JSON.parse(line) as RunEvent] : [];
   } catch {

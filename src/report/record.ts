@@ -89,6 +89,8 @@ export interface Manifest {
   readonly git_commit?: string;
   readonly command?: readonly string[];
   readonly device: Readonly<Record<string, unknown>>;
+  /** Kinds of work, and the kernels that compute them where several could. */
+  readonly kernels?: Readonly<Record<string, string>>;
   readonly settings: Readonly<Record<string, unknown>>;
   readonly model: Weights;
   readonly data: Rows;
@@ -178,37 +180,4 @@ export function numbers<T>(fields: Readonly<Record<string, unknown>>): T {
   return Object.fromEntries(
     Object.entries(fields).map(([key, value]) => [key, value === null ? NaN : value]),
   ) as T;
-}
-
-/** Settings under the names of transformers' TrainingArguments, for those who look for them there. */
-export function trainingArgs(
-  settings: Readonly<Record<string, unknown>>,
-  steps: number,
-): Record<string, unknown> {
-  const warmup = Number(settings.warmup ?? 0);
-  const betas = (settings.betas ?? [0.9, 0.999]) as readonly number[];
-  return {
-    output_dir: settings.output,
-    learning_rate: settings.lr,
-    per_device_train_batch_size: settings.batch,
-    gradient_accumulation_steps: settings.accum,
-    num_train_epochs: settings.epochs,
-    max_steps: settings.iters ?? steps,
-    lr_scheduler_type: settings.scheduler,
-    warmup_ratio: warmup < 1 ? warmup : 0,
-    warmup_steps: warmup < 1 ? Math.ceil(warmup * steps) : warmup,
-    weight_decay: settings.weight_decay,
-    adam_beta1: betas[0],
-    adam_beta2: betas[1],
-    adam_epsilon: settings.eps,
-    max_grad_norm: settings.max_grad_norm,
-    optim: "adamw",
-    seed: settings.seed,
-    max_seq_length: settings.max_seq,
-    packing: settings.packing,
-    gradient_checkpointing: settings.grad_checkpoint,
-    save_total_limit: settings.keep,
-    metric_for_best_model: settings.best,
-    report_to: settings.report_to,
-  };
 }

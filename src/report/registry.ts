@@ -1,4 +1,12 @@
-import { existsSync, readdirSync, statSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  statSync,
+} from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { Exit, Fail } from "../base/fail.ts";
 import { isLocked } from "../base/lock.ts";
@@ -40,7 +48,9 @@ export function findRuns(root: string): string[] {
       return; // gone, or not for us to see
     }
     const names = new Set(entries.filter((e) => e.isFile()).map((e) => e.name));
-    if (names.has("run.json") || names.has("metrics.jsonl")) found.push(path);
+    if (names.has("run.json") && !foreign(path) || names.has("metrics.jsonl") && begunByUs(path)) {
+      found.push(path);
+    }
     if (depth === DEEPEST) return;
     for (const entry of entries) {
       if (!entry.isDirectory() || entry.name.startsWith(".") || SKIPPED.has(entry.name)) continue;
@@ -49,6 +59,32 @@ export function findRuns(root: string): string[] {
   };
   look(root, 0);
   return found.sort();
+}
+
+/** Whether a run.json is whole and yet none of ours: other programs use the name too. */
+function foreign(path: string): boolean {
+  try {
+    const content = JSON.parse(readFileSync(join(path, "run.json"), "utf8"));
+    return !(content instanceof Object) || !("format" in content);
+  } catch {
+    return false; // cannot be told: damaged
+  }
+}
+
+/** Whether training began the log in a folder; its manifest may be damaged or gone. */
+export function begunByUs(path: string): boolean {
+  const bytes = new Uint8Array(64);
+  try {
+    const fd = openSync(join(path, "metrics.jsonl"), "r");
+    try {
+      readSync(fd, bytes);
+      return /^\{"event":"\w+","v":1,/.test(new TextDecoder().decode(bytes));
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return false;
+  }
 }
 
 /** Reads a run folder, whatever state it is in. */

@@ -60,6 +60,10 @@ export const benchSettings = z.strictObject({
     value: "MxNxK",
     help: "only matrix products, of these sizes, joined by commas",
   }),
+  tune: field(z.boolean().default(false), {
+    group: "Kernels",
+    help: "measure every kernel that could do a matrix product, and use the fastest from now on",
+  }),
   portable: field(z.boolean().default(false), {
     group: "Kernels",
     help: "the kernels of a GPU without subgroups",
@@ -135,11 +139,14 @@ export const benchSettings = z.strictObject({
       refuse(key, "belongs to a model: -m DIR");
     }
   }
+  if (s.tune && s.portable) {
+    refuse("tune", "measures the kernels of this device, not --portable ones");
+  }
   if (s.train && s.adapter) refuse("adapter", "goes with generation; --train makes its own");
   for (const key of ["tokens", "steps", "target", "full"] as const) {
     if (s.model !== undefined && !s.train && s[key]) refuse(key, "belongs to --train");
   }
-  for (const key of ["only", "shapes", "rounds", "portable"] as const) {
+  for (const key of ["only", "shapes", "rounds", "portable", "tune"] as const) {
     if (s.model !== undefined && s[key]) refuse(key, "is for kernels: leave --model out");
   }
 });

@@ -31,7 +31,9 @@ export const commonSettings = z.strictObject({
     group: "Everywhere",
     short: "c",
     value: "FILE",
-    help: "settings from a YAML or JSON file; whet.yaml in this folder is read anyway",
+    help:
+      "settings from a YAML or JSON file, or the run.json of a run to be repeated; whet.yaml in " +
+      "this folder is read anyway, for a repetition not",
     flagOnly: true,
   }),
   set: field(z.array(z.string()).default([]), {

@@ -1,5 +1,6 @@
 import { hyperSize } from "../../kernels/adamw/hyper.ts";
 import type { Model } from "../architectures/model.ts";
+import { share } from "../base/packing.ts";
 import { revolve } from "../base/revolve.ts";
 import type { Checkpoints } from "../graph/backward.ts";
 import type { Node } from "../graph/graph.ts";
@@ -120,21 +121,22 @@ function lastingOf(model: Model, recipe: Omit<Recipe, "keep">, validation: boole
     const forward = recordValidation(model, recipe);
     others.push({ nodes: forward.g.nodes, keep: [forward.total] });
   }
-  const scratch = sum(others.map(({ nodes, keep }) => {
+  const scratch = others.map(({ nodes, keep }) => {
     const needed = prune(nodes, keep);
-    return sum(plan(needed, keep).slotBytes.map(padded)) + inputs(needed);
-  }));
+    return { inputs: inputs(needed), slots: plan(needed, keep).slotBytes.map(padded) };
+  });
   const bytes = {
     weights: sum(frozen.map((t) => padded(bytesOf(t)))),
     adapter: arena,
     gradients: arena,
     optimizer: 2 * arena,
-    scratch,
   };
   const trainable = sum(trained.map((t) => count(t.shape)));
   return {
     bytes,
-    total: sum(Object.values(bytes)),
+    /** Of the update and of validation, which use the slots of the step where they fit. */
+    scratch,
+    total: sum(Object.values(bytes)) + sum(scratch.map(({ inputs }) => inputs)),
     /** Arithmetic when nothing is done again. */
     flops: flopsOf(nodes),
     blocks: g.blocks.length,
@@ -146,10 +148,15 @@ function lastingOf(model: Model, recipe: Omit<Recipe, "keep">, validation: boole
 function planStep(model: Model, recipe: Recipe, lasting: Lasting): RunPlan {
   const { step, nodes } = needed(model, recipe, recipe.keep);
   const main = plan(nodes, [step.total]), flops = flopsOf(nodes);
-  const { scratch, ...bytes } = lasting.bytes, { blocks, trainable, parameters } = lasting;
-  const activations = sum(main.slotBytes.map(padded)) + inputs(nodes);
+  const { blocks, trainable, parameters } = lasting, slots = main.slotBytes.map(padded);
+  const activations = sum(slots) + inputs(nodes), own = slots.length;
+  for (const { slots: more } of lasting.scratch) {
+    share(slots, more).forEach((at, i) => slots[at] ??= more[i]!);
+  }
+  const scratch = sum(slots.slice(own)) + sum(lasting.scratch.map(({ inputs }) => inputs));
+  const bytes = { ...lasting.bytes, activations, scratch };
   return {
-    bytes: { ...bytes, activations, scratch, total: lasting.total + activations },
+    bytes: { ...bytes, total: sum(Object.values(bytes)) },
     flops,
     extraFlops: flops - lasting.flops,
     blocks: { all: blocks, recomputed: Math.max(0, blocks - (recipe.keep?.whole ?? blocks)) },

@@ -127,7 +127,9 @@ describe("whet plan", () => {
     const table = json.trim().split("\n").map((line) => JSON.parse(line));
     expect(table.map(({ model, full, quant }) => `${model} ${full} ${quant}`)).toEqual(
       ["models/micro", "models/other"].flatMap((name) =>
-        ["true none", "false none", "false int8", "false nf4"].map((way) => `${name} ${way}`)
+        ["true none", "false none", "false int8", "false nf4", "false nf4"].map((way) =>
+          `${name} ${way}`
+        )
       ),
     );
     expect(table[3].bytes.weights).toBeLessThan(table[1].bytes.weights);

@@ -93,8 +93,11 @@ beforeAll(async () => {
     mkdirSync(at(`damaged/${i}`), { recursive: true });
     writeFileSync(at(`damaged/${i}/run.json`), text);
   });
+  // A log that training began, its manifest gone; and a log of somebody else.
   mkdirSync(at("damaged/log"));
-  writeFileSync(at("damaged/log/metrics.jsonl"), "\u0000\nnull\n{");
+  writeFileSync(at("damaged/log/metrics.jsonl"), '{"event":"start","v":1,"settings":{}}\nnull\n{');
+  mkdirSync(at("damaged/theirs"));
+  writeFileSync(at("damaged/theirs/metrics.jsonl"), "\u0000\nnull\n{");
 });
 
 describe("ls", () => {
@@ -107,7 +110,8 @@ describe("ls", () => {
       ["runs/deep/er/second", "early"],
       ["runs/first", "finished"],
     ]);
-    expect(runs).toHaveLength(4 + 7);
+    // Not null and not another program's.
+    expect(runs).toHaveLength(4 + 5);
     for (const { status, problem } of runs.slice(4)) {
       expect([status, typeof problem]).toEqual(["damaged", "string"]);
     }
@@ -348,7 +352,7 @@ describe("rm", () => {
       ["mixed", 2, "1 file that training did not write"],
       ["plain", 2, "plain is no run"],
       ["damaged/3", 2, "damaged/3 is no run"],
-      ["damaged/log", 2, "damaged/log is no run"],
+      ["damaged/theirs", 2, "damaged/theirs is no run"],
       ["link", 2, "link is a link"],
       ["nowhere", 2, "there is no run nowhere"],
       [".", 2, ". is no run"],

@@ -16,36 +16,47 @@ export interface Roofline {
   readonly measured?: boolean;
 }
 
-const ADA = "NVIDIA Ada GPU architecture white paper, appendix A";
-const GA102 = "NVIDIA Ampere GA102 GPU architecture white paper, appendix A";
-const BLACKWELL = "NVIDIA RTX Blackwell GPU architecture white paper, appendix A";
-const cores = (n: number, ghz: number) =>
-  `${n} cores × 128 lanes × 2 × ${ghz} GHz; Apple's bandwidth`;
-
 /** name, f32 TFLOP/s, f16 matrix TFLOP/s (0: none), GB/s, source, further names that adapters have */
 type Row = readonly [string, number, number, number, string, ...string[]];
+
+/** Lanes times two for a multiply-add times the boost clock: what makers call peak. */
+const tera = (lanes: number, ghz: number) => (lanes * 2 * ghz) / 1000;
+
+/** GeForce since the 30 series: tensor cores with sums in f32 do twice the work of the lanes. */
+function geforce(name: string, lanes: number, ghz: number, bandwidth: number): Row {
+  const f32 = tera(lanes, ghz);
+  const source = `${lanes} lanes × 2 × ${ghz} GHz; tensor cores with f32 sums: twice that`;
+  return [name, f32, 2 * f32, bandwidth, source];
+}
+
+/** Apple: matrices are multiplied at the rate of the lanes, 128 a core. */
+function apple(name: string, cores: number, ghz: number, bandwidth: number): Row {
+  const source = `${cores} cores × 128 lanes × 2 × ${ghz} GHz`;
+  return [name, tera(128 * cores, ghz), 0, bandwidth, source];
+}
+
 const table: readonly Row[] = [
-  ["RTX 3060", 12.7, 25.6, 360, GA102],
-  ["RTX 3070", 20.3, 40.6, 448, GA102],
-  ["RTX 3080", 29.8, 59.5, 760, GA102],
-  ["RTX 3090", 35.6, 71, 936, GA102],
-  ["RTX 4060", 15.1, 30.2, 272, ADA],
-  ["RTX 4070", 29.1, 58.3, 504, ADA],
-  ["RTX 4080", 48.7, 97.5, 717, ADA],
-  ["RTX 4090", 82.6, 165.2, 1008, ADA],
-  ["RTX 5080", 56.3, 112.6, 960, BLACKWELL],
-  ["RTX 5090", 104.8, 209.5, 1792, BLACKWELL],
-  ["A100 80GB", 19.5, 312, 2039, "NVIDIA A100 data sheet, SXM", "A100-SXM4-80GB"],
-  ["H100", 66.9, 989, 3350, "NVIDIA H100 data sheet, SXM", "H100 80GB HBM3"],
-  ["H200", 66.9, 989, 4800, "NVIDIA H200 data sheet, SXM"],
-  ["RX 7900 XTX", 61.4, 122.8, 960, "AMD product page"],
-  ["Arc A770", 19.7, 131, 560, "Intel ARK: 4,096 lanes × 2 × 2.4 GHz; half of the int8 rate"],
-  ["Arc B580", 13.7, 116.5, 456, "Intel ARK: 2,560 lanes × 2 × 2.67 GHz; half of the int8 rate"],
-  ["M1", 2.6, 0, 68, cores(8, 1.28)],
-  ["M1 Max", 10.4, 0, 400, cores(32, 1.27)],
-  ["M2", 3.6, 0, 100, cores(10, 1.4)],
-  ["M2 Max", 13.6, 0, 400, cores(38, 1.4)],
-  ["M4 Max", 16.2, 0, 546, cores(40, 1.58)],
+  geforce("RTX 3060", 3584, 1.777, 360),
+  geforce("RTX 3070", 5888, 1.725, 448),
+  geforce("RTX 3080", 8704, 1.71, 760),
+  geforce("RTX 3090", 10_496, 1.695, 936),
+  geforce("RTX 4060", 3072, 2.46, 272),
+  geforce("RTX 4070", 5888, 2.475, 504),
+  geforce("RTX 4080", 9728, 2.505, 717),
+  geforce("RTX 4090", 16_384, 2.52, 1008),
+  geforce("RTX 5080", 10_752, 2.617, 960),
+  geforce("RTX 5090", 21_760, 2.407, 1792),
+  ["A100 80GB", 19.5, 312, 2039, "NVIDIA's data sheet, SXM", "A100-SXM4-80GB"],
+  ["H100", 66.9, 989, 3350, "NVIDIA's data sheet, SXM", "H100 80GB HBM3"],
+  ["H200", 66.9, 989, 4800, "NVIDIA's data sheet, SXM"],
+  ["RX 7900 XTX", 61.4, 122.8, 960, "6144 lanes × 2 × 2.5 GHz, two at a time; matrices twice that"],
+  ["Arc A770", 19.7, 131, 560, "4096 lanes × 2 × 2.4 GHz; matrices: half of the int8 rate"],
+  ["Arc B580", 13.7, 116.5, 456, "2560 lanes × 2 × 2.67 GHz; matrices: half of the int8 rate"],
+  apple("M1", 8, 1.28, 68),
+  apple("M1 Max", 32, 1.27, 400),
+  apple("M2", 10, 1.4, 100),
+  apple("M2 Max", 38, 1.4, 400),
+  apple("M4 Max", 40, 1.58, 546),
 ];
 
 /** "NVIDIA GeForce RTX 4090 (NVK)" -> "rtx 4090". */

@@ -15,6 +15,8 @@ export interface Limits {
   readonly retry: readonly [first: number, most: number];
   /** All that is left to do when the run ends may take this long. */
   readonly end: number;
+  /** A checkpoint waits this long for files on this machine. */
+  readonly checkpoint: number;
 }
 
 export const LIMITS: Limits = {
@@ -24,6 +26,7 @@ export const LIMITS: Limits = {
   call: 10_000,
   retry: [1000, 60_000],
   end: 10_000,
+  checkpoint: 250,
 };
 
 /** Calls that a run's end gives a tracker that does not answer. */
@@ -44,6 +47,8 @@ export class Delivery {
   #off = false;
   #warned = false;
   #begun = false;
+  /** Tells somebody who waits that all before has been written. */
+  #flushed: (() => void) | undefined;
   #wake: () => void = () => {};
   readonly #giveUp = new AbortController();
   readonly #done: Promise<void>;
@@ -69,8 +74,23 @@ export class Delivery {
     }
   }
 
+  /**
+   * Before a checkpoint: has everything up to it written, where that is a matter of files on this machine,
+   * so that a run which is killed and resumed has no hole. A tracker that fails is not waited for.
+   */
+  async flush(): Promise<void> {
+    if (!this.tracker.local || this.#off || this.#warned || this.#outcome) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#flushed = resolve;
+    this.#wake();
+    const timer = setTimeout(resolve, this.limits.checkpoint);
+    await promise;
+    clearTimeout(timer);
+  }
+
   /** Delivers what waits, for as long as the limits allow; never throws. */
   async end(outcome: Outcome): Promise<void> {
+    if (this.#outcome) return this.#done;
     this.#outcome = outcome;
     this.#wake();
     const timer = setTimeout(() => this.#giveUp.abort(), this.limits.end);
@@ -89,12 +109,19 @@ export class Delivery {
       this.state = await tracker.begin(run, this.state, signal) ?? this.state;
     });
     while (!this.#off && (this.#waiting.length > 0 || !this.#outcome)) {
-      if (!this.#outcome) await this.#pause(limits.every);
-      const batch = this.#waiting.splice(0, limits.batch);
-      if (batch.length === 0) continue;
-      const delivered = await this.#call((signal) => tracker.write(batch, signal));
-      if (!delivered) this.lost += batch.length;
+      if (!this.#outcome && !this.#flushed) await this.#pause(limits.every);
+      while (this.#waiting.length > 0 && !this.#off) {
+        const batch = this.#waiting.splice(0, limits.batch);
+        const delivered = await this.#call((signal) => tracker.write(batch, signal));
+        if (!delivered) this.lost += batch.length;
+      }
+      if (!this.#flushed) continue;
+      // deno-lint-ignore require-await -- so that what it throws is handled like the rest
+      if (!this.#off) await this.#call(async () => tracker.flush?.());
+      this.#flushed();
+      this.#flushed = undefined;
     }
+    this.#flushed?.();
     if (this.#begun && !this.#off) {
       await this.#call((signal) => tracker.end(this.#outcome!, signal));
     }

@@ -11,6 +11,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { disk } from "../../base/disk.ts";
+import type { Limits } from "./delivery.ts";
 import { histogramOf } from "./histogram.ts";
 import { Trackers, trackersOf } from "./mod.ts";
 import { block, double, float, integer, message } from "./protobuf.ts";
@@ -20,9 +21,24 @@ import { levelDbRecords } from "./wandb.ts";
 
 const root = mkdtempSync(join(tmpdir(), "whet-trackers-"));
 afterAll(() => rmSync(root, { recursive: true }));
-const QUICK = { waiting: 5000, batch: 7, every: 2, call: 500, retry: [2, 5], end: 500 } as const;
+const QUICK = {
+  waiting: 5000,
+  batch: 7,
+  every: 2,
+  call: 500,
+  retry: [2, 5],
+  end: 500,
+  checkpoint: 100,
+} as const;
 
-function trackers(name: string, folder: string, from = 0, state = {}, started = Date.now()) {
+function trackers(
+  name: string,
+  folder: string,
+  from = 0,
+  state = {},
+  started = Date.now(),
+  limits: Limits = QUICK,
+) {
   const warnings: string[] = [];
   const config = { lr: 2e-4, target: ["q_proj", "v_proj"], model: "a|b" };
   const it = new Trackers(
@@ -30,7 +46,7 @@ function trackers(name: string, folder: string, from = 0, state = {}, started = 
     { name: "first", folder, config, from, started },
     state,
     (message) => warnings.push(message),
-    QUICK,
+    limits,
   );
   return { it, warnings };
 }
@@ -139,6 +155,25 @@ describe("tensorboard", () => {
       6,
     ]);
     expect(rest.some(({ tag }) => tag === "settings")).toBe(false);
+  });
+
+  test("a checkpoint waits until its steps are in the files", async () => {
+    const folder = join(root, "flushed");
+    for (const name of ["tensorboard", "wandb"]) {
+      const slow = { ...QUICK, every: 60_000 };
+      const { it } = trackers(name, folder, 0, {}, Date.now(), slow);
+      for (let n = 1; n <= 30; n++) it.event("step", step(n));
+      await it.flush();
+      // Nothing more is done: the process may be killed now.
+      const dir = join(folder, name);
+      const file = readdirSync(dir, { recursive: true }).map(String).sort().at(-1)!;
+      const bytes = readFileSync(join(dir, file));
+      const steps = name === "wandb"
+        ? readOffline(bytes).filter(({ kind }) => kind === 2).length
+        : readEvents(bytes).filter(({ tag }) => tag === "train/loss").length;
+      expect([name, steps]).toEqual([name, 30]);
+      await it.end("finished");
+    }
   });
 
   test("a disk that is full for a while, and one that stays full", async () => {

@@ -5,7 +5,15 @@ import { Delivery, LIMITS } from "./delivery.ts";
 import { Trackers, trackersOf } from "./mod.ts";
 import { mlflowTarget } from "./mlflow.ts";
 
-const QUICK = { waiting: 50, batch: 500, every: 2, call: 100, retry: [5, 20], end: 300 } as const;
+const QUICK = {
+  waiting: 50,
+  batch: 500,
+  every: 2,
+  call: 100,
+  retry: [5, 20],
+  end: 300,
+  checkpoint: 100,
+} as const;
 interface Call {
   readonly path: string;
   readonly authorisation: string | null;
@@ -69,7 +77,7 @@ const step = (n: number) => ({ step: n, loss: 1 / n, grad_norm: n === 2 ? NaN : 
 
 test("a run: experiment, run, parameters, metrics, its end", async () => {
   const { url, calls } = server();
-  const { it, warnings } = trackers(url + "/base/?x=1", { MLFLOW_TRACKING_TOKEN: "s3cret" });
+  const { it, warnings } = trackers(url + "/base/", { MLFLOW_TRACKING_TOKEN: "s3cret" });
   for (let n = 1; n <= 3; n++) it.event("step", step(n));
   const places = await it.end("finished");
   expect(warnings).toEqual([]);
@@ -151,6 +159,7 @@ describe("a server that", () => {
       const { it, warnings } = trackers(url, { MLFLOW_TRACKING_TOKEN: "s3cret" });
       const began = performance.now();
       for (let n = 1; n <= 200; n++) it.event("step", step(n));
+      await it.flush();
       expect(performance.now() - began).toBeLessThan(50);
       await Bun.sleep(60);
       const ending = performance.now();
@@ -213,6 +222,7 @@ test("a tracker that throws where it must not does not reach the run", async () 
   const warnings: string[] = [];
   const bad = {
     name: "bad",
+    local: true,
     histograms: false,
     begin: () => {
       throw new TypeError("not a function");
@@ -234,7 +244,8 @@ describe("settings refused", () => {
     ["", "needs a server"],
     ["file:///tmp/mlruns", "is not reached at file:///tmp/mlruns"],
     ["databricks", "is not reached at databricks"],
-    ["http://me:s3cret@host/", "at host holds a name or password"],
+    ["http://me:s3cret@host/", "at host holds a name, a password or a query"],
+    ["http://host/?token=s3cret", "at host holds a name, a password or a query"],
     ["http://", "is not reached at"],
   ];
   for (const [uri, text] of cases) {

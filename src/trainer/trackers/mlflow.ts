@@ -37,9 +37,9 @@ export function mlflowTarget(
       "start a server (mlflow server) and name it: --mlflow-uri http://127.0.0.1:5000",
     );
   }
-  if (url.username || url.password) {
+  if (url.username || url.password || url.search) {
     throw refuse(
-      `the address of MLflow at ${url.host} holds a name or password`,
+      `the address of MLflow at ${url.host} holds a name, a password or a query`,
       "addresses are recorded in run.json, and secrets never are",
       "put them into MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
     );
@@ -47,7 +47,7 @@ export function mlflowTarget(
   const { MLFLOW_TRACKING_TOKEN: token, MLFLOW_TRACKING_USERNAME: user } = env;
   const basic = user && btoa(`${user}:${env.MLFLOW_TRACKING_PASSWORD ?? ""}`);
   return {
-    url: new URL(url.href.replace(/[?#].*$/, "").replace(/\/*$/, "/")),
+    url: new URL(url.href.replace(/#.*$/, "").replace(/\/*$/, "/")),
     experiment: settings.experiment ?? env.MLFLOW_EXPERIMENT_NAME ?? "whet",
     authorisation: token ? `Bearer ${token}` : basic ? `Basic ${basic}` : undefined,
   };
@@ -62,6 +62,7 @@ const MOST = { metrics: 1000, params: 100, value: 500, key: 250 };
  */
 export class Mlflow implements Tracker {
   readonly name = "mlflow";
+  readonly local = false;
   readonly histograms = false;
   place: string | undefined;
   #run = "";

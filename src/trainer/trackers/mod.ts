@@ -85,6 +85,11 @@ export class Trackers {
     this.#put({ step, at: Date.now(), kind: "histogram", tag, histogram: histogramOf(values) });
   }
 
+  /** To be awaited before a checkpoint: see {@link Delivery.flush}. */
+  async flush(): Promise<void> {
+    await Promise.all(this.#deliveries.map((delivery) => delivery.flush()));
+  }
+
   /** What a later part of the run needs to go on in the same place, by tracker: JSON. */
   state(): Record<string, unknown> {
     return Object.fromEntries(

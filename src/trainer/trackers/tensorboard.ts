@@ -14,6 +14,7 @@ import { asText, type Entry, type RunFacts, type Tracker } from "./tracker.ts";
  */
 export class TensorBoard implements Tracker {
   readonly name = "tensorboard";
+  readonly local = true;
   readonly histograms = true;
   place: string | undefined;
   #log: ByteLog | undefined;

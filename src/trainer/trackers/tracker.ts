@@ -33,6 +33,8 @@ export interface Tracker {
   readonly name: string;
   /** Where a person finds the run, once it has begun: an address or a folder. */
   readonly place?: string;
+  /** Writes files on this machine only, so that a checkpoint may wait for it. */
+  readonly local: boolean;
   /** Whether it can show histograms, which cost something to make. */
   readonly histograms: boolean;
   /**
@@ -42,6 +44,8 @@ export interface Tracker {
    */
   begin(run: RunFacts, state: unknown, signal: AbortSignal): Promise<unknown>;
   write(entries: readonly Entry[], signal: AbortSignal): Promise<void>;
+  /** Lets go of what `write` still holds back. */
+  flush?(): void;
   end(outcome: Outcome, signal: AbortSignal): Promise<void>;
 }
 

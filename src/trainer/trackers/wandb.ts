@@ -11,6 +11,7 @@ import type { Entry, Outcome, RunFacts, Tracker } from "./tracker.ts";
  */
 export class WandbOffline implements Tracker {
   readonly name = "wandb";
+  readonly local = true;
   readonly histograms = true;
   place: string | undefined;
   #log: ByteLog | undefined;
@@ -60,6 +61,10 @@ export class WandbOffline implements Tracker {
         items.set(entry.tag, { _type: "histogram", bins, values });
       }
     }
+  }
+
+  flush(): void {
+    this.#endRow();
   }
 
   async end(outcome: Outcome): Promise<void> {
