@@ -256,7 +256,7 @@ function waysOf(
     }
   };
   if (Math.min(ROWS, COLS) >= 32) matrices();
-  if (can.subgroupSize === 8 && fours(product, product.left, ROWS) && inFours(product)) {
+  if (can.subgroupSize === 8) {
     const BLOCKS = blocks(product), turnable = !strides.a && !strides.out;
     for (const n of [BLOCKS, 3 - BLOCKS]) {
       ways.set(`broadcast ${n}`, () => byBroadcast(turnable ? cheaper(product) : product, n));
@@ -366,9 +366,9 @@ function cost(product: Product): number {
 
 const dtypeOf = (bound: Tensor | View) => ("tensor" in bound ? bound.tensor : bound).dtype;
 
-/** Whether the operand can be read four numbers at a time. */
+/** Whether four neighbours of the operand are one aligned vector. Past the end of K kernels see to themselves. */
 const fours = ({ K }: Product, { columns, stride = 0 }: Operand, extent: number) =>
-  K % 4 === 0 && (!columns || extent % 4 === 0) && stride % 4 === 0;
+  (columns ? extent : K) % 4 === 0 && stride % 4 === 0;
 
 /** Reads the right operand in blocks of 4x4. */
 function wideLoader(taken: Product): Source[] {
@@ -395,12 +395,6 @@ const nf4Matrix = (b: Tensor | View) => [
 ];
 
 const inTiles = (bound: Tensor | View) => isNf4(dtypeOf(bound)) && tiled(bound.shape);
-
-/** Whether the right operand can be read four numbers at a time, and fast. */
-function inFours(product: Product): boolean {
-  const { right, COLS } = product;
-  return isNf4(dtypeOf(right.bound)) ? inTiles(right.bound) : fours(product, right, COLS);
-}
 
 /** Reads four neighbours of the right operand. */
 function rightLoader(b: Tensor | View, vec4: boolean): Source[] {

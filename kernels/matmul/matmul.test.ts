@@ -148,7 +148,7 @@ for (const { bytes, ...c } of cut) {
   test(`matmul ${form}: ${M}x${N}x${K} ${dtype}, in bindings of ${bytes} bytes`, async () => {
     const made = matmulCase(c), dispatches: number[] = [];
     const op: typeof matmulOp = {
-      ...matmulOp,
+      ...made.op,
       launch(node, can) {
         const launches = narrow(matmulOp, bytes).launch(node, can);
         dispatches.push(launches.length);
