@@ -228,3 +228,35 @@ test("a setting without field() is a programming error", () => {
     ["b", "--b", "number", true, undefined],
   ]);
 });
+
+test("every training setting is known to change the result, or known not to", () => {
+  const unmarked = fieldsOf(trainSettings).filter(({ info }) => info.changes === undefined);
+  expect(unmarked.map(({ key }) => key)).toEqual([
+    // compared by their content
+    "model",
+    "output",
+    "init_adapter", // is in the weights of every checkpoint
+    // how long, which a resumed run may change, and what others follow from
+    "epochs",
+    "iters",
+    "effective_batch",
+    // how it is fitted to memory; the micro-batch is kept
+    "grad_checkpoint",
+    "micro_tokens",
+    "target_mem",
+    // what is looked at, kept and told
+    "eval_every",
+    "samples",
+    "save_every",
+    "keep",
+    "patience",
+    "resume",
+    "allow_change",
+    "ui",
+    "ui_port",
+    "log_every",
+    "report_to",
+    "mlflow_uri",
+    "experiment",
+  ]);
+});
