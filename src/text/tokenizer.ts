@@ -211,18 +211,6 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
 
   const added = new Map(json.added_tokens.map((token) => [token.id, token]));
   const special = new Set(json.added_tokens.filter((token) => token.special).map(({ id }) => id));
-  for (const name of ["bos", "eos", "unk", "sep", "pad", "cls", "mask"]) {
-    const id = tokens.get(tokenContent(config[`${name}_token`]) ?? "");
-    if (id !== undefined) special.add(id);
-  }
-  for (
-    const extra of Array.isArray(config.additional_special_tokens)
-      ? config.additional_special_tokens
-      : []
-  ) {
-    const id = tokens.get(tokenContent(extra) ?? "");
-    if (id !== undefined) special.add(id);
-  }
 
   const { prefix, suffix } = surroundingsOf(json.post_processor);
   const encodeText = createTextEncoder(json, vocab, files.pieces);
