@@ -213,7 +213,7 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
   const special = new Set(json.added_tokens.filter((token) => token.special).map(({ id }) => id));
 
   const { prefix, suffix } = surroundingsOf(json.post_processor);
-  const encodeText = createTextEncoder(json, vocab, files.pieces);
+  const encoding = createTextEncoder(json, vocab, files.pieces);
   const isSpecial = (id: number) => special.has(id);
   const checked = (id: number): string | undefined => {
     if (!Number.isInteger(id) || id < 0 || id >= padded) {
@@ -234,7 +234,10 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
   };
   const read = createDecoder(json.decoder);
   const decodeAll = (ids: readonly number[]): string =>
-    read(ids.map(checked).filter((token) => token !== undefined)).join("");
+    read(
+      ids.map((id) => encoding.added.get(id) ?? checked(id))
+        .filter((token) => token !== undefined),
+    ).join("");
   const byteOf = (id: number): number | undefined => tokenByte(checked(id) ?? "");
   const decoder = ({ skipSpecial = false } = {}): TextStream => {
     const stream = byteLevel ? byteStream(bytesOf) : windowStream(decodeAll, byteOf);
@@ -245,7 +248,7 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
   return {
     vocabSize,
     encode(text, { special = true, plain } = {}) {
-      const ids = encodeText(text, plain);
+      const ids = encoding.encode(text, plain);
       if (!special) return ids;
       const doubled = bos !== undefined && prefix.at(-1) === bos && ids[0] === bos;
       return [...prefix, ...(doubled ? ids.slice(1) : ids), ...suffix];
