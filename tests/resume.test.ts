@@ -10,6 +10,7 @@ import { fieldsOf } from "../src/settings/field.ts";
 import { trainSettings } from "../src/settings/train.ts";
 import { attempt, forget, type Outcome, weightsIn, workshop } from "./faults.ts";
 import { sound } from "./faults_cases.ts";
+import { interrupted, ways } from "./stops.ts";
 
 setDefaultTimeout(120_000);
 const device = await testDevice();
@@ -231,3 +232,12 @@ gpu("a template that tells the date tells the day that the run was begun", async
     setSystemTime();
   }
 });
+
+gpu(
+  "stopped after the first, some and the last but one step, a run comes to the same bytes",
+  async () => {
+    for (const way of Object.keys(ways)) {
+      expect(await interrupted(dir, device!, way, 12, [[1, 6, 11]])).toBe(1);
+    }
+  },
+);
