@@ -309,7 +309,7 @@ const judgedBy = ({ best: metric }: Settings, { loss, value }: Best) =>
     : `${metric.replace("_", " ")} ${short(100 * value)} % (val loss ${short(loss)})`;
 
 /** Settings that change the numbers, so that a resumed run must have the same. */
-const NUMERIC: readonly (keyof RunSettings | "quant" | "double_quant")[] = [
+const NUMERIC: readonly (keyof RunSettings | "quant" | "double_quant" | "loss_on")[] = [
   "full",
   "quant",
   "double_quant",
@@ -320,6 +320,12 @@ const NUMERIC: readonly (keyof RunSettings | "quant" | "double_quant")[] = [
   "lr",
   "scheduler",
   "warmup",
+  "lr_decay",
+  "lr_decay_shape",
+  "min_lr_ratio",
+  "loss_on",
+  "label_smoothing",
+  "neftune_alpha",
   "weight_decay",
   "max_grad_norm",
   "betas",
@@ -473,10 +479,14 @@ function compare(
         "rate goes on as in a run of the new length",
     );
   }
-  // Checkpoints from before there was quantisation do not speak of it.
+  // Checkpoints from before there was a setting do not speak of it.
   const before: Record<string, unknown> = {
     quant: "none",
     double_quant: false,
+    min_lr_ratio: 0,
+    loss_on: "response",
+    label_smoothing: 0,
+    neftune_alpha: 0,
     ...state.settings as Record<string, unknown>,
   };
   const now: Record<string, unknown> = { ...settings, targets };
@@ -499,7 +509,7 @@ function compare(
   }
   if (tokens !== undefined && tokens !== data!.facts.tokens_sha256) {
     throw new Fail(`the rows of ${settings.data} become other tokens than when the run was begun`, {
-      why: "the tokenizer, --template, --max-seq or --overlong is another one",
+      why: "the tokenizer, --template, --max-seq, --overlong or --loss-on is another one",
       fix: "put it back, or begin a new run with another -o",
       exit: Exit.data,
     });

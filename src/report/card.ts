@@ -9,10 +9,18 @@ const TOLD = [
   "target",
   "dropout",
   "use_rslora",
+  "loraplus_ratio",
+  "layers",
   "full",
   "lr",
   "scheduler",
   "warmup",
+  "lr_decay",
+  "lr_decay_shape",
+  "min_lr_ratio",
+  "loss_on",
+  "label_smoothing",
+  "neftune_alpha",
   "weight_decay",
   "max_grad_norm",
   "betas",
@@ -112,7 +120,7 @@ export function modelCard(record: RunRecord): string {
     row("steps", `${thousands(steps.at(-1)?.step ?? 0)} of ${thousands(manifest.steps)}`),
     row("epochs", settings.iters === undefined ? settings.epochs : undefined),
     ...TOLD.filter((key) =>
-      !full || !["rank", "alpha", "target", "dropout", "use_rslora"].includes(key)
+      !full || !["rank", "alpha", "target", "dropout", "use_rslora", "loraplus_ratio"].includes(key)
     )
       .map((key) => row(key, settings[key])),
     "",

@@ -139,7 +139,11 @@ describe("checks", () => {
     [{ rank: "0" }, "--rank flag: must be at least 1", "0"],
     [{ lr: "-1" }, "--lr flag: must be above 0", "-1"],
     [{ dropout: "1" }, "--dropout flag: must be at most 0.999", "1"],
-    [{ scheduler: "cosin" }, "--scheduler flag: expected constant, linear or cosine", '"cosin"'],
+    [
+      { scheduler: "cosin" },
+      "--scheduler flag: expected constant, linear, cosine or wsd",
+      '"cosin"',
+    ],
     [{ betas: "0.9" }, "--betas flag: expected 2 values joined by commas", "[0.9]"],
     [
       { eval_every: "0" },
@@ -181,7 +185,6 @@ describe("checks", () => {
 
   test.each<[Record<string, unknown>, string]>([
     [{ compute: "f16" }, "use --compute f32"],
-    [{ mask_prompt: "false" }, "leave --mask-prompt out"],
   ])("%p is promised, not built, and never ignored", (values, fix) => {
     const fail = caught(() => train(given(values)));
     expect(fail.exit).toBe(2);

@@ -5,7 +5,7 @@ import type { Lora } from "../nn/net.ts";
 import { type BatchPlan, layOut, pack } from "./layout.ts";
 import { fitRun, type RunPlan } from "./plan.ts";
 import type { Recipe } from "./program.ts";
-import type { Schedule } from "./schedule.ts";
+import type { Fall, Schedule } from "./schedule.ts";
 import { supervised } from "./trainer.ts";
 
 /** The numeric settings of a run: everything a resumed run must agree with. */
@@ -15,9 +15,15 @@ export interface RunSettings {
   readonly alpha: number;
   readonly use_rslora: boolean;
   readonly dropout: number;
+  readonly label_smoothing?: number;
+  readonly neftune_alpha?: number;
   readonly lr: number;
   readonly scheduler: Schedule;
   readonly warmup: number;
+  /** Length and shape of wsd's fall. */
+  readonly lr_decay?: number;
+  readonly lr_decay_shape?: Fall;
+  readonly min_lr_ratio?: number;
   readonly weight_decay: number;
   readonly max_grad_norm: number;
   readonly betas: readonly [number, number];
@@ -103,7 +109,8 @@ export function prepare(
       .map((bin) => bin.reduce((sum, row) => sum + checks[row]!.targets, 0))
       .reduce((a, b) => Math.max(a, b), 0);
     const size = { ...batches.size, targets: Math.max(batches.size.targets, up(answers)) };
-    const recipe = { size, positions: longest, lora, full: settings.full };
+    const { full, label_smoothing: smoothing, neftune_alpha: neftune } = settings;
+    const recipe = { size, positions: longest, lora, full, smoothing, neftune };
     const mode = settings.grad_checkpoint;
     const fitted = fitRun(model, recipe, validation.length > 0, budget, mode);
     const fits = fitted.plan.bytes.total <= budget;

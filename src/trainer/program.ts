@@ -24,6 +24,9 @@ export interface Recipe {
   readonly positions: number;
   readonly lora?: Lora;
   readonly full: boolean;
+  /** Of the training loss; validation has neither. */
+  readonly smoothing?: number;
+  readonly neftune?: number;
   /** Most bytes of a value inside a feed-forward layer, which is done in chunks of rows; see `inChunks`. */
   readonly chunk?: number;
   /** What the blocks of the network keep for the backward pass; everything when absent. */
@@ -35,7 +38,8 @@ export function recordStep(model: Model, recipe: Recipe): Recorded {
   const g = new Graph();
   const batch = new PackedBatch(g, model.sizes.vocab, recipe.size);
   const net = netOf(model, g, recipe);
-  const { loss } = batch.loss(model, net, batch.hidden(model, net), true);
+  const hidden = batch.hidden(model, net, recipe.neftune);
+  const { loss } = batch.loss(model, net, hidden, true, recipe.smoothing);
   backward(g, loss, {
     sum: add,
     trained: (tensor, gradient) => accumulate(g, g.gradient(tensor), gradient),
@@ -44,7 +48,7 @@ export function recordStep(model: Model, recipe: Recipe): Recorded {
   return { g, batch, total: accumulate(g, g.state("loss", [1]), loss) };
 }
 
-/** The same network forward only, without dropout: the validation loss of one micro-batch. */
+/** The same network forward only, without dropout, noise or smoothing: the validation loss of one micro-batch. */
 export function recordValidation(model: Model, recipe: Recipe): Recorded {
   const g = new Graph();
   const batch = new PackedBatch(g, model.sizes.vocab, recipe.size);

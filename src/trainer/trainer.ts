@@ -137,12 +137,12 @@ export class Trainer {
   /** Adds the loss and the gradients of every micro-batch of a step to what the device holds. */
   async #accumulate(step: number): Promise<{ epoch: number; tokens: number }> {
     const { epoch, micro } = this.plan.at(step), { g, batch } = this.#recorded;
-    const targets = micro.flat().reduce((sum, row) => sum + supervised(this.rows[row]!), 0);
+    const all = micro.flat().reduce((sum, row) => sum + weightOf(this.rows[row]!), 0);
     let tokens = 0;
     for (const [m, indices] of micro.entries()) {
       const rows = indices.map((i) => this.rows[i]!);
       tokens += rows.reduce((sum, row) => sum + row.ids.length, 0);
-      batch.fill(this.#runner, rows, 1 / targets);
+      batch.fill(this.#runner, rows, 1 / all);
       // A mask belongs to one micro-batch of one step, whatever is resumed or repeated.
       const clock = Uint32Array.of(this.options.seed, (step << 10) + m);
       this.#runner.write(clockOf(g), clock);
@@ -302,6 +302,13 @@ export class Trainer {
 }
 
 const clockOf = (g: Recorded["g"]) => g.input("clock", [2], "u32");
+
+/** What the supervised tokens of a row count together: the loss of a step is the mean by these weights. */
+function weightOf({ labels, weights }: TokenRow): number {
+  let sum = 0;
+  for (let t = 1; t < labels.length; t++) if (labels[t] !== -100) sum += weights?.[t] ?? 1;
+  return sum;
+}
 
 /** Tokens of a row that the model is asked to predict; the first has nothing before it. */
 export function supervised(row: TokenRow): number {
