@@ -18,6 +18,7 @@ import { quantiseRows } from "../src/formats/int8.ts";
 import { add } from "./add/add.ts";
 import { layInt8, roundToInt8 } from "./common/int8.ts";
 import { isNf4, nf4Words, roundToNf4 } from "./common/nf4.ts";
+import { MOST_F16 } from "./common/stored.ts";
 
 /** One operand of a case. Floats are drawn from [-1, 1) · scale unless `data` is given. */
 export interface Operand {
@@ -25,7 +26,7 @@ export interface Operand {
   readonly dtype?: DType;
   readonly data?: ArrayLike<number>;
   readonly scale?: number;
-  /** Has no derivative to check: masks, indices, targets. */
+  /** Has no derivative to check: masks, indices, targets. f16 has one: it may be an activation. */
   readonly grad?: false;
 }
 
@@ -87,17 +88,33 @@ function encode(numbers: Float64Array, { shape, dtype }: Tensor): Uint8Array {
   return new Uint8Array(array.buffer);
 }
 
-function record<A>({ op, attrs, inputs, seed = 1 }: Case<A>) {
+/** Makes an activation stored in f16 of a tensor that learns, so that its gradient can be asked for. */
+const store: Op<null> = {
+  name: "store",
+  infer: ([x]) => [{ shape: x!.shape, dtype: "f16" }],
+  reference: ([x]) => [x!],
+  launch: () => [],
+  backward: (_g, { inputs: [x] }, [d]) => {
+    if (d!.dtype !== "f32") throw new Error(`the gradient of ${show(x!)} in f16 is ${show(d!)}`);
+    return [d];
+  },
+};
+
+function record<A>({ op, attrs, inputs, seed = 1 }: Case<A>, stores = false) {
   const g = new Graph(), next = noise(seed), given = new Map<Tensor, Float64Array>();
   const tensors = inputs.map((operand, i) => {
     const { shape, dtype = "f32", grad } = operand;
-    const learns = grad !== false && dtype === "f32" && op.backward !== undefined;
+    const stored = stores && dtype === "f16";
+    const learns = grad !== false && (dtype === "f32" || stored) && op.backward !== undefined;
     const t = learns ? g.trained(`in${i}`, shape) : g.input(`in${i}`, shape, dtype);
     given.set(t, values(operand, next));
     return t;
   });
-  const outputs = g.add(op, tensors, attrs);
-  return { g, given, tensors, outputs, node: g.nodes[0] as Node<A> };
+  const operands = tensors.map((t, i) =>
+    t.dtype === (inputs[i]!.dtype ?? "f32") ? t : g.add(store, [t], null)[0]!
+  );
+  const outputs = g.add(op, operands, attrs);
+  return { g, given, tensors, outputs, node: g.nodes.at(-1) as Node<A> };
 }
 
 /**
@@ -112,7 +129,7 @@ export function checkDerivative<A>(
   outputs: readonly number[] = [0],
   tolerance = 1e-6,
 ): number {
-  const { g, given, tensors, outputs: made } = record(c);
+  const { g, given, tensors, outputs: made } = record(c, true);
   const next = noise(77);
   const weights = outputs.map((o) => Float64Array.from({ length: count(made[o]!.shape) }, next));
   const scalar = (vs: Map<Tensor, Float64Array>) => {
@@ -230,18 +247,21 @@ export async function checkKernel<A>(
     node.outputs.forEach((t, o) => {
       if (tolerance.skip?.includes(o)) return;
       const got = first[o]!, expected = want.get(t)!;
-      const bits = new Uint32Array(got.buffer, got.byteOffset, got.length);
-      const bitsAgain = new Uint32Array(second[o]!.buffer, second[o]!.byteOffset, got.length);
+      const words = new Uint32Array(got.buffer, GUARD),
+        again = new Uint32Array(second[o]!.buffer, GUARD);
+      const half = t.dtype === "f16" ? 2 : 1; // numbers in a word
       for (let i = 0; i < expected.length; i++) {
         const where = `${c.op.name} (${files}) output ${o} [${t.shape}] element ${i}`;
-        if (bits[i] === SENTINEL) throw new Error(`${where} was not written`);
-        if (bits[i] !== bitsAgain[i]) throw new Error(`${where} differs between two runs`);
-        const value = t.dtype === "u32" ? bits[i]! : got[i]!;
-        if (value === expected[i]) continue;
-        const error = Math.abs(value - expected[i]!) / bound(o, i, expected[i]!);
+        const word = Math.floor(i / half);
+        if (words[word] === SENTINEL) throw new Error(`${where} was not written`);
+        if (words[word] !== again[word]) throw new Error(`${where} differs between two runs`);
+        const value = got[i]!, want = half === 2 ? stored(expected[i]!) : expected[i]!;
+        if (Object.is(value, want) || value === want) continue;
+        const allowed = bound(o, i, want) + (half === 2 ? rounding(want) : 0);
+        const error = Math.abs(value - want) / allowed;
         if (!(error <= 1)) {
           throw new Error(
-            `${where}: got ${value}, want ${expected[i]}, ${error.toPrecision(3)} × the bound`,
+            `${where}: got ${value}, want ${want}, ${error.toPrecision(3)} × the bound`,
           );
         }
         worst = Math.max(worst, error);
@@ -250,6 +270,12 @@ export async function checkKernel<A>(
   }
   return { variants: seen.size, worst };
 }
+
+/** What f16 makes of numbers that are too large for it. */
+const stored = (want: number) => Math.min(Math.max(want, -MOST_F16), MOST_F16);
+
+/** Half a unit in the last of f16's 11 digits; a whole one of its smallest number. */
+const rounding = (want: number) => 2 ** -11 * 1.001 * Math.abs(want) + 2 ** -24;
 
 function variantsOf(can: Capabilities): Capabilities[] {
   return [can, { ...can, subgroups: false, subgroupSize: undefined }, { ...can, f16: false }];
@@ -270,7 +296,7 @@ async function runLaunches<A>(
   given: Map<Tensor, Float64Array>,
   can: Capabilities,
   over?: readonly [number, number],
-): Promise<Float32Array[]> {
+): Promise<(Float32Array | Uint32Array | Float16Array)[]> {
   const buffers = new Map<Tensor, GPUBuffer>();
   const padded = (t: Tensor) => Math.ceil(bytesOf(t) / 256) * 256;
   for (const t of [...node.inputs, ...node.outputs]) {
@@ -315,7 +341,7 @@ async function runLaunches<A>(
     device.submit(`check ${node.op.name} ${launch.shader.kernel.file}`, [encoder.finish()]);
   }
   await device.done();
-  const results: Float32Array[] = [];
+  const results = [];
   for (const t of node.outputs) {
     const buffer = buffers.get(storageOf(t))!;
     const words = new Uint32Array(
@@ -328,7 +354,8 @@ async function runLaunches<A>(
         throw new Error(`${node.op.name} wrote outside ${show(t)}, word ${i - GUARD / 4}`);
       }
     });
-    results.push(new Float32Array(words.buffer, GUARD, count(t.shape)));
+    const type = t.dtype === "f16" ? Float16Array : t.dtype === "u32" ? Uint32Array : Float32Array;
+    results.push(new type(words.buffer, GUARD, count(t.shape)));
   }
   for (const buffer of new Set(buffers.values())) device.free(buffer);
   return results;

@@ -32,6 +32,7 @@ interface Reference {
 }
 
 const quant: Quant = { type: "nf4", double: true };
+const half = "f16" as const;
 
 /** The fixtures' adapters: rank 8, alpha 16, every linear layer but the head. */
 const lora: Lora = {
@@ -69,10 +70,20 @@ for (const name of ["llama", "llama_tied", "phi2"]) {
       bound: 2e-4,
       quant,
     },
+    // The references are f32: these bounds say what storing activations in f16 costs.
+    { what: "in f16", file: "logits_adapter.npy", adapted: true, bound: 0.02, compute: half },
+    {
+      what: "in f16 on a base in NF4",
+      file: "logits_qlora.npy",
+      adapted: true,
+      bound: 0.02,
+      quant,
+      compute: half,
+    },
   ];
-  for (const { what, file, adapted, bound, quant } of scored) {
+  for (const { what, file, adapted, bound, quant, compute } of scored) {
     run(`${name}: log-probabilities ${what}`, async () => {
-      const model = { ...await openModel(join(dir, "hf")), quant };
+      const model = { ...await openModel(join(dir, "hf")), quant, compute };
       const memory = new Memory(device!);
       const { frozen, trained } = Generator.tensors(model, adapted ? { lora } : {});
       memory.layOut(trained);
@@ -89,7 +100,8 @@ for (const name of ["llama", "llama_tied", "phi2"]) {
         const row = Array.from({ length: vocab }, (_, v) => Number(logits.data[t * vocab + v]));
         const top = Math.max(...row);
         const logSum = top + Math.log(row.reduce((s, l) => s + Math.exp(l - top), 0));
-        expect(score!.argmax[t]).toBe(row.indexOf(top));
+        const slack = compute ? bound : 0;
+        expect(row[score!.argmax[t]!]!).toBeGreaterThanOrEqual(top - slack);
         if (t + 1 < ids.length) {
           worst = Math.max(worst, Math.abs(row[ids[t + 1]!]! - logSum - score!.logprobs[t]!));
         }
@@ -122,31 +134,42 @@ for (const name of ["llama", "llama_tied", "phi2"]) {
     memory.free();
   });
 
-  run(`${name}: first adapter gradients`, async () => {
-    const { trainer } = await prepare(dir, reference(), false, false);
-    trainer.start(await adapter());
-    const got = await trainer.gradients(0);
-    using file = openSafetensors(join(dir, "sft_grads.safetensors"));
-    expect(file.tensors.size).toBe(got.size);
-    for (const [key, gradient] of got) {
-      const want = file.readF32(`base_model.model.${key}`);
-      expect(relative(gradient, want)).toBeLessThan(1e-4);
-    }
-    trainer.free();
-  });
+  for (const compute of [undefined, half]) {
+    run(`${name}: first adapter gradients${compute ? " in f16" : ""}`, async () => {
+      const { trainer } = await prepare(dir, reference(), { compute });
+      trainer.start(await adapter());
+      const got = await trainer.gradients(0);
+      using file = openSafetensors(join(dir, "sft_grads.safetensors"));
+      expect(file.tensors.size).toBe(got.size);
+      for (const [key, gradient] of got) {
+        const want = file.readF32(`base_model.model.${key}`);
+        expect(relative(gradient, want)).toBeLessThan(compute ? 0.02 : 1e-4);
+      }
+      trainer.free();
+    });
+  }
 
-  for (const mode of ["adapter", "adapter, recomputed", "adapter on NF4", "full"] as const) {
-    run(`${name}: 20 optimiser steps, ${mode}`, async () => {
-      const want = reference(), full = mode === "full";
-      const on = mode === "adapter on NF4" ? quant : undefined;
-      const { trainer } = await prepare(dir, want, full, mode === "adapter, recomputed", on);
+  const modes: Record<string, Mode> = {
+    "adapter": {},
+    "adapter, recomputed": { recompute: true },
+    "adapter on NF4": { quant },
+    "full": { full: true },
+    "adapter in f16": { compute: half },
+    "full in f16": { full: true, compute: half },
+  };
+  for (const [named, mode] of Object.entries(modes)) {
+    run(`${name}: 20 optimiser steps, ${named}`, async () => {
+      const want = reference(), { full, quant: on, compute } = mode;
+      const { trainer } = await prepare(dir, want, mode);
       if (!full) trainer.start(await adapter());
       const { curve, grad_norms } = full ? want.full : on ? want.qlora : want.sft;
       for (let step = 0; step < 20; step++) {
         const { loss, gradNorm, applied } = await trainer.next();
         expect(applied).toBe(true);
-        expect(Math.abs(loss - curve[step]!)).toBeLessThan(step < 10 ? 1e-4 : 1e-3);
-        if (step < 10 && grad_norms) {
+        expect(Math.abs(loss - curve[step]!)).toBeLessThan(
+          compute ? 5e-3 : step < 10 ? 1e-4 : 1e-3,
+        );
+        if (step < 10 && grad_norms && !compute) {
           expect(Math.abs(gradNorm / grad_norms[step]! - 1)).toBeLessThan(1e-3);
         }
       }
@@ -155,14 +178,19 @@ for (const name of ["llama", "llama_tied", "phi2"]) {
   }
 }
 
+interface Mode {
+  readonly full?: boolean;
+  readonly recompute?: boolean;
+  readonly quant?: Quant;
+  readonly compute?: "f16";
+}
+
 async function prepare(
   dir: string,
   want: Reference,
-  full: boolean,
-  recompute: boolean,
-  quant?: Quant,
+  { full = false, recompute = false, quant, compute }: Mode,
 ) {
-  const model = { ...await openModel(join(dir, "hf")), quant };
+  const model = { ...await openModel(join(dir, "hf")), quant, compute };
   const rows = want.rows.map((row) => ({ ids: row.input_ids, labels: row.labels }));
   const lengths = rows.map((row) => ({ tokens: row.ids.length, targets: supervised(row) }));
   const plan = layOut(lengths, {

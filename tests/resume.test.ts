@@ -4,6 +4,8 @@ import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { testDevice } from "../kernels/check.ts";
 import { Exit, Fail } from "../src/base/fail.ts";
+import { fieldsOf } from "../src/settings/field.ts";
+import { trainSettings } from "../src/settings/train.ts";
 import { attempt, forget, type Outcome, weightsIn, workshop } from "./faults.ts";
 import { sound } from "./faults_cases.ts";
 
@@ -30,7 +32,16 @@ async function resume(name: string, change: Record<string, unknown>): Promise<Ou
 gpu("every setting that changes the numbers is refused with its old and new value", async () => {
   const changes: Record<string, [was: unknown, now: unknown]> = {
     full: [false, true],
+    layers: [undefined, "1"],
+    loraplus_ratio: [1, 16],
+    lr_decay: [undefined, 0.2],
+    lr_decay_shape: [undefined, "linear"],
+    min_lr_ratio: [0, 0.1],
+    label_smoothing: [0, 0.1],
+    neftune_alpha: [0, 5],
     quant: ["none", "nf4"],
+    double_quant: [false, true],
+    compute: ["f32", "f16"],
     rank: [2, 4],
     alpha: [4, 8],
     use_rslora: [false, true],
@@ -49,12 +60,20 @@ gpu("every setting that changes the numbers is refused with its old and new valu
     shuffle: [true, false],
     seed: [42, 43],
     target: [["q_proj"], ["k_proj"]],
+    best: ["val_loss", "val_ppl"],
   };
+  const marked = fieldsOf(trainSettings).filter(({ info: { changes } }) =>
+    changes === "values" || changes === "shapes"
+  );
+  expect(Object.keys(changes).sort()).toEqual(marked.map(({ key }) => key).sort());
   for (const [key, [was, now]] of Object.entries(changes)) {
-    const { error, out } = await resume("changed", { [key]: now });
-    const line = `${key === "target" ? "targets" : key}: ${JSON.stringify(was)} -> ${
-      JSON.stringify(now)
-    }`;
+    const needed = key === "double_quant"
+      ? { quant: "nf4" }
+      : key.startsWith("lr_decay")
+      ? { scheduler: "wsd" }
+      : {};
+    const { error, out } = await resume("changed", { ...needed, [key]: now });
+    const line = `${key}: ${JSON.stringify(was)} -> ${JSON.stringify(now)}`;
     expect(error).toBeInstanceOf(Fail);
     expect(error).toMatchObject({ exit: Exit.usage, why: expect.stringContaining(line) });
     expect(weightsIn(out).filter((name) => !/step-3|^checkpoints /.test(name))).toEqual([]);

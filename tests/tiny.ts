@@ -43,8 +43,14 @@ const configs = {
   },
 };
 
-/** Writes config.json and model.safetensors; the caller removes the folder. */
-export async function tinyModel(family: keyof typeof configs = "llama"): Promise<string> {
+/**
+ * Writes config.json and model.safetensors; the caller removes the folder.
+ * @param times what the weights of this name are multiplied with
+ */
+export async function tinyModel(
+  family: keyof typeof configs = "llama",
+  times: (name: string) => number = () => 1,
+): Promise<string> {
   const dir = mkdtempSync(join(tmpdir(), "whet-tiny-"));
   const config = configs[family];
   writeFileSync(join(dir, "config.json"), JSON.stringify(config));
@@ -55,6 +61,8 @@ export async function tinyModel(family: keyof typeof configs = "llama"): Promise
       if (t.name.includes("norm") && t.name.endsWith("weight")) {
         data.forEach((v, j) => data[j] = 1 + v);
       }
+      const by = times(t.name);
+      data.forEach((v, j) => data[j] = v * by);
       return {
         name: t.name,
         dtype: "F32" as const,

@@ -1,6 +1,7 @@
 import { Fail } from "../../src/base/fail.ts";
 import type { Op } from "../../src/graph/graph.ts";
 import { count, show } from "../../src/graph/tensor.ts";
+import { onlyF32 } from "../common/stored.ts";
 import { elementwise } from "../common/wide.ts";
 import code from "./add.wgsl" with { type: "text" };
 
@@ -12,6 +13,7 @@ export const add: Op<null> = {
     if (String(a!.shape) !== String(b!.shape)) {
       throw new Fail(`add: shapes differ: ${show(a!)} and ${show(b!)}`);
     }
+    onlyF32("add", a!, b!);
     return [{ shape: a!.shape, dtype: "f32" }];
   },
   reference: ([a, b]) => [a!.map((v, i) => v + b![i]!)],

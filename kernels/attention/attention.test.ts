@@ -6,6 +6,7 @@ import { bound, checkAttention, forwardOf, type Size } from "./testing.ts";
 test("attention: derivative", () => {
   checkDerivative(forwardOf({ H: 2, KV: 1, D: 3, segments: [4, -1, 3] }));
   checkDerivative(forwardOf({ H: 2, KV: 2, D: 4, segments: [1, 5], scale: 0.7 }));
+  checkDerivative(forwardOf({ H: 2, KV: 1, D: 4, segments: [1, 5], dtype: "f16" }));
 });
 
 // Kernels are compiled for their heads and widths: few of those, so that this takes seconds.
@@ -13,6 +14,7 @@ const common = { H: 4, KV: 2, D: 40, scale: 0.125 };
 const sizes: [Size, boolean][] = [
   [{ ...common, segments: [70, 3, 1, 40, -9, 33] }, true],
   [{ ...common, segments: [65] }, true],
+  [{ ...common, segments: [70, 3, 1, 40, -9, 33], dtype: "f16" }, true],
   [{ H: 3, KV: 1, D: 5, segments: [7, -3, 63] }, false], // the other variants are in *.deep.ts
 ];
 for (const [size, every] of sizes) {
@@ -20,9 +22,10 @@ for (const [size, every] of sizes) {
 }
 /** Few rows over a cache: row t at position p[t] of the sequence that starts at base[t]. */
 for (
-  const { H, KV, D, S, rows } of [
+  const { H, KV, D, S, rows, dtype } of [
     { H: 4, KV: 2, D: 64, S: 300, rows: [[0, 300]] },
     { H: 2, KV: 1, D: 80, S: 700, rows: [[0, 257], [300, 301], [5, 5], [310, 699]] },
+    { H: 4, KV: 2, D: 64, S: 300, rows: [[0, 300], [3, 9]], dtype: "f16" as const },
     { H: 1, KV: 1, D: 7, S: 70, rows: [[0, 64], [1, 66]] },
     { H: 1, KV: 1, D: 255, S: 20, rows: [[0, 20]] },
     { H: 2, KV: 2, D: 256, S: 33, rows: [[3, 20]] },
@@ -34,9 +37,9 @@ for (
       op: attentionOp,
       attrs: { heads: H, kvHeads: KV, scale: 1 / Math.sqrt(D) },
       inputs: [
-        { shape: [T, H * D], scale: 2 },
-        { shape: [S, KV * D], scale: 2 },
-        { shape: [S, KV * D] },
+        { shape: [T, H * D], scale: 2, dtype },
+        { shape: [S, KV * D], scale: 2, dtype },
+        { shape: [S, KV * D], dtype },
         { shape: [T, 2], dtype: "u32", data: rows.flat() },
       ],
     }, { bound });
@@ -54,6 +57,26 @@ for (const T of [3, 40]) {
       ...c,
       inputs: [{ ...q!, data: steps(q!, 16) }, { ...k!, data: steps(k!, 32) }, ...rest],
     }, { bound: (_o, _i, want) => 2e-6 * Math.max(1, Math.abs(want)) });
+  });
+}
+
+/** q·k of 64 products of 2^15 is 7e10, a million times what f16 holds; scaled, and exact in f32, it still is 9e9. */
+for (const T of [3, 40]) {
+  test(`attention: activations of 32768 in f16, ${T} rows`, async () => {
+    const { op, attrs, inputs } = forwardOf({ H: 2, KV: 1, D: 64, segments: [T], dtype: "f16" });
+    const [q, k, v, ...rest] = inputs;
+    const large = ({ shape }: { shape: number[] }, step: number) =>
+      Array.from({ length: shape[0]! * shape[1]! }, (_, i) => i % step === 0 ? -32768 : 32768);
+    await checkKernel({
+      op,
+      attrs,
+      inputs: [
+        { ...q!, data: large(q!, 3) },
+        { ...k!, data: large(k!, 7) },
+        { ...v!, scale: 3e4 },
+        ...rest,
+      ],
+    }, { bound: (_o, _i, want) => 2e-6 * Math.abs(want) + 3e4 * 6e-6 });
   });
 }
 
@@ -84,4 +107,6 @@ test("attention: what no row sees is not read", async () => {
 test("attention: shapes that do not fit are refused", () => {
   const c = forwardOf({ H: 3, KV: 2, D: 4, segments: [5] });
   expect(() => checkDerivative(c)).toThrow("3 heads and 2 key heads");
+  const odd = forwardOf({ H: 2, KV: 2, D: 6, segments: [5], dtype: "f16" });
+  expect(() => checkDerivative(odd)).toThrow("heads that are no multiple of 4 must be f32");
 });

@@ -3,6 +3,7 @@ import type { Capabilities } from "../../src/gpu/device.ts";
 import type { Graph, Op } from "../../src/graph/graph.ts";
 import { count, show, type Tensor } from "../../src/graph/tensor.ts";
 import { grid } from "../common/grid.ts";
+import { storage, stored } from "../common/stored.ts";
 import forward from "./attention.wgsl" with { type: "text" };
 import forwardSubgroup from "./attention_subgroup.wgsl" with { type: "text" };
 import backwardKv from "./backward_kv.wgsl" with { type: "text" };
@@ -28,17 +29,20 @@ export interface AttentionAttrs {
 
 /**
  * Softmax attention over spans of keys, without ever holding a row of scores (Dao et al. 2022).
- * Inputs q f32[T, H·D], k and v f32[S, KV·D], spans u32[T, 2], and reach u32[S, 2] where it trains.
+ * Inputs q[T, H·D], k and v[S, KV·D], all f32 or, with D a multiple of 4, all f16, spans u32[T, 2], and reach u32[S, 2] where it trains.
  * Row t sees the keys spans[t] = [lo, hi), none where lo >= hi; key s is seen by the rows reach[s],
  * which must say the same. In a causal batch of packed segments these are [start of the segment, t+1)
  * and [s, end of the segment); with a key-value cache, [base, base + position + 1).
- * Outputs o f32[T, H·D] and lse f32[T, H], the logarithm of each softmax's denominator. D is at most 256.
+ * Outputs o[T, H·D], stored as q is, and lse f32[T, H], the logarithm of each softmax's denominator. D is at most 256.
  */
 export const attentionOp: Op<AttentionAttrs> = {
   name: "attention",
   infer(inputs, attrs) {
-    const { T } = sizes(inputs, attrs);
-    return [{ shape: inputs[0]!.shape, dtype: "f32" }, { shape: [T, attrs.heads], dtype: "f32" }];
+    const { T, wide } = sizes(inputs, attrs), dtype = storage("attention", ...inputs.slice(0, 3));
+    if (dtype === "f16" && wide !== 4) {
+      throw new Fail(`attention: heads that are no multiple of 4 must be f32: ${show(inputs[0]!)}`);
+    }
+    return [{ shape: inputs[0]!.shape, dtype }, { shape: [T, attrs.heads], dtype: "f32" }];
   },
   reference([q, k, v, spans], attrs, { inputs }) {
     const { T, H, KV, D } = sizes(inputs, attrs);
@@ -67,12 +71,12 @@ export const attentionOp: Op<AttentionAttrs> = {
     const { T, H, KV, wide, W } = sizes(node.inputs, node.attrs);
     const bind = [...node.inputs.slice(0, 4), ...node.outputs];
     const constants = { H, KV, W, SCALE: node.attrs.scale };
-    const { alias, dot } = vectors(wide);
+    const { alias, parts } = vectors(wide, node.inputs[0]!);
     if (T <= 16) {
-      const shader = { kernel: source("decode", decode), parts: [dot], alias, constants };
+      const shader = { kernel: source("decode", decode), parts, alias, constants };
       return [{ shader, workgroups: [T, H, 1], bind }];
     }
-    const { rows, forward, ...shader } = tiles(node.attrs, W, wide, can);
+    const { rows, forward, ...shader } = tiles(node.attrs, W, vectors(wide, node.inputs[0]!), can);
     return [{
       shader: { ...shader, kernel: forward },
       workgroups: [Math.ceil(T / rows), H, 1],
@@ -88,7 +92,7 @@ export const attentionOp: Op<AttentionAttrs> = {
 };
 
 /**
- * Inputs dout f32[T, H·D], q, k, v, o, lse, spans, reach as above; outputs dq f32[T, H·D],
+ * Inputs dout f32[T, H·D], q, k, v, o, lse, spans, reach as above; outputs, all f32, dq f32[T, H·D],
  * dk and dv f32[S, KV·D], and scratch f32[T, H, 2].
  */
 export const attentionBackward: Op<AttentionAttrs> = {
@@ -129,12 +133,12 @@ export const attentionBackward: Op<AttentionAttrs> = {
   launch({ inputs, outputs: [dq, dk, dv, stats], attrs }, can) {
     const [dout, q, k, v, o, lse, spans, reach] = inputs;
     const { T, S, H, KV, wide, W } = sizes(inputs.slice(1, 4), attrs);
-    const { rows, backwardQ, backwardKv, ...shader } = tiles(attrs, W, wide, can);
-    const { alias, dot } = vectors(wide);
+    const { rows, backwardQ, backwardKv, ...shader } = tiles(attrs, W, vectors(wide, q!), can);
+    const { alias, parts } = vectors(wide, q!);
     const first = source("delta", delta);
     return [
       {
-        shader: { kernel: first, parts: [dot], alias, constants: { W } },
+        shader: { kernel: first, parts, alias, constants: { W } },
         workgroups: grid(Math.ceil(T * H / 64)),
         bind: [dout!, o!, lse!, stats!],
       },
@@ -159,14 +163,19 @@ const source = (name: string, code: string) => ({ file: `kernels/attention/${nam
  * adapters: Mesa's with 256-bit vectors), by exchange inside it, which such adapters run and compile
  * much faster.
  */
-function tiles(attrs: AttentionAttrs, W: number, wide: number, can: Capabilities) {
-  const { alias, dot } = vectors(wide), run = source("runs", runs);
+function tiles(
+  attrs: AttentionAttrs,
+  W: number,
+  { alias, parts }: ReturnType<typeof vectors>,
+  can: Capabilities,
+) {
+  const run = source("runs", runs);
   const constants = { H: attrs.heads, KV: attrs.kvHeads, W, SCALE: attrs.scale };
   if (can.subgroupSize === 8) {
     return {
       rows: 8,
       alias,
-      parts: [dot, run, source("exchange", exchange)],
+      parts: [...parts, run, source("exchange", exchange)],
       constants,
       forward: source("attention_subgroup", forwardSubgroup),
       backwardQ: source("backward_q_subgroup", backwardQSubgroup),
@@ -177,7 +186,7 @@ function tiles(attrs: AttentionAttrs, W: number, wide: number, can: Capabilities
   return {
     rows: TILE,
     alias,
-    parts: [dot, run, source("tile", tile)],
+    parts: [...parts, run, source("tile", tile)],
     constants: { ...constants, TILE },
     forward: source("attention", forward),
     backwardQ: source("backward_q", backwardQ),
@@ -185,10 +194,10 @@ function tiles(attrs: AttentionAttrs, W: number, wide: number, can: Capabilities
   };
 }
 
-function vectors(wide: number) {
-  return wide === 4
-    ? { alias: { Vec: "vec4f" }, dot: { file: "kernels/attention/dot_vec4.wgsl", code: dotVec4 } }
-    : { alias: { Vec: "f32" }, dot: { file: "kernels/attention/dot_f32.wgsl", code: dotF32 } };
+/** What a Vec is, and how the activations, of which `like` is one, are stored. */
+function vectors(wide: number, like: Tensor) {
+  const dot = wide === 4 ? source("dot_vec4", dotVec4) : source("dot_f32", dotF32);
+  return { alias: { Vec: wide === 4 ? "vec4f" : "f32" }, parts: [dot, ...stored(like.dtype)] };
 }
 
 /** Sizes of q, k, v, with `wide` numbers to a Vec and W Vecs to a head. Throws what `infer` throws. */

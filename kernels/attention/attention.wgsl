@@ -1,14 +1,14 @@
 // attention: o[t, h] = sum over s in [lo[t], hi[t]) of softmax_s(SCALE · q[t, h]·k[s, g]) · v[s, g]
 //   with g = h / (H / KV), and lse[t, h] = log of the softmax's denominator
-//   q      Vec[T, H, D]    read
-//   k      Vec[S, KV, D]   read
-//   v      Vec[S, KV, D]   read
-//   spans  u32[T, 2]       read    (lo, hi); where lo >= hi, o = 0 and lse = 0
-//   o      Vec[T, H, D]    write
-//   lse    f32[T, H]       write
+//   q      Stored[T, H, D]    read
+//   k      Stored[S, KV, D]   read
+//   v      Stored[S, KV, D]   read
+//   spans  u32[T, 2]          read    (lo, hi); where lo >= hi, o = 0 and lse = 0
+//   o      Stored[T, H, D]    write
+//   lse    f32[T, H]          write
 //   launch one workgroup of X by X lanes for TILE rows of one head; TILE keys at a time with a running
 //   maximum (Milakov and Gimelshein 2018; Dao et al. 2022); f32
-//   Vec is vec4f where D is a multiple of 4, else f32; W = D in Vecs
+//   Vec is vec4f where D is a multiple of 4, else f32; W = D in Vecs; Stored holds a Vec
 
 override H: u32;
 override KV: u32;
@@ -19,11 +19,11 @@ override SCALE: f32;
 const LOW = -3e38;
 const ACROSS = (W + X - 1u) / X;
 
-@group(0) @binding(0) var<storage, read> q: array<Vec>;
-@group(0) @binding(1) var<storage, read> k: array<Vec>;
-@group(0) @binding(2) var<storage, read> v: array<Vec>;
+@group(0) @binding(0) var<storage, read> q: array<Stored>;
+@group(0) @binding(1) var<storage, read> k: array<Stored>;
+@group(0) @binding(2) var<storage, read> v: array<Stored>;
 @group(0) @binding(3) var<storage, read> spans: array<vec2u>;
-@group(0) @binding(4) var<storage, read_write> o: array<Vec>;
+@group(0) @binding(4) var<storage, read_write> o: array<Stored>;
 @group(0) @binding(5) var<storage, read_write> lse: array<f32>;
 
 var<workgroup> shares: array<vec4f, X * X>;
@@ -75,8 +75,8 @@ fn main(
           let line = n / STEP;
           let i = min(from_d + n % STEP, W - 1u);
           let place = line * PITCH + n % STEP;
-          left[place] = q[(min(first + line, N - 1u) * H + head) * W + i] * SCALE;
-          right[place] = k[(min(key + line, run.y - 1u) * KV + head / (H / KV)) * W + i];
+          left[place] = widened(q[(min(first + line, N - 1u) * H + head) * W + i]) * SCALE;
+          right[place] = widened(k[(min(key + line, run.y - 1u) * KV + head / (H / KV)) * W + i]);
         }
         workgroupBarrier();
         multiply(&score, lane, min(STEP, W - from_d));
@@ -110,7 +110,7 @@ fn main(
         let weight = weights[n * X + lane.y];
         let from_key = ((key + n) * KV + head / (H / KV)) * W;
         for (var j = 0u; j < ACROSS; j++) {
-          let value = v[from_key + min(lane.x + j * X, W - 1u)];
+          let value = widened(v[from_key + min(lane.x + j * X, W - 1u)]);
           for (var r = 0u; r < 4u; r++) { sum[4u * j + r] += weight[r] * value; }
         }
       }
@@ -124,7 +124,7 @@ fn main(
     let i = lane.x + j * X;
     for (var r = 0u; r < 4u; r++) {
       let row = first + lane.y + r * X;
-      if (row < N && i < W) { o[(row * H + head) * W + i] = sum[4u * j + r] * scale[r]; }
+      if (row < N && i < W) { o[(row * H + head) * W + i] = narrowed(sum[4u * j + r] * scale[r]); }
     }
   }
   if (lane.x > 0u) { return; }

@@ -2,14 +2,14 @@
 // ds[t] = p[t]·(do[t]·v - delta[t]), summed over the H / KV query heads that share the key's head:
 //   dk[s] = SCALE · sum over t in [lo[s], hi[s]) of ds[t] · q[t]
 //   dv[s] =         sum over t in [lo[s], hi[s]) of p[t] · do[t]
-//   dout   Vec[T, H, D]    read
-//   q      Vec[T, H, D]    read
-//   k      Vec[S, KV, D]   read
-//   v      Vec[S, KV, D]   read
-//   stats  f32[T, H, 2]    read    (lse, delta) of delta.wgsl
-//   spans  u32[S, 2]       read    (lo, hi): the rows that see key s
-//   dk     Vec[S, KV, D]   write
-//   dv     Vec[S, KV, D]   write
+//   dout   Vec[T, H, D]       read
+//   q      Stored[T, H, D]    read
+//   k      Stored[S, KV, D]   read
+//   v      Stored[S, KV, D]   read
+//   stats  f32[T, H, 2]       read    (lse, delta) of delta.wgsl
+//   spans  u32[S, 2]          read    (lo, hi): the rows that see key s
+//   dk     Vec[S, KV, D]      write
+//   dv     Vec[S, KV, D]      write
 //   launch one workgroup of X by X lanes for TILE keys of one head; f32, the sums in order of head and
 //   row, so no atomics are needed
 //   Here the rows of a tile are keys, and its columns are queries.
@@ -23,9 +23,9 @@ override SCALE: f32;
 const ACROSS = (W + X - 1u) / X;
 
 @group(0) @binding(0) var<storage, read> dout: array<Vec>;
-@group(0) @binding(1) var<storage, read> q: array<Vec>;
-@group(0) @binding(2) var<storage, read> k: array<Vec>;
-@group(0) @binding(3) var<storage, read> v: array<Vec>;
+@group(0) @binding(1) var<storage, read> q: array<Stored>;
+@group(0) @binding(2) var<storage, read> k: array<Stored>;
+@group(0) @binding(3) var<storage, read> v: array<Stored>;
 @group(0) @binding(4) var<storage, read> stats: array<vec2f>;
 @group(0) @binding(5) var<storage, read> spans: array<vec2u>;
 @group(0) @binding(6) var<storage, read_write> dk: array<Vec>;
@@ -70,10 +70,10 @@ fn main(
               let column = (min(query + line, run.y - 1u) * H + head) * W + i;
               let place = line * PITCH + n % STEP;
               if (turn == 0u) {
-                left[place] = k[row] * SCALE;
-                right[place] = q[column];
+                left[place] = widened(k[row]) * SCALE;
+                right[place] = widened(q[column]);
               } else {
-                left[place] = v[row];
+                left[place] = widened(v[row]);
                 right[place] = dout[column];
               }
             }
@@ -100,7 +100,7 @@ fn main(
           for (var j = 0u; j < ACROSS; j++) {
             let i = from_query + min(lane.x + j * X, W - 1u);
             let flow = dout[i];
-            let other = q[i];
+            let other = widened(q[i]);
             for (var r = 0u; r < 4u; r++) {
               value_sum[4u * j + r] += p[r] * flow;
               key_sum[4u * j + r] += ds[r] * other;

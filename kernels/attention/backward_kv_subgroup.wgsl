@@ -2,17 +2,17 @@
 // ds[t] = p[t]·(do[t]·v - delta[t]), summed over the H / KV query heads that share the key's head:
 //   dk[s] = SCALE · sum over t in [lo[s], hi[s]) of ds[t] · q[t]
 //   dv[s] =         sum over t in [lo[s], hi[s]) of p[t] · do[t]
-//   dout   Vec[T, H, D]    read
-//   q      Vec[T, H, D]    read
-//   k      Vec[S, KV, D]   read
-//   v      Vec[S, KV, D]   read
-//   stats  f32[T, H, 2]    read         (lse, delta) of delta.wgsl
-//   spans  u32[S, 2]       read         (lo, hi): the rows that see key s
-//   dk     Vec[S, KV, D]   read_write   also the running sum
-//   dv     Vec[S, KV, D]   read_write   also the running sum
+//   dout   Vec[T, H, D]       read
+//   q      Stored[T, H, D]    read
+//   k      Stored[S, KV, D]   read
+//   v      Stored[S, KV, D]   read
+//   stats  f32[T, H, 2]       read         (lse, delta) of delta.wgsl
+//   spans  u32[S, 2]          read         (lo, hi): the rows that see key s
+//   dk     Vec[S, KV, D]      read_write   also the running sum
+//   dv     Vec[S, KV, D]      read_write   also the running sum
 //   launch one subgroup of 8 lanes for 8 keys of one head; 8 rows at a time: each lane loads its
 //   own and gives it to the others, for adapters where a load costs more than a product; f32
-//   Vec is vec4f where D is a multiple of 4, else f32; W = D in Vecs
+//   Vec is vec4f where D is a multiple of 4, else f32; W = D in Vecs; Stored holds a Vec
 
 enable subgroups;
 
@@ -24,9 +24,9 @@ override SCALE: f32;
 const TILE = 8u;
 
 @group(0) @binding(0) var<storage, read> dout: array<Vec>;
-@group(0) @binding(1) var<storage, read> q: array<Vec>;
-@group(0) @binding(2) var<storage, read> k: array<Vec>;
-@group(0) @binding(3) var<storage, read> v: array<Vec>;
+@group(0) @binding(1) var<storage, read> q: array<Stored>;
+@group(0) @binding(2) var<storage, read> k: array<Stored>;
+@group(0) @binding(3) var<storage, read> v: array<Stored>;
 @group(0) @binding(4) var<storage, read> stats: array<vec2f>;
 @group(0) @binding(5) var<storage, read> spans: array<vec2u>;
 @group(0) @binding(6) var<storage, read_write> dk: array<Vec>;
@@ -62,8 +62,8 @@ fn main(
         var near_ds = vec4f();
         var far_ds = vec4f();
         for (var i = 0u; i < wide; i++) {
-          multiply(k[at + i] * SCALE, q[from_row + i], &near, &far);
-          multiply(v[at + i], dout[from_row + i], &near_ds, &far_ds);
+          multiply(widened(k[at + i]) * SCALE, widened(q[from_row + i]), &near, &far);
+          multiply(widened(v[at + i]), dout[from_row + i], &near_ds, &far_ds);
         }
         let stat = stats[own_row];
         var near_lse = vec4f();
@@ -80,7 +80,7 @@ fn main(
         near_ds = select(vec4f(), SCALE * near * (near_ds - near_delta), near_seen);
         far_ds = select(vec4f(), SCALE * far * (far_ds - far_delta), far_seen);
         for (var i = 0u; i < wide; i++) {
-          let key_part = combine(near_ds, far_ds, q[from_row + i]);
+          let key_part = combine(near_ds, far_ds, widened(q[from_row + i]));
           let value_part = combine(near, far, dout[from_row + i]);
           if (mine) {
             dk[at + i] += key_part;

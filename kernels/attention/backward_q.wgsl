@@ -1,12 +1,12 @@
 // attention_backward, for queries: with p[s] = exp(SCALE · q·k[s] - lse) and ds[s] = p[s]·(do·v[s] - delta)
 //   dq[t, h] = SCALE · sum over s in [lo[t], hi[t]) of ds[s] · k[s, g],   g = h / (H / KV)
-//   dout   Vec[T, H, D]    read
-//   q      Vec[T, H, D]    read
-//   k      Vec[S, KV, D]   read
-//   v      Vec[S, KV, D]   read
-//   stats  f32[T, H, 2]    read    (lse, delta) of delta.wgsl
-//   spans  u32[T, 2]       read    (lo, hi)
-//   dq     Vec[T, H, D]    write
+//   dout   Vec[T, H, D]       read
+//   q      Stored[T, H, D]    read
+//   k      Stored[S, KV, D]   read
+//   v      Stored[S, KV, D]   read
+//   stats  f32[T, H, 2]       read    (lse, delta) of delta.wgsl
+//   spans  u32[T, 2]          read    (lo, hi)
+//   dq     Vec[T, H, D]       write
 //   launch as attention.wgsl; f32 (Dao et al. 2022, algorithm 4)
 
 override H: u32;
@@ -18,9 +18,9 @@ override SCALE: f32;
 const ACROSS = (W + X - 1u) / X;
 
 @group(0) @binding(0) var<storage, read> dout: array<Vec>;
-@group(0) @binding(1) var<storage, read> q: array<Vec>;
-@group(0) @binding(2) var<storage, read> k: array<Vec>;
-@group(0) @binding(3) var<storage, read> v: array<Vec>;
+@group(0) @binding(1) var<storage, read> q: array<Stored>;
+@group(0) @binding(2) var<storage, read> k: array<Stored>;
+@group(0) @binding(3) var<storage, read> v: array<Stored>;
 @group(0) @binding(4) var<storage, read> stats: array<vec2f>;
 @group(0) @binding(5) var<storage, read> spans: array<vec2u>;
 @group(0) @binding(6) var<storage, read_write> dq: array<Vec>;
@@ -67,11 +67,11 @@ fn main(
             let column = (min(key + line, run.y - 1u) * KV + head / (H / KV)) * W + i;
             let place = line * PITCH + n % STEP;
             if (turn == 0u) {
-              left[place] = q[row] * SCALE;
-              right[place] = k[column];
+              left[place] = widened(q[row]) * SCALE;
+              right[place] = widened(k[column]);
             } else {
               left[place] = dout[row];
-              right[place] = v[column];
+              right[place] = widened(v[column]);
             }
           }
           workgroupBarrier();
@@ -92,7 +92,7 @@ fn main(
         let ds = weights[n * X + lane.y];
         let from_key = ((key + n) * KV + head / (H / KV)) * W;
         for (var j = 0u; j < ACROSS; j++) {
-          let other = k[from_key + min(lane.x + j * X, W - 1u)];
+          let other = widened(k[from_key + min(lane.x + j * X, W - 1u)]);
           for (var r = 0u; r < 4u; r++) { sum[4u * j + r] += ds[r] * other; }
         }
       }

@@ -1,15 +1,15 @@
 // attention_backward, for queries: with p[s] = exp(SCALE · q·k[s] - lse) and ds[s] = p[s]·(do·v[s] - delta)
 //   dq[t, h] = SCALE · sum over s in [lo[t], hi[t]) of ds[s] · k[s, g],   g = h / (H / KV)
-//   dout   Vec[T, H, D]    read
-//   q      Vec[T, H, D]    read
-//   k      Vec[S, KV, D]   read
-//   v      Vec[S, KV, D]   read
-//   stats  f32[T, H, 2]    read         (lse, delta) of delta.wgsl
-//   spans  u32[T, 2]       read         (lo, hi)
-//   dq     Vec[T, H, D]    read_write   also the running sum
+//   dout   Vec[T, H, D]       read
+//   q      Stored[T, H, D]    read
+//   k      Stored[S, KV, D]   read
+//   v      Stored[S, KV, D]   read
+//   stats  f32[T, H, 2]       read         (lse, delta) of delta.wgsl
+//   spans  u32[T, 2]          read         (lo, hi)
+//   dq     Vec[T, H, D]       read_write   also the running sum
 //   launch one subgroup of 8 lanes for 8 rows of one head; 8 keys at a time: each lane loads its
 //   own and gives it to the others, for adapters where a load costs more than a product; f32
-//   Vec is vec4f where D is a multiple of 4, else f32; W = D in Vecs
+//   Vec is vec4f where D is a multiple of 4, else f32; W = D in Vecs; Stored holds a Vec
 
 enable subgroups;
 
@@ -21,9 +21,9 @@ override SCALE: f32;
 const TILE = 8u;
 
 @group(0) @binding(0) var<storage, read> dout: array<Vec>;
-@group(0) @binding(1) var<storage, read> q: array<Vec>;
-@group(0) @binding(2) var<storage, read> k: array<Vec>;
-@group(0) @binding(3) var<storage, read> v: array<Vec>;
+@group(0) @binding(1) var<storage, read> q: array<Stored>;
+@group(0) @binding(2) var<storage, read> k: array<Stored>;
+@group(0) @binding(3) var<storage, read> v: array<Stored>;
 @group(0) @binding(4) var<storage, read> stats: array<vec2f>;
 @group(0) @binding(5) var<storage, read> spans: array<vec2u>;
 @group(0) @binding(6) var<storage, read_write> dq: array<Vec>;
@@ -54,8 +54,8 @@ fn main(
       var near_dp = vec4f();
       var far_dp = vec4f();
       for (var i = 0u; i < wide; i++) {
-        multiply(q[at + i] * SCALE, k[from_key + i], &near, &far);
-        multiply(dout[at + i], v[from_key + i], &near_dp, &far_dp);
+        multiply(widened(q[at + i]) * SCALE, widened(k[from_key + i]), &near, &far);
+        multiply(dout[at + i], widened(v[from_key + i]), &near_dp, &far_dp);
       }
       let end = min(span.y, run.y);
       near = SCALE * exp(near - stat.x) * (near_dp - stat.y);
@@ -63,7 +63,7 @@ fn main(
       near = select(vec4f(), near, seen(key, span.x, end));
       far = select(vec4f(), far, seen(key + 4u, span.x, end));
       for (var i = 0u; i < wide; i++) {
-        let part = combine(near, far, k[from_key + i]);
+        let part = combine(near, far, widened(k[from_key + i]));
         if (mine) { dq[at + i] += part; }
       }
     }

@@ -1,12 +1,12 @@
 // attention, for few rows:
 // o[t, h] = sum over s in [lo[t], hi[t]) of softmax_s(SCALE · q[t, h]·k[s, g]) · v[s, g]
 //   with g = h / (H / KV), and lse[t, h] = log of the softmax's denominator
-//   q      Vec[T, H, D]    read
-//   k      Vec[S, KV, D]   read
-//   v      Vec[S, KV, D]   read
-//   spans  u32[T, 2]       read    (lo, hi); where lo >= hi, o = 0 and lse = 0
-//   o      Vec[T, H, D]    write
-//   lse    f32[T, H]       write
+//   q      Stored[T, H, D]    read
+//   k      Stored[S, KV, D]   read
+//   v      Stored[S, KV, D]   read
+//   spans  u32[T, 2]          read    (lo, hi); where lo >= hi, o = 0 and lse = 0
+//   o      Stored[T, H, D]    write
+//   lse    f32[T, H]          write
 //   launch one workgroup of 64 lanes a row and head. Keys go by chunks: the lanes share the keys for
 //   the scores and the width for the values, with a running maximum between chunks; f32
 //   W = D in Vecs; the first STRIDE · PARTS lanes carry W Vecs (ACROSS each) of PARTS shares of the keys
@@ -23,11 +23,11 @@ const STRIDE = min(W, LANES);
 const PARTS = LANES / STRIDE;
 const ACROSS = (W + LANES - 1u) / LANES;
 
-@group(0) @binding(0) var<storage, read> q: array<Vec>;
-@group(0) @binding(1) var<storage, read> k: array<Vec>;
-@group(0) @binding(2) var<storage, read> v: array<Vec>;
+@group(0) @binding(0) var<storage, read> q: array<Stored>;
+@group(0) @binding(1) var<storage, read> k: array<Stored>;
+@group(0) @binding(2) var<storage, read> v: array<Stored>;
 @group(0) @binding(3) var<storage, read> spans: array<vec2u>;
-@group(0) @binding(4) var<storage, read_write> o: array<Vec>;
+@group(0) @binding(4) var<storage, read_write> o: array<Stored>;
 @group(0) @binding(5) var<storage, read_write> lse: array<f32>;
 
 var<workgroup> weight: array<f32, CHUNK>;
@@ -57,7 +57,7 @@ fn main(
     for (var key = lane; key < keys; key += LANES) {
       let at = ((base + key) * KV + shared_head) * W;
       var score = 0f;
-      for (var i = 0u; i < W * one; i++) { score += product(q[row * W + i] * SCALE, k[at + i]); }
+      for (var i = 0u; i < W * one; i++) { score += product(widened(q[row * W + i]) * SCALE, widened(k[at + i])); }
       weight[key] = score;
       top = max(top, score);
     }
@@ -82,7 +82,7 @@ fn main(
       var part = Vec();
       if (share < PARTS && i < W) {
         for (var key = share; key < keys; key += PARTS) {
-          part += weight[key] * v[((base + key) * KV + shared_head) * W + i];
+          part += weight[key] * widened(v[((base + key) * KV + shared_head) * W + i]);
         }
       }
       sum[a] = sum[a] * keep + part;
@@ -95,7 +95,7 @@ fn main(
   if (PARTS == 1u) {
     for (var a = 0u; a < ACROSS; a++) {
       let i = column + a * LANES;
-      if (share == 0u && i < W) { o[row * W + i] = sum[a] * scale; }
+      if (share == 0u && i < W) { o[row * W + i] = narrowed(sum[a] * scale); }
     }
   } else {
     shares[lane] = sum[0];
@@ -103,7 +103,7 @@ fn main(
     if (lane < STRIDE) {
       var whole = Vec();
       for (var part = 0u; part < PARTS; part++) { whole += shares[part * STRIDE + lane]; }
-      o[row * W + lane] = whole * scale;
+      o[row * W + lane] = narrowed(whole * scale);
     }
   }
   if (lane == 0u) { lse[row] = select(0f, high + log(total), some); }

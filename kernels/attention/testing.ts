@@ -10,6 +10,7 @@ export interface Size {
   /** Lengths of causal segments packed one after another; a negative one is padding that sees nothing. */
   segments: number[];
   scale?: number;
+  dtype?: "f16";
 }
 
 function packed(segments: number[]) {
@@ -25,15 +26,15 @@ function packed(segments: number[]) {
 }
 
 /** A causal batch for the forward op. */
-export function forwardOf({ H, KV, D, segments, scale = 1 / Math.sqrt(D) }: Size) {
+export function forwardOf({ H, KV, D, segments, scale = 1 / Math.sqrt(D), dtype }: Size) {
   const { T, spans, reach } = packed(segments);
   return {
     op: attentionOp,
     attrs: { heads: H, kvHeads: KV, scale },
     inputs: [
-      { shape: [T, H * D], scale: 2 },
-      { shape: [T, KV * D], scale: 2 },
-      { shape: [T, KV * D] },
+      { shape: [T, H * D], scale: 2, dtype },
+      { shape: [T, KV * D], scale: 2, dtype },
+      { shape: [T, KV * D], dtype },
       { shape: [T, 2], dtype: "u32" as const, data: spans },
       { shape: [T, 2], dtype: "u32" as const, data: reach },
     ],
@@ -45,8 +46,9 @@ export function backwardOf(size: Size) {
   const { attrs, inputs } = forwardOf(size), next = noise(5);
   const drawn = inputs.map(({ shape, ...rest }) => {
     const { data, scale = 1 } = rest as Operand;
+    const round = rest.dtype === "f16" ? Math.f16round : Math.fround;
     return Float64Array.from(
-      data ?? Array.from({ length: shape[0]! * shape[1]! }, () => Math.fround(next() * scale)),
+      data ?? Array.from({ length: shape[0]! * shape[1]! }, () => round(next() * scale)),
     );
   });
   const node = { op: attentionOp, attrs, inputs, outputs: [] } as never;
@@ -59,7 +61,7 @@ export function backwardOf(size: Size) {
     inputs: [
       { shape: inputs[0]!.shape },
       ...given.slice(0, 3),
-      { shape: inputs[0]!.shape, data: o! },
+      { shape: inputs[0]!.shape, data: o!, dtype: size.dtype },
       { shape: [T, size.H], data: lse! },
       ...given.slice(3),
     ],

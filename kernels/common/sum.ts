@@ -3,6 +3,8 @@ import type { Shader, Source } from "../../src/gpu/link.ts";
 import subgroup from "./sum_subgroup.wgsl" with { type: "text" };
 import subgroups from "./sum_subgroups.wgsl" with { type: "text" };
 import tree from "./sum_tree.wgsl" with { type: "text" };
+import type { DType } from "../../src/graph/tensor.ts";
+import { stored } from "./stored.ts";
 import { wide } from "./wide.ts";
 
 /** What the sums of a kernel are made of. */
@@ -37,6 +39,7 @@ export function summing(
  * workgroup_sum. A lane gets about 16 numbers, a row never less than one subgroup; on a CPU never more,
  * for there lanes that wait for each other cost more than they bring. The kernel takes C from its
  * bindings, so that one pipeline serves many widths.
+ * @param activations how the rows are stored that the kernel writes with narrowed
  */
 export function summingRows(
   kernel: Source,
@@ -44,8 +47,10 @@ export function summingRows(
   sum: Sum,
   C: number,
   constants: Readonly<Record<string, number>> = {},
+  activations?: DType,
 ): Shader {
   const least = can.subgroupSize ?? (can.software ? 8 : 32), most = can.software ? least : 256;
   const lanes = Math.min(most, Math.max(least, 2 ** Math.ceil(Math.log2(C / 16))));
-  return summing({ kernel, parts: [wide(C)], constants }, can, lanes, sum);
+  const parts = [wide(C), ...(activations ? stored(activations) : [])];
+  return summing({ kernel, parts, constants }, can, lanes, sum);
 }

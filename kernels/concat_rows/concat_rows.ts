@@ -1,6 +1,7 @@
 import { Fail } from "../../src/base/fail.ts";
 import type { Graph, Op } from "../../src/graph/graph.ts";
 import { count, show, type Tensor } from "../../src/graph/tensor.ts";
+import { storage } from "../common/stored.ts";
 import { elementwise } from "../common/wide.ts";
 import code from "./concat_rows.wgsl" with { type: "text" };
 
@@ -41,7 +42,7 @@ export const concatRowsOp: Op<null> = {
   },
 };
 
-/** [x f32[T, C]] -> stretches of x; no bytes move. See `splitRows`. */
+/** [x f32 or f16[T, C]] -> stretches of x; no bytes move. See `splitRows`. */
 export const splitRowsOp: Op<{ readonly rows: readonly number[] }> = {
   name: "split_rows",
   light: true,
@@ -52,7 +53,8 @@ export const splitRowsOp: Op<{ readonly rows: readonly number[] }> = {
     if (!fits || rows.slice(0, -1).some((n) => n % ALIGNED !== 0)) {
       throw new Fail(`split_rows: ${show(x!)} does not part into ${rows.join(" + ")} rows`);
     }
-    return rows.map((n) => ({ shape: [n, C], dtype: "f32" }));
+    const dtype = storage("split_rows", x!);
+    return rows.map((n) => ({ shape: [n, C], dtype }));
   },
   reference([x], { rows }, { inputs }) {
     let at = 0;
@@ -72,7 +74,7 @@ export const concatRows = (g: Graph, parts: readonly Tensor[]): Tensor =>
   g.add(concatRowsOp, parts, null)[0]!;
 
 /**
- * Stretches of x f32[T, C] of at most `rows` rows, a multiple of 64; nothing is copied. Every part must
+ * Stretches of x[T, C], f32 or f16, of at most `rows` rows, a multiple of 64; nothing is copied. Every part must
  * be used where a gradient is wanted.
  */
 export function splitRows(g: Graph, x: Tensor, rows: number): Tensor[] {

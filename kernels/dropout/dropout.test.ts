@@ -2,14 +2,15 @@ import { expect, test } from "bun:test";
 import { checkDerivative, checkKernel } from "../check.ts";
 import { type Dropout, dropoutOp } from "./dropout.ts";
 
-const of = (n: number, attrs: Dropout, seed = 9, step = 4) => ({
+const of = (n: number, attrs: Dropout, dtype: "f32" | "f16" = "f32", seed = 9, step = 4) => ({
   op: dropoutOp,
   attrs,
-  inputs: [{ shape: [n] }, { shape: [2], dtype: "u32" as const, data: [seed, step] }],
+  inputs: [{ shape: [n], dtype }, { shape: [2], dtype: "u32" as const, data: [seed, step] }],
 });
 
 test("dropout: derivative", () => {
   expect(checkDerivative(of(33, { p: 0.4, stream: 2 }))).toBeLessThan(1e-6);
+  expect(checkDerivative(of(32, { p: 0.4, stream: 2 }, "f16"))).toBeLessThan(1e-6);
 });
 
 test("dropout: drops the share that is asked for, and other elements in another step or stream", () => {
@@ -25,9 +26,10 @@ test("dropout: drops the share that is asked for, and other elements in another 
   for (const n of [same, alike]) expect(Math.abs(n / x.length - 0.625)).toBeLessThan(0.02);
 });
 
-for (const n of [1, 3, 64, 255, 257, 4097]) {
+for (const n of [1, 3, 64, 255, 257, 4096, 4097]) {
   test(`dropout: ${n} elements`, async () => {
     const bound = (_o: number, _i: number, want: number) => Math.abs(want) * 2 ** -22;
     await checkKernel(of(n, { p: 0.1, stream: 3 }), { bound });
+    if (n % 4 === 0) await checkKernel(of(n, { p: 0.1, stream: 3 }, "f16"), { bound });
   });
 }

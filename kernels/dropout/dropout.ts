@@ -3,7 +3,10 @@ import type { Graph, Op } from "../../src/graph/graph.ts";
 import { count, type Tensor } from "../../src/graph/tensor.ts";
 import { grid } from "../common/grid.ts";
 import philox from "../common/philox.wgsl" with { type: "text" };
+import { storage, stored } from "../common/stored.ts";
+import { wide } from "../common/wide.ts";
 import code from "./dropout.wgsl" with { type: "text" };
+import codeFours from "./dropout_fours.wgsl" with { type: "text" };
 
 export interface Dropout {
   /** Probability that an element is dropped, in [0, 1). */
@@ -20,22 +23,30 @@ export const dropoutOp: Op<Dropout> = {
   name: "dropout",
   inPlace: () => [[0, 0]],
   light: true,
-  infer: ([x]) => [{ shape: x!.shape, dtype: "f32" }],
+  infer: ([x]) => [{ shape: x!.shape, dtype: storage("dropout", x!) }],
   reference: ([x, clock], { p, stream }) => [
     x!.map((v, i) =>
       word(clock![0]!, stream, i, clock![1]!) >>> 8 < threshold(p) ? 0 : v / (1 - p)
     ),
   ],
   launch({ inputs, outputs, attrs: { p, stream } }) {
-    const n = count(outputs[0]!.shape);
+    const [y] = outputs, n = count(y!.shape);
+    const draws = { file: "kernels/common/philox.wgsl", code: philox };
+    const constants = { BELOW: threshold(p), KEEP: 1 / (1 - p), STREAM: stream };
     return [{
-      shader: {
-        kernel: { file: "kernels/dropout/dropout.wgsl", code },
-        parts: [{ file: "kernels/common/philox.wgsl", code: philox }],
-        constants: { N: n, BELOW: threshold(p), KEEP: 1 / (1 - p), STREAM: stream },
-      },
+      shader: n % 4 === 0
+        ? {
+          kernel: { file: "kernels/dropout/dropout_fours.wgsl", code: codeFours },
+          parts: [wide(n), ...stored(y!.dtype), draws],
+          constants,
+        }
+        : {
+          kernel: { file: "kernels/dropout/dropout.wgsl", code },
+          parts: [draws],
+          constants: { ...constants, N: n },
+        },
       workgroups: grid(Math.ceil(n / 256)),
-      bind: [...inputs, outputs[0]!],
+      bind: [...inputs, y!],
     }];
   },
   backward: (g, { inputs: [, clock], attrs }, [dy]) => [

@@ -1,18 +1,18 @@
 import { Fail } from "../../src/base/fail.ts";
 import type { Graph, Op } from "../../src/graph/graph.ts";
-import { count, show, type Tensor } from "../../src/graph/tensor.ts";
+import { show, type Tensor } from "../../src/graph/tensor.ts";
 import { grid } from "../common/grid.ts";
-import { wide } from "../common/wide.ts";
+import { storage } from "../common/stored.ts";
 import code from "./gather_rows.wgsl" with { type: "text" };
 
-/** [x f32[T,C], map u32[S], inverse u32[T]] -> [y f32[S,C]]; see `gatherRows`. */
+/** [x f32 or f16[T,C], map u32[S], inverse u32[T]] -> [y[S,C]], stored as x; see `gatherRows`. */
 export const gatherRowsOp: Op<null> = {
   name: "gather_rows",
   infer([x, map, inverse]) {
     if (x!.shape.length !== 2 || inverse!.shape[0] !== x!.shape[0]) {
       throw new Fail(`gather_rows: ${show(inverse!)} does not name the rows of ${show(x!)}`);
     }
-    return [{ shape: [map!.shape[0]!, x!.shape[1]!], dtype: "f32" }];
+    return [{ shape: [map!.shape[0]!, x!.shape[1]!], dtype: storage("gather_rows", x!) }];
   },
   reference([x, map], _attrs, { inputs }) {
     const [rows, width] = inputs[0]!.shape as [number, number];
@@ -23,15 +23,15 @@ export const gatherRowsOp: Op<null> = {
     return [y];
   },
   launch({ inputs: [x, map], outputs: [y] }) {
-    const [rows, width] = x!.shape as [number, number], part = wide(width);
-    const each = width % 4 === 0 ? 4 : 1;
+    const [rows, width] = x!.shape as [number, number];
+    const words = x!.dtype === "f16" ? width / 2 : width, each = words % 4 === 0 ? 4 : 1;
     return [{
       shader: {
         kernel: { file: "kernels/gather_rows/gather_rows.wgsl", code },
-        parts: [part],
-        constants: { T: rows, C: width / each },
+        alias: { Words: each === 4 ? "vec4u" : "u32" },
+        constants: { T: rows, C: words / each },
       },
-      workgroups: grid(Math.ceil(count(y!.shape) / each / 64)),
+      workgroups: grid(Math.ceil(y!.shape[0]! * words / each / 64)),
       bind: [x!, map!, y!],
     }];
   },

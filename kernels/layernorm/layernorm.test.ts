@@ -4,7 +4,7 @@ import { blockRows } from "../common/blocks.ts";
 import { folded, onHardware } from "../common/testing.ts";
 import { layernormDwb, layernormDx, layernormOp } from "./layernorm.ts";
 
-const attrs = { eps: 1e-5 };
+const attrs = { eps: 1e-5 }, half = { ...attrs, out: "f16" as const };
 const x = (...shape: number[]): Operand => ({ shape, scale: 2 });
 const stats = (T: number): Operand => ({
   shape: [T, 2],
@@ -23,6 +23,7 @@ const shapes = [[5, 3], [3, 64], [4, 65], [3, 255], [2, 1000], [1, 4097], [2, 81
 for (const [T, C] of shapes as [number, number][]) {
   test(`layernorm: [${T}, ${C}]`, async () => {
     await checkKernel({ op: layernormOp, attrs, inputs: [x(T, C), x(C), x(C)] });
+    await checkKernel({ op: layernormOp, attrs: half, inputs: [x(T, C), x(C), x(C)] });
     const inputs = [x(T, C), x(T, C), x(C), stats(T)];
     await checkKernel({ op: layernormDx, attrs, inputs }, loose);
   });

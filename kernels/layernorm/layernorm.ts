@@ -4,6 +4,7 @@ import { count, show, type Tensor } from "../../src/graph/tensor.ts";
 import { columnSum } from "../column_sum/column_sum.ts";
 import { blockRows, inBlocks, rowBlocks } from "../common/blocks.ts";
 import { grid } from "../common/grid.ts";
+import { onlyF32, type Storage, storedAs } from "../common/stored.ts";
 import { summingRows } from "../common/sum.ts";
 import codeDwb from "./layernorm_dwb.wgsl" with { type: "text" };
 import codeDx from "./layernorm_dx.wgsl" with { type: "text" };
@@ -11,6 +12,8 @@ import code from "./layernorm.wgsl" with { type: "text" };
 
 interface Attrs {
   readonly eps: number;
+  /** How y is stored. */
+  readonly out?: Storage;
 }
 
 /** [x, w, b] -> [y, stats[rows, 2]]; see `layernorm`. */
@@ -18,14 +21,18 @@ export const layernormOp: Op<Attrs> = {
   name: "layernorm",
   inPlace: () => [[0, 0]],
   light: true,
-  infer([x, w, b]) {
+  infer([x, w, b], { out = "f32" }) {
     const C = x!.shape.at(-1)!;
     for (const t of [w!, b!]) {
       if (t.shape.length !== 1 || count(t.shape) !== C) {
         throw new Fail(`layernorm: ${show(t)} does not fit the last axis of ${show(x!)}`);
       }
     }
-    return [{ shape: x!.shape, dtype: "f32" }, { shape: [count(x!.shape) / C, 2], dtype: "f32" }];
+    onlyF32("layernorm", x!);
+    return [{ shape: x!.shape, dtype: storedAs(out, C) }, {
+      shape: [count(x!.shape) / C, 2],
+      dtype: "f32",
+    }];
   },
   reference([x, w, b], { eps }) {
     const C = w!.length, T = x!.length / C;
@@ -43,7 +50,7 @@ export const layernormOp: Op<Attrs> = {
   launch({ inputs: [x, w, b], outputs: [y, stats], attrs: { eps } }, can) {
     const kernel = { file: "kernels/layernorm/layernorm.wgsl", code };
     return [{
-      shader: summingRows(kernel, can, "vec2f", count(w!.shape), { EPS: eps }),
+      shader: summingRows(kernel, can, "vec2f", count(w!.shape), { EPS: eps }, y!.dtype),
       workgroups: grid(stats!.shape[0]!),
       bind: [x!, w!, b!, y!, stats!],
     }];
@@ -111,8 +118,16 @@ export const layernormDwb: Op<null> = {
 /**
  * y = (x − mean) / sqrt(variance + eps) · w + b over the last axis of x[…, C], with w[C] and b[C] (Ba,
  * Kiros and Hinton 2016); the variance is the mean square, as in torch.nn.LayerNorm.
- * @throws Fail when w or b does not fit
+ * @param out how y is stored, where C is a multiple of 4; else f32
+ * @throws Fail when w or b does not fit, or x is not f32
  */
-export function layernorm(g: Graph, x: Tensor, w: Tensor, b: Tensor, eps: number): Tensor {
-  return g.add(layernormOp, [x, w, b], { eps })[0]!;
+export function layernorm(
+  g: Graph,
+  x: Tensor,
+  w: Tensor,
+  b: Tensor,
+  eps: number,
+  out: Storage = "f32",
+): Tensor {
+  return g.add(layernormOp, [x, w, b], { eps, out })[0]!;
 }

@@ -10,10 +10,14 @@ interface Sizes {
   V: number;
   scale?: number;
   dtype?: "f32" | "f16" | "bf16";
+  stored?: "f16";
 }
 
 /** Every fifth row is not asked for. */
-function of({ S, C, V, scale = 1, dtype = "f32" }: Sizes, change: Partial<CrossEntropyAttrs> = {}) {
+function of(
+  { S, C, V, scale = 1, dtype = "f32", stored }: Sizes,
+  change: Partial<CrossEntropyAttrs> = {},
+) {
   const attrs = {
     chunk: 64,
     gradient: true,
@@ -25,7 +29,7 @@ function of({ S, C, V, scale = 1, dtype = "f32" }: Sizes, change: Partial<CrossE
   };
   const learns = (yes: boolean) => yes ? {} : { grad: false as const };
   const inputs: Parameters<typeof checkKernel>[0]["inputs"][number][] = [
-    { shape: [S, C], scale },
+    { shape: [S, C], scale, dtype: stored },
     { shape: [V, C], dtype, scale, ...learns(attrs.trainsW) },
     {
       shape: [S],
@@ -80,6 +84,7 @@ const cases: [Sizes, Partial<CrossEntropyAttrs>, number?][] = [
   [{ S: 65, C: 64, V: 300 }, { bias: true, trainsW: true, trainsBias: true }],
   [{ S: 130, C: 33, V: 67 }, { trainsW: true }],
   [{ S: 70, C: 64, V: 129, dtype: "f16" }, { bias: true }],
+  [{ S: 70, C: 36, V: 129, stored: "f16" }, { bias: true, trainsW: true }],
   [{ S: 70, C: 64, V: 300, dtype: "bf16" }, {}],
   [{ S: 9, C: 8, V: 50, scale: 60 }, {}], // logits of thousands
   [{ S: 65, C: 33, V: 300 }, { smoothing: 0.1, bias: true }],

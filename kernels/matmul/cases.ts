@@ -16,6 +16,9 @@ export interface MatmulCase {
   readonly dtype?: DType;
   readonly bias?: boolean;
   readonly add?: boolean;
+  /** How a is stored. */
+  readonly left?: "f16";
+  readonly out?: "f16";
   /** Rank of factors that are added in the same sums. */
   readonly low?: number;
 }
@@ -23,7 +26,7 @@ export interface MatmulCase {
 const absolute = (data: ArrayLike<number>) => Float64Array.from(data, Math.abs);
 
 export function matmulCase(
-  { form, M, N, K, dtype = "f32", bias = false, add = false, low }: MatmulCase,
+  { form, M, N, K, dtype = "f32", bias = false, add = false, left, out, low }: MatmulCase,
 ): Case<MatmulAttrs> {
   const next = noise(M * 1e6 + N * 1e3 + K);
   const operand = (shape: number[], dtype: DType = "f32") => ({
@@ -33,9 +36,9 @@ export function matmulCase(
   });
   return {
     op: matmulOp,
-    attrs: { form, alpha: low ? 1 : -0.75, bias, add, ...low && { low: true } },
+    attrs: { form, alpha: low ? 1 : -0.75, bias, add, out, ...low && { low: true } },
     inputs: [
-      operand(form === "tn" ? [K, M] : [M, K]),
+      operand(form === "tn" ? [K, M] : [M, K], left),
       operand(form === "nt" ? [N, K] : [K, N], dtype),
       ...(low ? [operand([M, low]), operand(form === "nt" ? [N, low] : [low, N])] : []),
       ...(bias ? [operand([N])] : []),
@@ -44,7 +47,7 @@ export function matmulCase(
   };
 }
 
-/** |error| of a sum of K products: (2√K + 8) 2⁻²⁴ Σ|a·b|; 1.01 for b's own rounding to 16 bits. */
+/** |error| of a sum of K products: (2√K + 8) 2⁻²⁴ Σ|a·b|; 1.02 for the operands' own rounding to 16 bits. */
 export function bound(c: Case<MatmulAttrs>): (o: number, i: number) => number {
   const given = c.inputs.map(({ data }) => absolute(data!));
   const attrs = { ...c.attrs, alpha: Math.abs(c.attrs.alpha) };
@@ -52,7 +55,7 @@ export function bound(c: Case<MatmulAttrs>): (o: number, i: number) => number {
   const magnitude = matmulOp.reference(given, attrs, node)[0]!;
   const [rows, cols] = c.inputs[0]!.shape as [number, number];
   const K = (c.attrs.form === "tn" ? rows : cols) + (c.attrs.low ? c.inputs[2]!.shape[1]! : 0);
-  return (_o, i) => 1.01 * (2 * Math.sqrt(K) + 8) * 2 ** -24 * magnitude[i]!;
+  return (_o, i) => 1.02 * (2 * Math.sqrt(K) + 8) * 2 ** -24 * magnitude[i]!;
 }
 
 export async function checkMatmul(c: MatmulCase): Promise<void> {

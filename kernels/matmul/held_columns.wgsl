@@ -7,7 +7,9 @@ fn left_width() -> u32 { return size.rows; }
 fn left_stride() -> u32 { return size.rows; }
 
 fn held(row: u32, k: u32, lane: u32) -> vec4f {
-  return left(k + lane % 4u, min(row + lane / 4u * 4u, (size.rows - 1u) / 4u * 4u));
+  let at = k + lane % 4u;
+  let v = left(min(at, size.depth - 1u), min(row + lane / 4u * 4u, (size.rows - 1u) / 4u * 4u));
+  return select(vec4f(), v, at < size.depth);
 }
 
 // sums[i] += held (row + i, k) times right (k, columns of this lane), for 4 k

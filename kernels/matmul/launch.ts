@@ -6,6 +6,7 @@ import { grid } from "../common/grid.ts";
 import { isNf4, tiled } from "../common/nf4.ts";
 import { floatBits, numbers } from "../common/numbers.ts";
 import { rowRanges } from "../common/ranges.ts";
+import { half } from "../common/stored.ts";
 import { byMatrix, matrixUnits, type Tiling, tilingName, tilings } from "./by_matrix.ts";
 
 import begin from "./begin.wgsl" with { type: "text" };
@@ -22,6 +23,8 @@ import heldColumns from "./held_columns.wgsl" with { type: "text" };
 import heldRows from "./held_rows.wgsl" with { type: "text" };
 import leftAny from "./left_any.wgsl" with { type: "text" };
 import leftColumns from "./left_columns.wgsl" with { type: "text" };
+import leftHalfAny from "./left_half_any.wgsl" with { type: "text" };
+import leftHalfVec4 from "./left_half_vec4.wgsl" with { type: "text" };
 import leftRows from "./left_rows.wgsl" with { type: "text" };
 import leftVec4 from "./left_vec4.wgsl" with { type: "text" };
 import low from "./low.wgsl" with { type: "text" };
@@ -41,6 +44,8 @@ import nf4Scales from "./nf4_scales.wgsl" with { type: "text" };
 import nf4ScalesDouble from "./nf4_scales_double.wgsl" with { type: "text" };
 import nf4Tiled from "./nf4_tiled.wgsl" with { type: "text" };
 import putAny from "./put_any.wgsl" with { type: "text" };
+import putHalfTransposed from "./put_half_transposed.wgsl" with { type: "text" };
+import putHalfVec4 from "./put_half_vec4.wgsl" with { type: "text" };
 import putTransposed from "./put_transposed.wgsl" with { type: "text" };
 import putVec4 from "./put_vec4.wgsl" with { type: "text" };
 import rightAny from "./right_any.wgsl" with { type: "text" };
@@ -198,12 +203,8 @@ export function matmulLaunch(
       kernel,
       parts: [
         ...parts,
-        fours(taken, left, taken.ROWS) ? part("left_vec4", leftVec4) : part("left_any", leftAny),
-        taken.transposed
-          ? part("put_transposed", putTransposed)
-          : COLS % 4 === 0 && (strides.out ?? 0) % 4 === 0
-          ? part("put_vec4", putVec4)
-          : part("put_any", putAny),
+        ...leftLoader(left.bound, fours(taken, left, taken.ROWS)),
+        ...writer(out, taken.transposed, COLS % 4 === 0 && (strides.out ?? 0) % 4 === 0),
         finisher(args),
         part("size", sizeCode),
       ],
@@ -255,7 +256,7 @@ function waysOf(
     }
   };
   if (Math.min(ROWS, COLS) >= 32) matrices();
-  if (can.subgroupSize === 8 && fours(product, product.left, ROWS) && inFours(product)) {
+  if (can.subgroupSize === 8) {
     const BLOCKS = blocks(product), turnable = !strides.a && !strides.out;
     for (const n of [BLOCKS, 3 - BLOCKS]) {
       ways.set(`broadcast ${n}`, () => byBroadcast(turnable ? cheaper(product) : product, n));
@@ -352,7 +353,8 @@ function cheaper(product: Product): Product {
   const { ROWS, COLS, left, right } = product;
   if (product.low) return product;
   const turned = { ...product, ROWS: COLS, COLS: ROWS, left: right, right: left, transposed: true };
-  return dtypeOf(right.bound) === "f32" && cost(turned) < cost(product) ? turned : product;
+  const kept = dtypeOf(right.bound);
+  return (kept === "f32" || kept === "f16") && cost(turned) < cost(product) ? turned : product;
 }
 
 /** In multiply-adds: a load of four neighbours costs as much as 12 of them. */
@@ -364,9 +366,9 @@ function cost(product: Product): number {
 
 const dtypeOf = (bound: Tensor | View) => ("tensor" in bound ? bound.tensor : bound).dtype;
 
-/** Whether the operand can be read four numbers at a time. */
+/** Whether four neighbours of the operand are one aligned vector. Past the end of K kernels see to themselves. */
 const fours = ({ K }: Product, { columns, stride = 0 }: Operand, extent: number) =>
-  K % 4 === 0 && (!columns || extent % 4 === 0) && stride % 4 === 0;
+  (columns ? extent : K) % 4 === 0 && stride % 4 === 0;
 
 /** Reads the right operand in blocks of 4x4. */
 function wideLoader(taken: Product): Source[] {
@@ -394,12 +396,6 @@ const nf4Matrix = (b: Tensor | View) => [
 
 const inTiles = (bound: Tensor | View) => isNf4(dtypeOf(bound)) && tiled(bound.shape);
 
-/** Whether the right operand can be read four numbers at a time, and fast. */
-function inFours(product: Product): boolean {
-  const { right, COLS } = product;
-  return isNf4(dtypeOf(right.bound)) ? inTiles(right.bound) : fours(product, right, COLS);
-}
-
 /** Reads four neighbours of the right operand. */
 function rightLoader(b: Tensor | View, vec4: boolean): Source[] {
   const dtype = dtypeOf(b);
@@ -424,6 +420,34 @@ function rightLoader(b: Tensor | View, vec4: boolean): Source[] {
     default:
       throw new Error(`matmul cannot read ${show("tensor" in b ? b.tensor : b)}`);
   }
+}
+
+/** Reads four neighbours of the left operand. */
+function leftLoader(a: Tensor | View, vec4: boolean): Source[] {
+  if (dtypeOf(a) === "f16") {
+    return [
+      half,
+      vec4 ? part("left_half_vec4", leftHalfVec4) : part("left_half_any", leftHalfAny),
+    ];
+  }
+  if (dtypeOf(a) !== "f32") {
+    throw new Error(`matmul cannot read ${show("tensor" in a ? a.tensor : a)}`);
+  }
+  return [vec4 ? part("left_vec4", leftVec4) : part("left_any", leftAny)];
+}
+
+/** Writes the result; f16 only in rows of whole fours. */
+function writer(out: Tensor | View, transposed: boolean, vec4: boolean): Source[] {
+  if (dtypeOf(out) === "f16") {
+    return [
+      half,
+      transposed
+        ? part("put_half_transposed", putHalfTransposed)
+        : part("put_half_vec4", putHalfVec4),
+    ];
+  }
+  if (transposed) return [part("put_transposed", putTransposed)];
+  return [vec4 ? part("put_vec4", putVec4) : part("put_any", putAny)];
 }
 
 /** How a kernel comes by the low-rank factors, which it goes through first, and by the rest after them. */
@@ -456,8 +480,9 @@ function lowParts(
   ];
 }
 
-function finisher({ form, alpha = 1, bias, add, accumulate, low }: MatmulArgs): Source {
+function finisher({ form, alpha = 1, out, bias, add, accumulate, low }: MatmulArgs): Source {
   if (accumulate && (bias || add)) throw new Error("matmul: accumulate goes with no bias or add");
+  if (accumulate && dtypeOf(out) !== "f32") throw new Error("matmul: only f32 accumulates");
   if (low && (alpha !== 1 || add || form === "tn")) {
     throw new Error("matmul: a low-rank product goes with no alpha, add or form tn");
   }

@@ -19,6 +19,8 @@ for (const form of forms) {
   test(`matmul ${form}: derivative`, () => {
     const c = matmulCase({ form, M: 3, N: 5, K: 4, bias: true, add: true });
     expect(checkDerivative(c)).toBeLessThan(1e-6);
+    const half = matmulCase({ form, M: 4, N: 8, K: 4, bias: true, left: "f16", out: "f16" });
+    expect(checkDerivative(half)).toBeLessThan(1e-6);
   });
 }
 
@@ -77,14 +79,29 @@ const cases: readonly MatmulCase[] = [
   { form: "nt", M: 516, N: 516, K: 20 },
   { form: "nn", M: 132, N: 260, K: 128 },
   { form: "tn", M: 132, N: 260, K: 128 },
+  // Activations in f16: the left operand, the result, and the right operand of a weight's gradient.
+  { form: "nt", M: 1, N: 64, K: 20, left: "f16", out: "f16" },
+  { form: "nt", M: 3, N: 20, K: 64, left: "f16", out: "f16", dtype: "nf4", bias: true },
+  { form: "nt", M: 21, N: 36, K: 12, left: "f16", out: "f16", bias: true, add: true },
+  { form: "nt", M: 21, N: 37, K: 12, left: "f16", out: "f16" },
+  { form: "nt", M: 132, N: 260, K: 192, left: "f16", out: "f16", dtype: "f16" },
+  { form: "nt", M: 70, N: 8, K: 36, left: "f16", out: "f16", add: true },
+  { form: "nt", M: 72, N: 16, K: 36, out: "f16", bias: true },
+  { form: "nt", M: 516, N: 516, K: 20, left: "f16", out: "f16" },
+  { form: "nn", M: 9, N: 36, K: 20, left: "f16", dtype: "bf16" },
+  { form: "tn", M: 20, N: 40, K: 8, dtype: "f16" },
+  { form: "tn", M: 72, N: 16, K: 36, left: "f16", dtype: "f16" },
+  { form: "tn", M: 16, N: 72, K: 36, dtype: "f16" },
+  { form: "tn", M: 16, N: 64, K: 3, left: "f16", dtype: "f16" },
+  { form: "tn", M: 132, N: 260, K: 127, dtype: "f16" },
   // More than 65,535 workgroups.
   { form: "nt", M: 1, N: 16 * 65_535 + 7, K: 1 },
   { form: "nn", M: 1, N: 32 * 65_535 + 7, K: 1 },
 ];
 for (const c of cases) {
-  const { form, M, N, K, dtype = "f32", bias, add, low } = c;
+  const { form, M, N, K, left = "f32", dtype = "f32", out = "f32", bias, add, low } = c;
   const finish = `${low ? ` low ${low}` : ""}${bias ? " bias" : ""}${add ? " add" : ""}`;
-  const name = `${M}x${N}x${K} ${dtype}${finish}`;
+  const name = `${M}x${N}x${K} ${left} ${dtype} -> ${out}${finish}`;
   test(`matmul ${form}: ${name}`, () => checkMatmul(c));
 }
 
@@ -131,7 +148,7 @@ for (const { bytes, ...c } of cut) {
   test(`matmul ${form}: ${M}x${N}x${K} ${dtype}, in bindings of ${bytes} bytes`, async () => {
     const made = matmulCase(c), dispatches: number[] = [];
     const op: typeof matmulOp = {
-      ...matmulOp,
+      ...made.op,
       launch(node, can) {
         const launches = narrow(matmulOp, bytes).launch(node, can);
         dispatches.push(launches.length);
@@ -147,12 +164,12 @@ test("matmul: operands that do not fit are refused by name", () => {
   const g = new Graph();
   const input = (name: string, shape: number[], dtype: DType = "f32") =>
     g.input(name, shape, dtype);
-  const x = input("x", [4, 8]), w = input("w", [3, 7]), half = input("half", [4, 3], "f16");
+  const x = input("x", [4, 8]), w = input("w", [3, 7]), brain = input("brain", [4, 3], "bf16");
   expect(() => matmul(g, x, w, { form: "nt" })).toThrow(
     new Fail("matmul nt: the inner sizes of x f32[4, 8] and w f32[3, 7] differ"),
   );
-  expect(() => matmul(g, x, half, { form: "tn" })).toThrow(
-    new Fail("matmul tn: has no kernel for x f32[4, 8] and half f16[4, 3]"),
+  expect(() => matmul(g, x, brain, { form: "tn" })).toThrow(
+    new Fail("matmul tn: has no kernel for x f32[4, 8] and brain bf16[4, 3]"),
   );
   expect(() => matmul(g, x, input("v", [8, 2]), { form: "nn", bias: w })).toThrow(
     new Fail("matmul nn: w f32[3, 7] cannot be added to a result of f32[4, 2]"),

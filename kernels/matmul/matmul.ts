@@ -1,6 +1,7 @@
 import { Fail } from "../../src/base/fail.ts";
 import type { Graph, Op } from "../../src/graph/graph.ts";
 import { count, show, type Tensor } from "../../src/graph/tensor.ts";
+import { type Storage, storedAs } from "../common/stored.ts";
 import { columnSum } from "../column_sum/column_sum.ts";
 import { type Form, matmulLaunches } from "./launch.ts";
 
@@ -13,14 +14,17 @@ export interface MatmulAttrs {
   readonly add: boolean;
   /** A product of two low-rank factors is added in the same sums. */
   readonly low?: true;
+  /** How y is stored. */
+  readonly out?: Storage;
 }
 
 /**
  * y[M,N] = alpha · op(a) · op(b) + low · op(up) + bias[N] + add[M,N], sums in f32, those of low and up
  * first: they are small, and small numbers added to large ones lose more.
- * @param a f32
- * @param b f32; in forms nt and nn also f16, bf16, int8, nf4 or nf4_double, which get no gradient
+ * @param a f32 or f16
+ * @param b f32 or f16; in forms nt and nn also bf16, int8, nf4 or nf4_double, which get no gradient
  * @param o.low f32[M,R] and up, stored as b is with R for K; in forms nt and nn, with alpha 1 and no add
+ * @param o.out how y is stored, where N is a multiple of 4; else f32
  */
 export function matmul(
   g: Graph,
@@ -32,11 +36,19 @@ export function matmul(
     low?: { readonly left: Tensor; readonly right: Tensor };
     bias?: Tensor;
     add?: Tensor;
+    out?: Storage;
   },
 ): Tensor {
-  const { form, alpha = 1, low, bias, add } = o;
+  const { form, alpha = 1, low, bias, add, out } = o;
   const inputs = [a, b, low?.left, low?.right, bias, add].filter((t) => t !== undefined);
-  const attrs: MatmulAttrs = { form, alpha, bias: !!bias, add: !!add, ...low && { low: true } };
+  const attrs: MatmulAttrs = {
+    form,
+    alpha,
+    bias: !!bias,
+    add: !!add,
+    out,
+    ...low && { low: true },
+  };
   return g.add(matmulOp, inputs, attrs)[0]!;
 }
 
@@ -55,15 +67,15 @@ export function extents(
 export const matmulOp: Op<MatmulAttrs> = {
   name: "matmul",
   inPlace: ({ bias, add }) => add ? [[0, bias ? 3 : 2]] : [],
-  infer([a, b, ...rest], { form, alpha, bias, add, low }) {
+  infer([a, b, ...rest], { form, alpha, bias, add, low, out = "f32" }) {
     const wrong = (what: string) => new Fail(`matmul ${form}: ${what}`);
     if (a!.shape.length !== 2 || b!.shape.length !== 2) {
       throw wrong(`two matrices are needed, found ${show(a!)} and ${show(b!)}`);
     }
     const { M, N, K, kb } = extents(form, a!.shape, b!.shape);
     if (K !== kb) throw wrong(`the inner sizes of ${show(a!)} and ${show(b!)} differ`);
-    const stored = b!.dtype !== "f32" && b!.dtype !== "u32";
-    if (a!.dtype !== "f32" || (b!.dtype !== "f32" && !(stored && form !== "tn"))) {
+    const activations = form === "tn" ? [a!, b!] : [a!];
+    if (activations.some((t) => t.dtype !== "f32" && t.dtype !== "f16") || b!.dtype === "u32") {
       throw wrong(`has no kernel for ${show(a!)} and ${show(b!)}`);
     }
     const R = rest[0]?.shape.at(-1) ?? 0;
@@ -78,7 +90,7 @@ export const matmulOp: Op<MatmulAttrs> = {
         throw wrong(`${show(t)} cannot be added to a result of f32[${M}, ${N}]`);
       }
     });
-    return [{ shape: [M, N], dtype: "f32" }];
+    return [{ shape: [M, N], dtype: storedAs(out, N) }];
   },
   reference([a, b, ...rest], { form, alpha, bias, add, low }, { inputs }) {
     const { M, N, K } = extents(form, inputs[0]!.shape, inputs[1]!.shape);

@@ -5,5 +5,11 @@ fn right_width() -> u32 { return size.cols; }
 
 fn right_block(col: u32, k: u32) -> mat4x4f {
   let c = min(col, (size.cols - 1u) / 4u * 4u);
-  return mat4x4f(right(k, c), right(k + 1u, c), right(k + 2u, c), right(k + 3u, c));
+  let last = size.depth - 1u; // what is read there in place of what is outside meets zeros of the left operand
+  return mat4x4f(
+    right(k, c),
+    right(min(k + 1u, last), c),
+    right(min(k + 2u, last), c),
+    right(min(k + 3u, last), c),
+  );
 }

@@ -4,6 +4,7 @@ import type { Graph, Op } from "../../src/graph/graph.ts";
 import { count, show, type Tensor } from "../../src/graph/tensor.ts";
 import { grid } from "../common/grid.ts";
 import philox from "../common/philox.wgsl" with { type: "text" };
+import { onlyF32 } from "../common/stored.ts";
 import code from "./neftune.wgsl" with { type: "text" };
 
 export interface Neftune {
@@ -25,6 +26,7 @@ export const neftuneOp: Op<Neftune> = {
         throw new Fail(`neftune: ${show(t)} does not fit ${show(x!)}`);
       }
     }
+    onlyF32("neftune", x!);
     return [{ shape: x!.shape, dtype: "f32" }];
   },
   reference([x, spans, reach, clock], { alpha }, { inputs }) {

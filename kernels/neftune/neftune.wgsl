@@ -1,5 +1,5 @@
 // neftune: y[t, c] = x[t, c] + u · SCALE / sqrt(length of the sequence that t is in)
-//   u is uniform in [-1, 1), SCALE = alpha / sqrt(C); a place in no sequence stays as it is
+//   u is drawn evenly from [-1, 1), SCALE = alpha / sqrt(C); a place in no sequence stays as it is
 //   x      f32[T, C]   read
 //   spans  u32[T, 2]   read     where the sequence of t begins, and one past t
 //   reach  u32[T, 2]   read     t, and one past the end of its sequence

@@ -4,7 +4,7 @@ import { blockRows } from "../common/blocks.ts";
 import { folded, onHardware } from "../common/testing.ts";
 import { rmsnormDw, rmsnormDx, rmsnormOp } from "./rmsnorm.ts";
 
-const attrs = { eps: 1e-5 };
+const attrs = { eps: 1e-5 }, half = { ...attrs, out: "f16" as const };
 const x = (...shape: number[]): Operand => ({ shape, scale: 2 });
 const rstd = (T: number): Operand => ({
   shape: [T],
@@ -28,6 +28,7 @@ const shapes = [[1, 1], [5, 3], [3, 64], [4, 65], [3, 255], [2, 1000], [1, 4097]
 for (const [T, C] of shapes as [number, number][]) {
   test(`rmsnorm: [${T}, ${C}]`, async () => {
     await checkKernel({ op: rmsnormOp, attrs, inputs: [x(T, C), x(C)] });
+    await checkKernel({ op: rmsnormOp, attrs: half, inputs: [x(T, C), x(C)] });
     const inputs = [x(T, C), x(T, C), x(C), rstd(T)];
     await checkKernel({ op: rmsnormDx, attrs: { ...attrs, plusOne: true }, inputs }, loose);
   });
@@ -51,6 +52,7 @@ test("rmsnorm: more rows than one dimension of a grid", async () => {
 test("rmsnorm: rows of zeros and of large numbers", async () => {
   const data = [0, 0, 0, 0, 1e15, -2e15, 3e15, 1e10];
   await checkKernel({ op: rmsnormOp, attrs, inputs: [{ shape: [2, 4], data }, x(4)] });
+  await checkKernel({ op: rmsnormOp, attrs: half, inputs: [{ shape: [2, 4], data }, x(4)] });
 });
 test("rmsnorm: workgroups of several subgroups", async () => {
   await checkKernel({ op: onHardware(rmsnormOp), attrs, inputs: [x(2, 500), x(500)] });

@@ -4,6 +4,7 @@ import { count, show, type Tensor } from "../../src/graph/tensor.ts";
 import { columnSum } from "../column_sum/column_sum.ts";
 import { blockRows, inBlocks, rowBlocks } from "../common/blocks.ts";
 import { grid } from "../common/grid.ts";
+import { onlyF32, type Storage, storedAs } from "../common/stored.ts";
 import { summingRows } from "../common/sum.ts";
 import codeDw from "./rmsnorm_dw.wgsl" with { type: "text" };
 import codeDx from "./rmsnorm_dx.wgsl" with { type: "text" };
@@ -13,6 +14,8 @@ interface Attrs {
   readonly eps: number;
   /** The weights hold gain - 1, as Gemma's do. */
   readonly plusOne?: boolean;
+  /** How y is stored. */
+  readonly out?: Storage;
 }
 
 /** [x, w] -> [y, rstd[rows]]; see `rmsnorm`. */
@@ -20,12 +23,16 @@ export const rmsnormOp: Op<Attrs> = {
   name: "rmsnorm",
   inPlace: () => [[0, 0]],
   light: true,
-  infer([x, w]) {
+  infer([x, w], { out = "f32" }) {
     const C = count(w!.shape);
     if (w!.shape.length !== 1 || x!.shape.at(-1)! % C !== 0) {
       throw new Fail(`rmsnorm: ${show(w!)} does not divide the last axis of ${show(x!)}`);
     }
-    return [{ shape: x!.shape, dtype: "f32" }, { shape: [count(x!.shape) / C], dtype: "f32" }];
+    onlyF32("rmsnorm", x!);
+    return [{ shape: x!.shape, dtype: storedAs(out, C) }, {
+      shape: [count(x!.shape) / C],
+      dtype: "f32",
+    }];
   },
   reference([x, w], { eps, plusOne }) {
     const C = w!.length, shift = plusOne ? 1 : 0;
@@ -39,7 +46,7 @@ export const rmsnormOp: Op<Attrs> = {
     const kernel = { file: "kernels/rmsnorm/rmsnorm.wgsl", code };
     const constants = { EPS: eps, SHIFT: plusOne ? 1 : 0 };
     return [{
-      shader: summingRows(kernel, can, "f32", count(w!.shape), constants),
+      shader: summingRows(kernel, can, "f32", count(w!.shape), constants, y!.dtype),
       workgroups: grid(count(rstd!.shape)),
       bind: [x!, w!, y!, rstd!],
     }];
@@ -105,8 +112,15 @@ export const rmsnormDw: Op<null> = {
  * y = x · rstd · w with rstd = 1/sqrt(mean(x²) + eps) (Zhang and Sennrich 2019). The mean runs over
  * groups of w[C] along the last axis of x, so that x[T, H·C] is normalised head by head.
  * @param plusOne w holds gain - 1, as Gemma's checkpoints do
- * @throws Fail when C does not divide the last axis
+ * @param out how y is stored, where C is a multiple of 4; else f32
+ * @throws Fail when C does not divide the last axis, or x is not f32
  */
-export function rmsnorm(g: Graph, x: Tensor, w: Tensor, eps: number, plusOne = false): Tensor {
-  return g.add(rmsnormOp, [x, w], { eps, plusOne })[0]!;
+export function rmsnorm(
+  g: Graph,
+  x: Tensor,
+  w: Tensor,
+  eps: number,
+  { plusOne = false, out = "f32" }: Omit<Attrs, "eps"> = {},
+): Tensor {
+  return g.add(rmsnormOp, [x, w], { eps, plusOne, out })[0]!;
 }

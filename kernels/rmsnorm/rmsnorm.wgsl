@@ -1,9 +1,9 @@
 // rmsnorm: rstd[t] = 1 / sqrt(mean over c of x[t, c]² + EPS)
 //          y[t, c] = x[t, c] * rstd[t] * (w[c] + SHIFT)
-//   x     f32[T, C]   read
-//   w     f32[C]      read    gain; SHIFT is 1 where checkpoints hold gain - 1
-//   y     f32[T, C]   write
-//   rstd  f32[T]      write   read by the backward pass
+//   x     f32[T, C]      read
+//   w     f32[C]         read    gain; SHIFT is 1 where checkpoints hold gain - 1
+//   y     Stored[T, C]   write
+//   rstd  f32[T]         write   read by the backward pass
 //   launch one workgroup of LANES lanes a row, grid in x and y; sums in f32
 
 override EPS: f32;
@@ -11,7 +11,7 @@ override SHIFT: f32;
 
 @group(0) @binding(0) var<storage, read> x: array<Vec>;
 @group(0) @binding(1) var<storage, read> w: array<Vec>;
-@group(0) @binding(2) var<storage, read_write> y: array<Vec>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> rstd: array<f32>;
 
 @compute @workgroup_size(LANES)
@@ -31,7 +31,7 @@ fn main(
   }
   let r = inverseSqrt(workgroup_sum(total(squares), lane) / f32(W * WIDTH) + EPS);
   for (var c = lane; c < W; c += LANES) {
-    y[row + c] = x[row + c] * r * (w[c] + SHIFT);
+    y[row + c] = narrowed(x[row + c] * r * (w[c] + SHIFT));
   }
   if (lane == 0u) { rstd[t] = r; }
 }

@@ -10,14 +10,15 @@ interface Size {
   R: number;
   from?: number;
   P?: number;
+  dtype?: "f16";
 }
-function of({ T, H, D, R, from = 0, P = from + T }: Size, inverse = false) {
+function of({ T, H, D, R, from = 0, P = from + T, dtype }: Size, inverse = false) {
   const { cos, sin } = ropeTables({ theta: 10_000, rotary: R, positions: P });
   return {
     op: ropeOp,
     attrs: { heads: H, rotary: R, inverse },
     inputs: [
-      { shape: [T, H * D] },
+      { shape: [T, H * D], dtype },
       { shape: [T], dtype: "u32" as const, data: Array.from({ length: T }, (_, t) => P - 1 - t) },
       { shape: [P, R / 2], data: cos, grad: false as const },
       { shape: [P, R / 2], data: sin, grad: false as const },
@@ -28,6 +29,10 @@ function of({ T, H, D, R, from = 0, P = from + T }: Size, inverse = false) {
 test("rope: derivative", () => {
   checkDerivative(of({ T: 3, H: 2, D: 10, R: 6 }));
   checkDerivative(of({ T: 3, H: 2, D: 8, R: 8 }, true));
+  checkDerivative(of({ T: 3, H: 2, D: 12, R: 8, dtype: "f16" }));
+  expect(() => checkDerivative(of({ T: 3, H: 2, D: 12, R: 4, dtype: "f16" }))).toThrow(
+    "rope: heads of 12 with 4 rotated must be f32",
+  );
 });
 
 // Two products and a sum of numbers up to 1: three roundings.
@@ -40,6 +45,8 @@ for (
     { T: 7, H: 5, D: 6, R: 4 },
     { T: 63, H: 1, D: 13, R: 10 },
     { T: 4, H: 1, D: 8, R: 8, from: 131_000 },
+    { T: 65, H: 3, D: 80, R: 32, dtype: "f16" as const },
+    { T: 1, H: 1, D: 8, R: 8, dtype: "f16" as const },
   ]
 ) {
   test(`rope: ${JSON.stringify(size)}`, async () => {

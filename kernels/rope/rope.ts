@@ -2,6 +2,7 @@ import { Fail } from "../../src/base/fail.ts";
 import type { Graph, Op } from "../../src/graph/graph.ts";
 import { count, show, type Tensor } from "../../src/graph/tensor.ts";
 import { grid } from "../common/grid.ts";
+import { storage, stored } from "../common/stored.ts";
 import code from "./rope.wgsl" with { type: "text" };
 import type { RopeTables } from "./tables.ts";
 
@@ -14,7 +15,7 @@ export interface RopeAttrs {
 
 /**
  * Rotary position embedding (Su et al. 2021) in the halves pairing of Hugging Face checkpoints:
- * inputs x f32[T, H·D], positions u32[T], cos f32[P, R/2], sin f32[P, R/2]; output y f32[T, H·D].
+ * inputs x f32 or f16[T, H·D], positions u32[T], cos f32[P, R/2], sin f32[P, R/2]; output y as x.
  * Positions must be below P. The derivative is the rotation back.
  */
 export const ropeOp: Op<RopeAttrs> = {
@@ -31,7 +32,13 @@ export const ropeOp: Op<RopeAttrs> = {
           [x!, positions!, cos!, sin!].map(show).join(", "),
       );
     }
-    return [{ shape: x!.shape, dtype: "f32" }];
+    const dtype = storage("rope", x!);
+    if (dtype === "f16" && lanes(width / heads, rotary) !== 4) {
+      throw new Fail(
+        `rope: heads of ${width / heads} with ${rotary} rotated must be f32: ${show(x!)}`,
+      );
+    }
+    return [{ shape: x!.shape, dtype }];
   },
   reference([x, positions, cos, sin], { heads, rotary, inverse }, { inputs }) {
     const y = x!.slice(), half = rotary / 2, sign = inverse ? -1 : 1;
@@ -50,11 +57,12 @@ export const ropeOp: Op<RopeAttrs> = {
   },
   launch({ inputs, outputs, attrs: { heads, rotary, inverse } }) {
     const [T, width] = inputs[0]!.shape as [number, number];
-    const wide = (width / heads) % 4 === 0 && rotary % 8 === 0 ? 4 : 1;
+    const wide = lanes(width / heads, rotary);
     const D = width / heads / wide, HALF = rotary / 2 / wide, N = T * heads * (D - HALF);
     return [{
       shader: {
         kernel: { file: "kernels/rope/rope.wgsl", code },
+        parts: stored(outputs[0]!.dtype),
         alias: { Vec: wide === 4 ? "vec4f" : "f32" },
         constants: { N, H: heads, D, HALF, S: inverse ? -1 : 1 },
       },
@@ -67,7 +75,11 @@ export const ropeOp: Op<RopeAttrs> = {
   },
 };
 
-/** y f32[T, H·D]: x rotated to `positions` u32[T]. The tables become constants, shared by all layers. */
+/** How many numbers of a head are rotated at once: pairs of four, or of one. f16 needs fours. */
+export const lanes = (headDim: number, rotary: number): 1 | 4 =>
+  headDim % 4 === 0 && rotary % 8 === 0 ? 4 : 1;
+
+/** y[T, H·D]: x rotated to `positions` u32[T]. The tables become constants, shared by all layers. */
 export function rope(
   g: Graph,
   x: Tensor,

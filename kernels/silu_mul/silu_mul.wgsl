@@ -1,12 +1,12 @@
 // silu_mul: y[i] = gate[i] * s(gate[i]) * up[i],   s(a) = 1 / (1 + exp(-a))
-//   gate  f32[N]   read
-//   up    f32[N]   read
-//   y     f32[N]   write
+//   gate  Stored[N]   read
+//   up    Stored[N]   read
+//   y     Stored[N]   write
 //   launch one Vec a lane, 64 lanes a workgroup, grid in x and y
 
-@group(0) @binding(0) var<storage, read> gate: array<Vec>;
-@group(0) @binding(1) var<storage, read> up: array<Vec>;
-@group(0) @binding(2) var<storage, read_write> y: array<Vec>;
+@group(0) @binding(0) var<storage, read> gate: array<Stored>;
+@group(0) @binding(1) var<storage, read> up: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -16,8 +16,8 @@ fn main(
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
   if (i >= arrayLength(&gate)) { return; }
-  let a = gate[i];
+  let a = widened(gate[i]);
   // The bound keeps exp finite; a NaN that it hides comes back through the factor a.
   let s = 1.0 / (1.0 + exp(min(-a, Vec(87.0))));
-  y[i] = a * s * up[i];
+  y[i] = narrowed(a * s * widened(up[i]));
 }

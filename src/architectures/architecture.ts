@@ -20,7 +20,7 @@ export interface Architecture<C = unknown> {
   /** Reads config.json in transformers 4 or 5 style. Throws Fail, naming the key, on what it cannot run. */
   config(json: Record<string, unknown>): C;
   sizes(config: C): Sizes;
-  /** f32[T, width] after the final norm. */
+  /** [T, width] after the final norm, stored as `net.compute` says. */
   hidden(net: Net, config: C, stream: Stream): Tensor;
   /** The projection to the vocabulary, [V, width], and its bias. The embedding itself when tied. */
   head(net: Net, config: C): { readonly weight: Tensor; readonly bias?: Tensor };

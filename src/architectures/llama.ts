@@ -89,12 +89,13 @@ const embedding = (net: Net, c: LlamaConfig) =>
   net.weight("model.embed_tokens.weight", [c.vocab, c.width]);
 
 const norm = (net: Net, name: string, x: Tensor, c: LlamaConfig) =>
-  rmsnorm(net.g, x, net.weight(`${name}.weight`, [c.width]), c.eps);
+  rmsnorm(net.g, x, net.weight(`${name}.weight`, [c.width]), c.eps, { out: net.compute });
 
 function mlp(net: Net, c: LlamaConfig, x: Tensor): Tensor {
+  const bias = c.mlpBias;
   return net.g.scope("mlp", () => {
-    const gate = linear(net, "gate_proj", x, c.inner, c.mlpBias);
-    const up = linear(net, "up_proj", x, c.inner, c.mlpBias);
-    return linear(net, "down_proj", siluMul(net.g, gate, up), c.width, c.mlpBias);
+    const gate = linear(net, "gate_proj", x, c.inner, { bias });
+    const up = linear(net, "up_proj", x, c.inner, { bias });
+    return linear(net, "down_proj", siluMul(net.g, gate, up), c.width, { bias, out: "f32" });
   });
 }

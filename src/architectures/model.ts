@@ -1,5 +1,6 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { type ModelFolder, openModel as openFolder } from "../formats/model_folder.ts";
+import type { Storage } from "../../kernels/common/stored.ts";
 import { Graph } from "../graph/graph.ts";
 import { type QuantisedFolder, withQuantised } from "../formats/quantised_folder.ts";
 import { type DType, show, type Tensor } from "../graph/tensor.ts";
@@ -24,6 +25,8 @@ export interface Model extends ModelSpec {
   readonly folder: QuantisedFolder;
   /** Undefined: as the checkpoint has them, which may be quantised too. */
   readonly quant?: Quant;
+  /** How the activations of the forward pass are stored; f32 unless told. */
+  readonly compute?: Storage;
 }
 
 /** What a config.json describes. Throws Fail for an unknown family or a setting it cannot run. */
@@ -62,7 +65,8 @@ export function netOf(
   g: Graph,
   o: { positions: number; full?: boolean; lora?: Lora; chunk?: number },
 ): Net {
-  return new Net(g, o.positions, (name) => storage(model, name), o.full, o.lora, o.chunk);
+  const { positions, full, lora, chunk } = o;
+  return new Net(g, positions, (name) => storage(model, name), full, lora, chunk, model.compute);
 }
 
 /** The type a base matrix is kept in on the device: what the checkpoint has, or what `quant` says. */

@@ -116,7 +116,7 @@ export class PackedBatch {
   }
 
   /**
-   * Records the model over this batch: hidden states f32[T, width] after the final norm.
+   * Records the model over this batch: hidden states [T, width] after the final norm.
    * @param alpha strength of the noise on embeddings, see `neftune`
    */
   hidden(model: ModelSpec, net: Net, alpha = 0): Tensor {

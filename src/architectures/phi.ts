@@ -88,12 +88,12 @@ export const phi: Architecture<PhiConfig> = {
 function norm(net: Net, name: string, x: Tensor, c: PhiConfig): Tensor {
   const weight = net.weight(`${name}.weight`, [c.width]),
     bias = net.weight(`${name}.bias`, [c.width]);
-  return layernorm(net.g, x, weight, bias, c.eps);
+  return layernorm(net.g, x, weight, bias, c.eps, net.compute);
 }
 
 function mlp(net: Net, c: PhiConfig, x: Tensor): Tensor {
   return net.g.scope("mlp", () => {
-    const inner = geluNew(net.g, linear(net, "fc1", x, c.inner, true));
-    return linear(net, "fc2", inner, c.width, true);
+    const inner = geluNew(net.g, linear(net, "fc1", x, c.inner, { bias: true }));
+    return linear(net, "fc2", inner, c.width, { bias: true, out: "f32" });
   });
 }

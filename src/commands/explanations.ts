@@ -216,6 +216,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "The run is leaving what it had learnt, mostly because --lr is too high. The last checkpoints are kept.",
   },
+  WH0606: {
+    title: "activations that f16 cannot hold",
+    text:
+      "With --compute f16 a number beyond ±65504 is stored as ±65504, so that it stays finite. Sums, softmax, norms and the residual stream are f32 and cannot overflow. A few such numbers do little harm; with many of them train with --compute f32.",
+  },
   WH0701: {
     title: "metrics do not reach a tracker",
     text:

@@ -17,7 +17,14 @@ type Settings = Omit<TrainSettings | PlanSettings, "model">;
 type Change = Partial<
   Pick<
     Settings,
-    "full" | "grad_checkpoint" | "micro_tokens" | "quant" | "double_quant" | "rank" | "max_seq"
+    | "full"
+    | "grad_checkpoint"
+    | "micro_tokens"
+    | "compute"
+    | "quant"
+    | "double_quant"
+    | "rank"
+    | "max_seq"
   >
 >;
 
@@ -26,9 +33,9 @@ const MOST = 3;
 
 /**
  * Settings that would make a run fit, each planned, those that cost the least quality first: computing
- * blocks again and smaller micro-batches cost none, a base in 4 bits and a lower rank little, shorter rows
- * lose text. Of each kind the mildest that is enough, then stronger ones; where no single one is, several
- * together.
+ * blocks again and smaller micro-batches cost none, activations in f16, a base in 4 bits and a lower rank
+ * little, shorter rows lose text. Of each kind the mildest that is enough, then stronger ones; where no
+ * single one is, several together.
  * @returns none where nothing is enough
  */
 export function waysToFit(p: Prepared, settings: Settings): Way[] {
@@ -37,6 +44,7 @@ export function waysToFit(p: Prepared, settings: Settings): Way[] {
   const kinds: Change[][] = [
     settings.grad_checkpoint === "off" ? [{ grad_checkpoint: "auto" }] : [],
     settings.micro_tokens === undefined ? [] : [{ micro_tokens: undefined }],
+    settings.compute === "f32" ? [{ compute: "f16" }] : [],
     settings.full ? [{ full: false }] : quants(settings),
     settings.full ? [] : [16, 8, 4].filter((n) => n < settings.rank).map((rank) => ({ rank })),
     lengths.map((max_seq) => ({ max_seq })),
@@ -55,14 +63,14 @@ export function waysToFit(p: Prepared, settings: Settings): Way[] {
   });
   stronger.forEach(enough);
   if (first) {
-    const besides = kinds.slice(3).filter((kind) => !kind.includes(first!));
+    const besides = kinds.slice(4).filter((kind) => !kind.includes(first!));
     for (const [mildest] of besides) if (mildest) enough({ ...first, ...mildest });
     return ways;
   }
   // Each kind's last word together, one kind after the other.
   let together: Change = settings.full ? { full: false } : {};
   const more = (change: Change | undefined) => together = { ...together, ...change };
-  for (const [change] of kinds.slice(0, 2)) more(change);
+  for (const [change] of kinds.slice(0, 3)) more(change);
   const changes = [
     more(quants({ ...settings, ...together }).at(-1)),
     more(settings.rank > 4 ? { rank: 4 } : {}),
@@ -86,7 +94,7 @@ function quants({ quant, double_quant }: Pick<Settings, "quant" | "double_quant"
 /** The way of a change, where the run fits with it. */
 function planned(p: Prepared, before: Settings, change: Change): Way | undefined {
   const settings = { ...before, ...change };
-  const model = { ...p.model, quant: quantOf(settings) };
+  const model = { ...p.model, quant: quantOf(settings), compute: settings.compute };
   const targets = settings.full || p.targets.length > 0
     ? p.targets
     : model.architecture.defaultTargets;

@@ -14,12 +14,12 @@ const SOFTWARE_LIMIT = 1e8;
  * @throws Fail (gpu)
  */
 export async function openDevice(
-  settings: Pick<CommonSettings, "device" | "backend">,
+  settings: Pick<CommonSettings, "device" | "backend"> & { readonly compute?: "f32" | "f16" },
   parameters: number,
   io: Io,
 ): Promise<Device> {
-  const { device: wanted, backend } = settings;
-  const device = await Device.open({ device: wanted, backend });
+  const { device: wanted, backend, compute } = settings;
+  const device = await Device.open({ device: wanted, backend, compute });
   const { software, adapter } = device.capabilities;
   device.useTuned(readTuned(device.capabilities));
   if (software && wanted === "auto" && parameters >= SOFTWARE_LIMIT) {

@@ -1,3 +1,4 @@
+import type { Storage } from "../../kernels/common/stored.ts";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { loadWeights, type Model, modelOf, openModel } from "../architectures/model.ts";
@@ -37,11 +38,17 @@ export interface Loaded extends Opened {
  * @throws Fail (data) where one is broken or they do not belong together
  */
 export async function openBoth(
-  settings: { model: string; adapter?: string; quant?: string; double_quant?: boolean },
+  settings: {
+    model: string;
+    adapter?: string;
+    quant?: string;
+    double_quant?: boolean;
+    compute?: Storage;
+  },
 ): Promise<Opened> {
   const { model: path, adapter: adapterPath } = settings;
   const open = isGguf(path) ? modelOf(openGgufModel(path)) : await openModel(path);
-  const model = { ...open, quant: quantOf(settings) };
+  const model = { ...open, quant: quantOf(settings), compute: settings.compute };
   const adapter = adapterPath === undefined ? undefined : await readAdapter(adapterPath);
   if (adapter) {
     checkFit(adapter, model.folder.tensors);
@@ -76,7 +83,8 @@ export async function load(
   const { frozen, trained } = Generator.tensors(model, adapted);
   const parameters = [...model.folder.tensors.values()]
     .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
-  const device = shared ?? await openDevice(settings, parameters, io);
+  const device = shared ??
+    await openDevice({ ...settings, compute: model.compute }, parameters, io);
   const memory = new Memory(device);
   memory.layOut(trained);
   await loadWeights(model, memory, frozen, loading(io));

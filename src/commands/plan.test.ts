@@ -21,7 +21,7 @@ const longest = Math.max(...rows.map(({ ids }) => ids.length));
 
 function planned(budget: number, change: Record<string, unknown> = {}, targets = defaultTargets) {
   const settings = trainSettings.parse({ model: dir, data: "rows", batch: 24, ...change });
-  const kept = { ...model, quant: quantOf(settings) };
+  const kept = { ...model, quant: quantOf(settings), compute: settings.compute };
   return { settings, prepared: prepare(kept, rows, [], targets, settings, budget) };
 }
 const total = (budget: number, change: Record<string, unknown> = {}) =>
@@ -73,17 +73,19 @@ test("packed sequences of half the length: twice as many in a step", () => {
 
 test("settings that would make it fit do, the cheapest first", () => {
   const tight = { rank: 64 }, loose = { ...tight, grad_checkpoint: "off" };
-  const packed = { ...tight, quant: "nf4", double_quant: true };
+  const half = { ...tight, compute: "f16" };
+  const packed = { ...half, quant: "nf4", double_quant: true };
   const small = total(1, tight);
   for (
     const [budget, change, first] of [
       [1.1 * small, loose, "--grad-checkpoint auto"],
-      [0.97 * small, tight, "--quant int8"],
+      [total(1, half), tight, "--compute f16"],
+      [0.97 * total(1, half), half, "--quant int8"],
       [0.97 * total(1, packed), packed, "--rank 16"],
       [
         0.7 * small,
         { ...loose, micro_tokens: 1024 },
-        "--grad-checkpoint auto without --micro-tokens --quant nf4 --double-quant",
+        "--grad-checkpoint auto without --micro-tokens --compute f16 --quant nf4 --double-quant",
       ],
     ] as const
   ) {

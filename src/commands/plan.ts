@@ -10,7 +10,7 @@ import {
 } from "../base/text.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import { planSettings } from "../settings/train.ts";
-import type { RunBytes } from "../trainer/plan.ts";
+import { planRun, type RunBytes } from "../trainer/plan.ts";
 import { command } from "./command.ts";
 import { moreWork, type Way, waysToFit } from "./fitting.ts";
 import type { Io } from "./io.ts";
@@ -78,9 +78,11 @@ export function tellPlan(
   const { plan, recipe, fits } = prepared;
   const { bytes } = plan;
   const work = workOf(run);
+  const inF32 = activationsInF32(prepared);
   const ways = fits ? [] : waysToFit(prepared, settings);
   io.result({
     bytes,
+    ...(inF32 === undefined ? {} : { activations_in_f32: inF32 }),
     steps: work.steps,
     steps_per_epoch: work.stepsPerEpoch,
     rows: data?.rows.length ?? null,
@@ -133,6 +135,7 @@ export function tellPlan(
     ],
     ["steps", stepsTold(run, settings)],
     ["blocks", blocksTold(prepared)],
+    ...inF32 === undefined ? [] : [storedTold(bytes.activations, inF32)],
     ["trained", trainedLine(plan)],
   ];
   if (probed) {
@@ -203,6 +206,17 @@ function blocksTold(prepared: PreparedRun["prepared"]): string {
   if (recomputed === 0) return `all ${all} kept for the backward pass`;
   return `${recomputed} of ${all} computed again in the backward pass: ${moreWork(prepared)}`;
 }
+
+/** What the activations of a run that stores them in f16 would take in f32. */
+function activationsInF32({ model, recipe, validation }: PreparedRun["prepared"]) {
+  if (model.compute !== "f16") return undefined;
+  return planRun({ ...model, compute: "f32" }, recipe, validation.length > 0).bytes.activations;
+}
+
+const storedTold = (f16: number, f32: number): [string, string] => [
+  "stored",
+  `activations in f16: ${humanBytes(f32 - f16)} less than in f32`,
+];
 
 /** "1.2 TFLOP". */
 function operations(flops: number): string {

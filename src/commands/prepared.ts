@@ -48,7 +48,11 @@ export type RunSettings = (TrainSettings | Omit<PlanSettings, "model">) & {
  * @throws Fail (usage) (data)
  */
 export async function prepareRun(settings: RunSettings, io: Io): Promise<PreparedRun> {
-  const model = { ...await openModel(settings.model), quant: quantOf(settings) };
+  const model = {
+    ...await openModel(settings.model),
+    quant: quantOf(settings),
+    compute: settings.compute,
+  };
   const texts = await textsOf(settings.model, settings.template);
   const { vocab, context } = model.sizes;
   const known = { vocab, context, ...texts };

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { excerpt } from "../base/text.ts";
+import type { Tuned } from "../gpu/device.ts";
 import type { Manifest } from "../report/record.ts";
 import { asRecorded, counted, OWN } from "../settings/recorded.ts";
 import type { Io } from "./io.ts";
@@ -43,6 +44,12 @@ export function repetition(
   });
 }
 
+/** The kernels of the run that --config names to be repeated; undefined where it names none. */
+export function recordedKernels(config: string | undefined): Tuned | undefined {
+  const text = config === undefined ? "" : readFileSync(config, "utf8");
+  return asRecorded(text, config!) ? (JSON.parse(text) as Manifest).kernels : undefined;
+}
+
 /** What a run's bytes follow from besides its settings. */
 const SIDES: readonly (readonly [what: string, of: (manifest: Manifest) => unknown])[] = [
   ["the model", ({ model }) => model.sha256],
@@ -52,6 +59,7 @@ const SIDES: readonly (readonly [what: string, of: (manifest: Manifest) => unkno
   ["whet", ({ whet }) => `${whet.version} ${whet.commit}`],
   ["the adapter", ({ device }) => device.adapter],
   ["the driver", ({ device }) => device.driver],
+  ["the choice of kernels", ({ kernels }) => kernels && JSON.stringify(kernels)],
 ];
 
 function settingsChanged(before: Manifest, now: Manifest): string[] {

@@ -226,7 +226,7 @@ function recordTokens(
     positions: inputs.positions,
     attend(q, k, v, heads) {
       const keep = (name: string, x: Tensor) =>
-        cacheWrite(g, g.state(name, [slots * context, x.shape[1]!]), x, inputs.rows);
+        cacheWrite(g, g.state(name, [slots * context, x.shape[1]!], x.dtype), x, inputs.rows);
       return attention(g, q, keep("cache.k", k), keep("cache.v", v), {
         spans: inputs.spans,
         ...heads,

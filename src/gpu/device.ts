@@ -602,12 +602,14 @@ function describe(
   const { limits, features } = gpu;
   const { subgroupMinSize: least, subgroupMaxSize: most } = info;
   const subgroups = features.has("subgroups" as GPUFeatureName);
+  const matrices = matrixConfigs(info, gpu);
   return {
     f16: features.has("shader-f16"),
     subgroups,
     subgroupSize: subgroups && least === most ? least : undefined,
-    subgroupMost: subgroups ? most : undefined,
-    matrices: matrixConfigs(info, gpu),
+    // Dawn says 64 for all of Metal; its matrix units are Apple's, whose subgroups have 32 lanes.
+    subgroupMost: subgroups ? matrices.length > 0 && backend === "metal" ? 32 : most : undefined,
+    matrices,
     tuned: {},
     maxBinding: limits.maxStorageBufferBindingSize,
     maxBuffer: limits.maxBufferSize,

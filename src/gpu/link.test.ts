@@ -121,6 +121,9 @@ fn main() { let n = arrayLength(&x); y[0] = x[0].x * gain[0] + turn(x[n - 1].x, 
   expect(linked).toContain("arrayLength(&y); y[0] = y[0].x * gain[0] + turn(y[n - 1].x, gain[0]);");
   expect(linked).toContain(turn.code);
   expect(link(once.shader).key).not.toBe(link(shader).key);
+  const named = code.replace("y: array<vec4f>", "y: array<Four>") + "\nalias Four = vec4f;";
+  const aliased = { ...shader, kernel: { file: "k.wgsl", code: named } };
+  expect(link(bindOnce(aliased, [a!, b!, a!]).shader).code).toContain("y[0] = y[0].x");
   const other = { ...shader, kernel: { file: "k.wgsl", code: code.replace("vec4f", "vec2f") } };
   expect(() => link(bindOnce(other, [a!, b!, a!]).shader)).toThrow("types differ");
 });

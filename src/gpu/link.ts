@@ -170,9 +170,15 @@ const DECLARATION = /@group\(0\)\s*@binding\((\d+)\)\s*var<storage,\s*\w+>\s*(\w
 /** Takes the bindings that `same` names out and lets their users use the others. */
 function unite(all: readonly Source[], same: Readonly<Record<string, string>>): Source[] {
   const types = new Map<string, string>(), gone: number[] = [];
+  const aliases = new Map(
+    all.flatMap(({ code }) => [...blank(code).matchAll(/\balias\s+(\w+)\s*=\s*([^;]+);/g)])
+      .map(([, name, type]) => [name!, type!]),
+  );
+  const plain = (type: string): string =>
+    type.replace(/\w+/g, (name) => aliases.has(name) ? plain(aliases.get(name)!) : name);
   for (const { code } of all) {
     for (const [, index, name, type] of blank(code).matchAll(DECLARATION)) {
-      types.set(name!, type!);
+      types.set(name!, plain(type!));
       if (name! in same) gone.push(Number(index));
     }
   }

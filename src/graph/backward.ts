@@ -68,7 +68,8 @@ export function backward(g: Graph, loss: Tensor, { sum, trained, keep }: Derivat
       const wants = node.inputs.map((t) => t.needsGrad);
       for (const t of node.outputs) grads.delete(origin(t));
       if (!node.op.backward || !wants.includes(true) || !flowing.some(Boolean)) continue;
-      const given = g.scope("d", () => node.op.backward!(g, renew(node), flowing, wants));
+      const seen = node.op.light ? node : renew(node); // what light ops look at is kept anyhow
+      const given = g.scope("d", () => node.op.backward!(g, seen, flowing, wants));
       given.forEach((grad, i) => grad && wants[i] && give(node.inputs[i]!, grad));
     }
   };

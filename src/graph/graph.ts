@@ -50,7 +50,7 @@ export interface Op<A = unknown> {
    * is the only one that reads it, and has read it before. The planner decides.
    */
   inPlace?(attrs: A): readonly (readonly [number, number])[];
-  /** The outputs are stretches of the one input, one after another; no bytes move. 4 bytes an element. */
+  /** The outputs are stretches of the one input, one after another; no bytes move. */
   readonly splits?: true;
   /** `updates[i]` is the input that output i overwrites in place. Such a node is never pruned. */
   readonly updates?: readonly number[];

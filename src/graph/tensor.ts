@@ -79,4 +79,4 @@ export function storageOf(t: Tensor): Tensor {
 
 /** Where `t` begins among the bytes of `storageOf(t)`. */
 export const offsetOf = (t: Tensor): number =>
-  t.storage ? offsetOf(t.storage) + (t.offset ?? 0) * 4 : 0;
+  t.storage ? offsetOf(t.storage) + (t.offset ?? 0) * sizes[t.dtype]! : 0;

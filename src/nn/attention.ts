@@ -1,5 +1,5 @@
 import type { RopeTables } from "../../kernels/rope/tables.ts";
-import { rope } from "../../kernels/rope/rope.ts";
+import { lanes, rope } from "../../kernels/rope/rope.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { linear } from "./linear.ts";
 import type { Net } from "./net.ts";
@@ -19,9 +19,9 @@ export interface Stream {
   readonly positions: Tensor;
   /** Token indices sorted by id, u32[T], and where each id begins, u32[V+1]: only for a trained embedding. */
   readonly sorted?: { readonly order: Tensor; readonly bounds: Tensor };
-  /** What is added to the embeddings, f32[T,C] -> f32[T,C]: noise in training. */
+  /** What is added to the embeddings, [T,C] -> [T,C]: noise in training. */
   noise?(x: Tensor): Tensor;
-  /** Mixes values: q f32[T,H·D], k and v f32[T,Hkv·D] -> f32[T,H·D]. Batches and caches differ only here. */
+  /** Mixes values: q[T,H·D], k and v[T,Hkv·D] -> [T,H·D], stored as q is. Batches and caches differ only here. */
   attend(q: Tensor, k: Tensor, v: Tensor, heads: Heads): Tensor;
 }
 
@@ -37,17 +37,18 @@ export interface AttentionShape {
   readonly out: string;
 }
 
-/** Grouped-query self-attention with rotary positions: x f32[T,C] -> f32[T,C], under the scope "self_attn". */
+/** Grouped-query self-attention with rotary positions: x[T,C] -> f32[T,C], under the scope "self_attn". */
 export function selfAttention(net: Net, stream: Stream, x: Tensor, a: AttentionShape): Tensor {
   const { g } = net, { heads, kvHeads, headDim, rotary, tables, bias } = a;
   return g.scope("self_attn", () => {
-    const q = linear(net, "q_proj", x, heads * headDim, bias);
-    const k = linear(net, "k_proj", x, kvHeads * headDim, bias);
-    const v = linear(net, "v_proj", x, kvHeads * headDim, bias);
+    const out = lanes(headDim, rotary) === 4 ? net.compute : "f32";
+    const q = linear(net, "q_proj", x, heads * headDim, { bias, out });
+    const k = linear(net, "k_proj", x, kvHeads * headDim, { bias, out });
+    const v = linear(net, "v_proj", x, kvHeads * headDim, { bias, out });
     const turn = (t: Tensor, heads: number) =>
       rope(g, t, stream.positions, tables, { heads, rotary });
     const scale = 1 / Math.sqrt(headDim);
     const mixed = stream.attend(turn(q, heads), turn(k, kvHeads), v, { heads, kvHeads, scale });
-    return linear(net, a.out, mixed, x.shape[1]!, bias);
+    return linear(net, a.out, mixed, x.shape[1]!, { bias, out: "f32" });
   });
 }

@@ -1,3 +1,4 @@
+import { type Storage, storedAs } from "../../kernels/common/stored.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { DType, Shape, Tensor } from "../graph/tensor.ts";
 
@@ -27,6 +28,7 @@ export class Net {
    * @param full every base weight is trained (in f32) instead of frozen
    * @param positions rows of the rotary tables: one more than the largest position
    * @param chunk most bytes of a value inside a feed-forward layer
+   * @param compute how the activations of the forward pass are stored, but for the residual stream
    */
   constructor(
     readonly g: Graph,
@@ -35,6 +37,7 @@ export class Net {
     readonly full = false,
     readonly lora?: Lora,
     readonly chunk = 32 * 2 ** 20,
+    readonly compute: Storage = "f32",
   ) {
     this.clock = g.input("clock", [2], "u32");
   }
@@ -44,6 +47,11 @@ export class Net {
     if (this.full) return this.g.trained(name, shape);
     const path = this.g.path === "" ? name : `${this.g.path}.${name}`;
     return this.g.frozen(name, shape, shape.length === 1 ? "f32" : this.dtypeOf(path));
+  }
+
+  /** How rows of this many numbers are stored between two ops of the forward pass. */
+  stored(width: number): Storage {
+    return storedAs(this.compute, width);
   }
 
   /** A number for the next random stream, the same in every recording of the same network. */

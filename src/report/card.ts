@@ -1,40 +1,18 @@
 import { humanBytes, humanSeconds, short, thousands } from "../base/text.ts";
-import { bestOf, type RunRecord, type StepPoint } from "./record.ts";
+import { type Field, fieldsOf } from "../settings/field.ts";
+import { trainSettings } from "../settings/train.ts";
+import { bestOf, type Manifest, type RunRecord, type StepPoint } from "./record.ts";
 import { labelOf } from "./tags.ts";
 
-/** Settings that say how a model was trained, in the order a reader wants them. */
-const TOLD = [
-  "rank",
-  "alpha",
-  "target",
-  "dropout",
-  "use_rslora",
-  "loraplus_ratio",
-  "layers",
-  "full",
-  "lr",
-  "scheduler",
-  "warmup",
-  "lr_decay",
-  "lr_decay_shape",
-  "min_lr_ratio",
-  "loss_on",
-  "label_smoothing",
-  "neftune_alpha",
-  "weight_decay",
-  "max_grad_norm",
-  "betas",
-  "eps",
-  "batch",
-  "accum",
-  "max_seq",
-  "packing",
-  "overlong",
-  "shuffle",
-  "seed",
-  "quant",
-  "compute",
-];
+/** Settings that say how a model was trained: all that change its weights, and what was done to rows. */
+const TOLD = fieldsOf(trainSettings).filter(({ info }) => info.changes && info.group !== "Main");
+
+/** What a reader is told of one of them: the way rows are read only where it is not the usual one. */
+function toldOf(field: Field, settings: Manifest["settings"]): unknown {
+  const value = settings[field.key];
+  if (field.key !== "full" && settings.full && field.info.group === "Adapter") return undefined;
+  return field.info.changes === "rows" && value === field.default ? undefined : value;
+}
 
 /**
  * The README.md of a run's result: a model card as the Hugging Face Hub reads it (YAML header, then
@@ -119,10 +97,7 @@ export function modelCard(record: RunRecord): string {
     "|---|---|",
     row("steps", `${thousands(steps.at(-1)?.step ?? 0)} of ${thousands(manifest.steps)}`),
     row("epochs", settings.iters === undefined ? settings.epochs : undefined),
-    ...TOLD.filter((key) =>
-      !full || !["rank", "alpha", "target", "dropout", "use_rslora", "loraplus_ratio"].includes(key)
-    )
-      .map((key) => row(key, settings[key])),
+    ...TOLD.map((field) => row(field.key, toldOf(field, settings))),
     "",
     "## Measures",
     "",

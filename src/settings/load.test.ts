@@ -183,15 +183,6 @@ describe("checks", () => {
     expect(caught(() => train(given({ scheduler: "cosin" }))).fix).toContain("--scheduler cosine");
   });
 
-  test.each<[Record<string, unknown>, string]>([
-    [{ compute: "f16" }, "use --compute f32"],
-  ])("%p is promised, not built, and never ignored", (values, fix) => {
-    const fail = caught(() => train(given(values)));
-    expect(fail.exit).toBe(2);
-    expect(fail.message).toContain("is not built yet");
-    expect(fail.fix).toBe(fix);
-  });
-
   test("missing settings are asked for by their flags", () => {
     const fail = caught(() => resolve(trainSettings, [given({ rank: 4 })]));
     expect(fail.message).toBe("missing: --model, --data");
@@ -230,5 +221,38 @@ test("a setting without field() is a programming error", () => {
   expect(one.map((f) => [f.key, f.flag, f.kind, f.required, f.default])).toEqual([
     ["a", "--a", "number", false, 1],
     ["b", "--b", "number", true, undefined],
+  ]);
+});
+
+test("every training setting is known to change the result, or known not to", () => {
+  const unmarked = fieldsOf(trainSettings).filter(({ info }) => info.changes === undefined);
+  expect(unmarked.map(({ key }) => key)).toEqual([
+    // compared by their content
+    "model",
+    "output",
+    "init_adapter",
+    "on_lora_failure", // is in the weights of every checkpoint
+    // how long, which a resumed run may change, and what others follow from
+    "epochs",
+    "iters",
+    "effective_batch",
+    // how it is fitted to memory; the micro-batch is kept
+    "grad_checkpoint",
+    "micro_tokens",
+    "target_mem",
+    // what is looked at, kept and told
+    "eval_every",
+    "samples",
+    "save_every",
+    "keep",
+    "patience",
+    "resume",
+    "allow_change",
+    "ui",
+    "ui_port",
+    "log_every",
+    "report_to",
+    "mlflow_uri",
+    "experiment",
   ]);
 });

@@ -25,11 +25,10 @@ export const adapterField = () =>
     help: "a LoRA adapter in PEFT format, or the run that made it",
   });
 
-export const NOT_F32 = "this version computes in f32 only";
-
 export const quantField = () =>
   field(z.enum(["none", "int8", "nf4"]).default("none"), {
     group: "Model",
+    changes: "values",
     help:
       "how the linear layers of the frozen base are kept on the GPU: 8 bits, or QLoRA's 4 (nf4)",
   });
@@ -37,6 +36,7 @@ export const quantField = () =>
 export const doubleQuantField = () =>
   field(z.boolean().default(false), {
     group: "Model",
+    changes: "values",
     help: "quantise the quantisation constants too",
   });
 
@@ -64,8 +64,9 @@ export function quantOf(
 export const computeField = () =>
   field(z.enum(["f32", "f16"]).default("f32"), {
     group: "Model",
-    help: "number format of the arithmetic",
-    later: { f16: NOT_F32 },
+    changes: "values",
+    help:
+      "how activations are kept between operations; sums, norms and the residual stream stay f32",
   });
 
 export const templateField = () =>
@@ -73,6 +74,7 @@ export const templateField = () =>
     group: "Main",
     aliases: ["chat-template"],
     value: "FILE",
+    changes: "rows",
     help: "a chat template (Jinja) instead of the model's own; plain is a simple built-in one",
   });
 
@@ -83,6 +85,7 @@ export const mapField = () =>
     {
       group: "Main",
       value: "KEYS",
+      changes: "rows",
       help: "which keys of a row hold prompt and answer, as prompt=KEY,response=KEY",
       otherwise: "found by their names",
     },

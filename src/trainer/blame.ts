@@ -3,7 +3,7 @@ import { allFinite, toF32 } from "../base/bits.ts";
 import type { Model } from "../architectures/model.ts";
 import type { TokenRow } from "../architectures/packed.ts";
 import type { Node } from "../graph/graph.ts";
-import type { Memory } from "../graph/memory.ts";
+import type { Memory, Place } from "../graph/memory.ts";
 import { Runner } from "../graph/runner.ts";
 import { bytesOf, type Tensor } from "../graph/tensor.ts";
 import { type Recipe, recordValidation } from "./program.ts";
@@ -26,7 +26,7 @@ export async function firstNotFinite(
   const { g, batch } = recordValidation(model, recipe);
   const nodes = g.nodes.filter((node) => !node.op.updates);
   for (const some of stretches(nodes)) {
-    const values = some.flatMap((node) => node.outputs).filter((t) => t.dtype === "f32");
+    const values = some.flatMap((node) => node.outputs).filter((t) => t.dtype !== "u32");
     const runner = await Runner.prepare("diagnosis", memory, nodes, values);
     try {
       for (const rows of micro) {
@@ -34,7 +34,7 @@ export async function firstNotFinite(
         await runner.run();
         for (const node of some) {
           for (const t of node.outputs.filter((t) => values.includes(t))) {
-            if (allFinite(await runner.read(t))) continue;
+            if (await finite(memory, t, runner.place(t))) continue;
             for (const weight of node.inputs) {
               if (await broken(memory, weight)) return weight.name;
             }
@@ -66,11 +66,13 @@ function* stretches(nodes: readonly Node[]): Generator<Node[]> {
 
 /** Whether a weight holds a NaN or an infinity. */
 async function broken(memory: Memory, t: Tensor): Promise<boolean> {
-  if (t.home !== "frozen" && t.home !== "trained") return false;
+  return (t.home === "frozen" || t.home === "trained") &&
+    !await finite(memory, t, memory.place(t));
+}
+
+async function finite(memory: Memory, t: Tensor, { buffer, offset, size }: Place) {
   // What is quantised was looked through when it was made.
-  if (t.dtype === "u32" || t.dtype === "int8" || isNf4(t.dtype)) return false;
-  const { buffer, offset, size } = memory.place(t);
+  if (t.dtype === "u32" || t.dtype === "int8" || isNf4(t.dtype)) return true;
   const bytes = await memory.device.read(buffer, offset, size);
-  const stored = ({ f32: "F32", f16: "F16", bf16: "BF16" } as const)[t.dtype];
-  return !allFinite(toF32(bytes, stored));
+  return allFinite(toF32(bytes, ({ f32: "F32", f16: "F16", bf16: "BF16" } as const)[t.dtype]));
 }

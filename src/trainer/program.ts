@@ -2,11 +2,13 @@ import { accumulate } from "../../kernels/accumulate/accumulate.ts";
 import { adamw } from "../../kernels/adamw/adamw.ts";
 import { add } from "../../kernels/add/add.ts";
 import { clip } from "../../kernels/clip/clip.ts";
+import { saturation } from "../../kernels/saturation/saturation.ts";
 import { squareSum } from "../../kernels/square_sum/square_sum.ts";
 import { type Model, netOf } from "../architectures/model.ts";
 import { PackedBatch, type PackedSize } from "../architectures/packed.ts";
 import { backward, type Checkpoints } from "../graph/backward.ts";
-import { Graph } from "../graph/graph.ts";
+import { Graph, type Node } from "../graph/graph.ts";
+import { prune } from "../graph/plan.ts";
 import type { ArenaLayout } from "../graph/memory.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { atRest, type Lora } from "../nn/net.ts";
@@ -16,6 +18,8 @@ export interface Recorded {
   readonly batch: PackedBatch;
   /** f32[1], summed over the micro-batches of a step until the host clears it. */
   readonly total: Tensor;
+  /** u32[1], with activations in f16: how many were too large for it, summed in the same way. */
+  readonly saturated?: Tensor;
 }
 
 export interface Recipe {
@@ -27,6 +31,8 @@ export interface Recipe {
   /** Of the training loss; validation has neither. */
   readonly smoothing?: number;
   readonly neftune?: number;
+  /** LoRA+ (Hayou et al. 2024): the learning rate of B as a multiple of the others'; 1 where unset. */
+  readonly plus?: number;
   /** Most bytes of a value inside a feed-forward layer, which is done in chunks of rows; see `inChunks`. */
   readonly chunk?: number;
   /** What the blocks of the network keep for the backward pass; everything when absent. */
@@ -40,12 +46,26 @@ export function recordStep(model: Model, recipe: Recipe): Recorded {
   const net = netOf(model, g, recipe);
   const hidden = batch.hidden(model, net, recipe.neftune);
   const { loss } = batch.loss(model, net, hidden, true, recipe.smoothing);
+  const forward = g.nodes.slice();
   backward(g, loss, {
     sum: add,
     trained: (tensor, gradient) => accumulate(g, g.gradient(tensor), gradient),
     keep: recipe.keep,
   });
-  return { g, batch, total: accumulate(g, g.state("loss", [1]), loss) };
+  const total = accumulate(g, g.state("loss", [1]), loss);
+  return { g, batch, total, saturated: watch(g, forward, total) };
+}
+
+/** Counts what f16 could not hold in the forward pass, each value just after it was made. */
+function watch(g: Graph, forward: readonly Node[], keep: Tensor): Tensor | undefined {
+  const stored = new Set(forward.flatMap((node) => node.outputs).filter((t) => t.dtype === "f16"));
+  if (stored.size === 0) return undefined;
+  const count = g.state("saturated", [1], "u32");
+  for (const node of prune(g.nodes.splice(0), [keep])) { // else counting would keep what nobody needs
+    g.nodes.push(node);
+    for (const t of node.outputs) if (stored.has(t) && !t.storage) saturation(g, count, t);
+  }
+  return count;
 }
 
 /** The same network forward only, without dropout, noise or smoothing: the validation loss of one micro-batch. */
@@ -57,9 +77,14 @@ export function recordValidation(model: Model, recipe: Recipe): Recorded {
   return { g, batch, total: accumulate(g, g.state("validation loss", [1]), loss) };
 }
 
+/** Which hyper-parameters a trained tensor is updated with: 1 for what LoRA+ trains faster, else 0. */
+export const rateGroup = ({ plus = 1 }: Recipe) => ({ name }: Tensor): number =>
+  plus !== 1 && name.endsWith(".lora_B.weight") ? 1 : 0;
+
 export interface RecordedUpdate {
   readonly g: Graph;
-  readonly hyper: Tensor;
+  /** What each group of tensors is updated with. */
+  readonly hyper: readonly Tensor[];
   /** f32[4]: scale, global norm before clipping, 1 when finite, 0 */
   readonly clip: Tensor;
 }
@@ -67,12 +92,13 @@ export interface RecordedUpdate {
 /** The optimiser step over the arenas: global norm, clipping, AdamW; leaves the gradients zero. */
 export function recordUpdate(layout: ArenaLayout, hyperSize: number): RecordedUpdate {
   const g = new Graph();
-  const hyper = g.input("hyper", [hyperSize], "f32");
+  const groups = 1 + Math.max(0, ...layout.groups);
+  const hyper = Array.from({ length: groups }, (_, i) => g.input(`hyper ${i}`, [hyperSize], "f32"));
   const page = (which: string, p: number) => g.arena(`${which}.${p}`, [layout.pages[p]!]);
   const total = layout.pages
     .map((_, p) => squareSum(g, page("g", p)))
     .reduce((sum, part) => g.add(add, [sum, part], null)[0]!);
-  const clipped = clip(g, total, hyper);
+  const clipped = clip(g, total, hyper[0]!);
   layout.pages.forEach((_, p) => {
     adamw(g, {
       w: page("w", p),
@@ -80,7 +106,7 @@ export function recordUpdate(layout: ArenaLayout, hyperSize: number): RecordedUp
       m: page("m", p),
       v: page("v", p),
       clip: clipped,
-      hyper,
+      hyper: hyper[layout.groups[p]!]!,
     });
   });
   return { g, hyper, clip: clipped };

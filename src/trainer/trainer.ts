@@ -11,6 +11,7 @@ import { count, type Tensor } from "../graph/tensor.ts";
 import { firstNotFinite } from "./blame.ts";
 import type { BatchPlan } from "./layout.ts";
 import {
+  rateGroup,
   type Recipe,
   type Recorded,
   type RecordedUpdate,
@@ -37,6 +38,8 @@ export interface StepResult {
   readonly milliseconds: number;
   /** False when loss or gradient was NaN or infinite: the weights were left as they were. */
   readonly applied: boolean;
+  /** Activations of the forward pass that f16 could not hold: they were stored as ±65504. */
+  readonly saturated: number;
 }
 
 /** One trained tensor in one step: what the step's gradient was, and what the update made of it. */
@@ -103,7 +106,7 @@ export class Trainer {
         exit: Exit.usage,
       });
     }
-    const layout = t.memory.layOut(t.trained);
+    const layout = t.memory.layOut(t.trained, rateGroup(recipe));
     await loadWeights(model, t.memory, recorded.g.all("frozen"), progress);
     if (recipe.full) await loadWeights(model, t.memory, t.trained, progress);
     else t.#initialise();
@@ -161,12 +164,16 @@ export class Trainer {
     const { epoch, tokens } = await this.#accumulate(step);
     const rate = options.rate(step);
     const [loss] = await this.#runner.read(total);
+    const saturated = await this.#saturated();
     let gradNorm = NaN, applied = false;
     // The gradient of a loss that is not finite can be finite, and must not be applied either.
     if (Number.isFinite(loss)) {
       const seen = inspect ? await this.#beforeUpdate() : [];
       this.memory.write(total.storage!, new Float32Array(1));
-      this.#updater.write(this.#update.hyper, hyper(options, step + 1, rate));
+      this.#update.hyper.forEach((input, group) => {
+        const own = group === 0 ? rate : rate * this.recipe.plus!;
+        this.#updater.write(input, hyper(options, step + 1, own));
+      });
       await this.#updater.run();
       const [, norm, finite] = await this.#updater.read(this.#update.clip);
       gradNorm = norm!;
@@ -187,7 +194,17 @@ export class Trainer {
       tokens,
       milliseconds: performance.now() - began,
       applied,
+      saturated,
     };
+  }
+
+  /** How many activations f16 could not hold since this was last asked. */
+  async #saturated(): Promise<number> {
+    const { saturated } = this.#recorded;
+    if (!saturated) return 0;
+    const [count] = await this.#runner.readU32(saturated);
+    if (count !== 0) this.memory.write(saturated, new Uint32Array(1));
+    return count!;
   }
 
   /** Gradients and weights as they are before an update. */

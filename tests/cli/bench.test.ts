@@ -33,7 +33,7 @@ describe("whet bench", () => {
     });
     expect(roofline.flops / 82.6e12).toBeCloseTo(1, 2);
     expect(device.adapter.length).toBeGreaterThan(0);
-    const types = ["f32", "f16", "bf16", "int8", "nf4"];
+    const types = ["f32", "f16", "bf16", "int8", "nf4", "nf4_double"];
     expect(kernels!.map((k) => k.name)).toEqual([
       ...types.map((type) => `matmul nt ${type}`),
       ...types.map((type) => `matmul nn ${type}`),

@@ -200,12 +200,13 @@ describe("a run", () => {
     // One after the other: a run folder is locked while it is looked at.
     const over = await whet([...sft, "-o", "whole"], folder);
     const longer = [...sft, "-o", "whole", "--resume", "--iters", "8"];
-    const settings = await whet([...longer, "--lr", "1e-4"], folder);
+    const settings = await whet([...longer, "--lr", "1e-4", "--compute", "f16"], folder);
     const rows = await whet([...longer, "-d", "val.jsonl"], folder);
     const over2 = await whet([...sft, "-o", "whole", "--resume"], folder);
     expect([over.code, settings.code, rows.code, over2.code]).toEqual([2, 2, 3, 2]);
     expect(over.err).toContain("whole holds a run already");
     expect(settings.err).toContain("lr: 0.001 -> 0.0001");
+    expect(settings.err).toContain('compute: "f32" -> "f16"');
     expect(rows.err).toContain("not those that the run was begun with");
     expect(over2.err).toContain("has all 6 steps");
   });

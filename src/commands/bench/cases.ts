@@ -45,8 +45,8 @@ export function parseProduct(text: string): Product | undefined {
 
 /** Types of the fixed operand that each form takes. */
 const stored: Record<Form, readonly DType[]> = {
-  nt: ["f32", "f16", "bf16", "int8", "nf4"],
-  nn: ["f32", "f16", "bf16", "int8", "nf4"],
+  nt: ["f32", "f16", "bf16", "int8", "nf4", "nf4_double"],
+  nn: ["f32", "f16", "bf16", "int8", "nf4", "nf4_double"],
   tn: ["f32"],
 };
 
