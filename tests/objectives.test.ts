@@ -52,41 +52,47 @@ const only = (keep: (t: number) => boolean): TokenRow[] =>
   }));
 const targets = (data: readonly TokenRow[]) => data.reduce((n, row) => n + supervised(row), 0);
 
-gpu("weighted tokens: the loss is the weighted sum over the sum of weights of the whole step", async () => {
-  const W = 3.5, heavy = (t: number) => t % 3 === 0;
-  const weighted = rows.map((row) => ({
-    ...row,
-    weights: Array.from(row.ids, (_, t) => heavy(t) ? W : 1),
-  }));
-  const [some, rest] = [only(heavy), only((t) => !heavy(t))];
-  const [a, b] = [await first({}, some), await first({}, rest)];
-  const [n, m] = [W * targets(some), targets(rest)];
-  const got = await first({}, weighted);
-  expect(Math.abs(got.loss / ((n * a.loss + m * b.loss) / (n + m)) - 1)).toBeLessThan(1e-6);
-  for (const [name, g] of got.gradients) {
-    const [x, y] = [a.gradients.get(name)!, b.gradients.get(name)!];
-    const want = g.map((_, i) => (n * x[i]! + m * y[i]!) / (n + m));
-    expect(Math.hypot(...g.map((v, i) => v - want[i]!))).toBeLessThan(
-      2e-6 * Math.hypot(...want) + 1e-12,
-    );
-  }
-  // However the step is cut: all of its weights make the mean.
-  const longest = Math.max(...rows.map(({ ids }) => ids.length));
-  expect(apart(got, await first({ micro_tokens: longest }, weighted))).toBeLessThan(1e-6);
-  const even = rows.map((row) => ({ ...row, weights: Array.from(row.ids, () => 7) }));
-  expect(apart(await first({}, even), await first())).toBeLessThan(1e-6);
-});
+gpu(
+  "weighted tokens: the loss is the weighted sum over the sum of weights of the whole step",
+  async () => {
+    const W = 3.5, heavy = (t: number) => t % 3 === 0;
+    const weighted = rows.map((row) => ({
+      ...row,
+      weights: Array.from(row.ids, (_, t) => heavy(t) ? W : 1),
+    }));
+    const [some, rest] = [only(heavy), only((t) => !heavy(t))];
+    const [a, b] = [await first({}, some), await first({}, rest)];
+    const [n, m] = [W * targets(some), targets(rest)];
+    const got = await first({}, weighted);
+    expect(Math.abs(got.loss / ((n * a.loss + m * b.loss) / (n + m)) - 1)).toBeLessThan(1e-6);
+    for (const [name, g] of got.gradients) {
+      const [x, y] = [a.gradients.get(name)!, b.gradients.get(name)!];
+      const want = g.map((_, i) => (n * x[i]! + m * y[i]!) / (n + m));
+      expect(Math.hypot(...g.map((v, i) => v - want[i]!))).toBeLessThan(
+        2e-6 * Math.hypot(...want) + 1e-12,
+      );
+    }
+    // However the step is cut: all of its weights make the mean.
+    const longest = Math.max(...rows.map(({ ids }) => ids.length));
+    expect(apart(got, await first({ micro_tokens: longest }, weighted))).toBeLessThan(1e-6);
+    const even = rows.map((row) => ({ ...row, weights: Array.from(row.ids, () => 7) }));
+    expect(apart(await first({}, even), await first())).toBeLessThan(1e-6);
+  },
+);
 
-gpu("packed = unpacked, 8 x 1 = 1 x 8, and padding changes nothing: loss and every gradient", async () => {
-  const whole = await first({ batch: 8, accum: 1 });
-  const longest = Math.max(...rows.map(({ ids }) => ids.length));
-  const alone = await first({ batch: 1, accum: 8, micro_tokens: longest });
-  expect(apart(whole, alone)).toBeLessThan(1e-6);
-  const padded = await first({ micro_tokens: 512 });
-  expect(apart(whole, padded)).toBeLessThan(1e-6);
-  const packing = await first({ packing: true, batch: 1, micro_tokens: 512 });
-  expect(apart(whole, packing)).toBeLessThan(1e-6);
-});
+gpu(
+  "packed = unpacked, 8 x 1 = 1 x 8, and padding changes nothing: loss and every gradient",
+  async () => {
+    const whole = await first({ batch: 8, accum: 1 });
+    const longest = Math.max(...rows.map(({ ids }) => ids.length));
+    const alone = await first({ batch: 1, accum: 8, micro_tokens: longest });
+    expect(apart(whole, alone)).toBeLessThan(1e-6);
+    const padded = await first({ micro_tokens: 512 });
+    expect(apart(whole, padded)).toBeLessThan(1e-6);
+    const packing = await first({ packing: true, batch: 1, micro_tokens: 512 });
+    expect(apart(whole, packing)).toBeLessThan(1e-6);
+  },
+);
 
 gpu("label smoothing is in the training loss and not in the validation loss", async () => {
   const [sharp, soft] = [await first(), await first({ label_smoothing: 0.3 })];
@@ -96,19 +102,22 @@ gpu("label smoothing is in the training loss and not in the validation loss", as
   expect(apart(sharp, soft)).toBeGreaterThan(1e-2);
 });
 
-gpu("NEFTune: another noise at every step, none in validation, the same when blocks are computed again", async () => {
-  const noisy = { neftune_alpha: 5, lr: 1e-30 };
-  const [still, a, b] = [await first({ lr: 1e-30 }), await first(noisy), await first(noisy)];
-  expect(a.validation).toBe(still.validation);
-  expect(a.loss).not.toBe(still.loss);
-  expect(a).toEqual(b);
-  expect(await first({ ...noisy, grad_checkpoint: "on" })).toEqual(a);
-  expect((await first({ ...noisy, seed: 6 })).loss).not.toBe(a.loss);
-  const trainer = await begin(noisy);
-  const losses = [(await trainer.next()).loss, (await trainer.next()).loss];
-  trainer.free();
-  expect(losses[0]).not.toBe(losses[1]!);
-});
+gpu(
+  "NEFTune: another noise at every step, none in validation, the same when blocks are computed again",
+  async () => {
+    const noisy = { neftune_alpha: 5, lr: 1e-30 };
+    const [still, a, b] = [await first({ lr: 1e-30 }), await first(noisy), await first(noisy)];
+    expect(a.validation).toBe(still.validation);
+    expect(a.loss).not.toBe(still.loss);
+    expect(a).toEqual(b);
+    expect(await first({ ...noisy, grad_checkpoint: "on" })).toEqual(a);
+    expect((await first({ ...noisy, seed: 6 })).loss).not.toBe(a.loss);
+    const trainer = await begin(noisy);
+    const losses = [(await trainer.next()).loss, (await trainer.next()).loss];
+    trainer.free();
+    expect(losses[0]).not.toBe(losses[1]!);
+  },
+);
 
 gpu("NEFTune in full training: the embedding learns through it", async () => {
   const a = await first({ full: true, neftune_alpha: 5 }), still = await first({ full: true });
@@ -117,27 +126,30 @@ gpu("NEFTune in full training: the embedding learns through it", async () => {
   expect(apart(a, still)).toBeGreaterThan(1e-4);
 });
 
-gpu("LoRA+: B moves as with so much larger a rate, A as before, and the norm is of all", async () => {
-  const after = async (change: Partial<RunSettings>) => {
-    const trainer = await begin({ warmup: 0, weight_decay: 0, lr: 1e-3, ...change });
-    const { gradNorm } = await trainer.next();
-    const state = await trainer.moments();
-    trainer.free();
-    return { gradNorm, state };
-  };
-  const [one, plus, large] = [
-    await after({}),
-    await after({ loraplus_ratio: 16 }),
-    await after({ lr: 16e-3 }),
-  ];
-  expect(Math.abs(plus.gradNorm / one.gradNorm - 1)).toBeLessThan(1e-6);
-  for (const [name, { w }] of plus.state) {
-    const want = (name.includes("lora_B") ? large : one).state.get(name)!.w;
-    expect(Math.max(...w.map((v, i) => Math.abs(v - want[i]!)))).toBeLessThan(1e-9);
-  }
-  const bs = [...plus.state].filter(([name]) => name.includes("lora_B"));
-  expect(bs.some(([, { w }]) => w.some((v) => v !== 0))).toBe(true);
-});
+gpu(
+  "LoRA+: B moves as with so much larger a rate, A as before, and the norm is of all",
+  async () => {
+    const after = async (change: Partial<RunSettings>) => {
+      const trainer = await begin({ warmup: 0, weight_decay: 0, lr: 1e-3, ...change });
+      const { gradNorm } = await trainer.next();
+      const state = await trainer.moments();
+      trainer.free();
+      return { gradNorm, state };
+    };
+    const [one, plus, large] = [
+      await after({}),
+      await after({ loraplus_ratio: 16 }),
+      await after({ lr: 16e-3 }),
+    ];
+    expect(Math.abs(plus.gradNorm / one.gradNorm - 1)).toBeLessThan(1e-6);
+    for (const [name, { w }] of plus.state) {
+      const want = (name.includes("lora_B") ? large : one).state.get(name)!.w;
+      expect(Math.max(...w.map((v, i) => Math.abs(v - want[i]!)))).toBeLessThan(1e-9);
+    }
+    const bs = [...plus.state].filter(([name]) => name.includes("lora_B"));
+    expect(bs.some(([, { w }]) => w.some((v) => v !== 0))).toBe(true);
+  },
+);
 
 gpu("chosen layers get the adapter, no others", async () => {
   const names = async (layers: string) => {

@@ -14,6 +14,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { prepare, type Prepared } from "../trainer/prepare.ts";
 import type { Io } from "./io.ts";
 import { type Room, roomOf } from "./room.ts";
+import { fallback, targetsOf, tellFallback } from "./targets.ts";
 import { type Texts, textsOf } from "./texts.ts";
 
 /** Rows of a file, tokenised, and what is to be recorded of them. */
@@ -34,6 +35,8 @@ export interface PreparedRun {
   readonly validation: TokenRows | undefined;
   /** The memory that it was fitted to. */
   readonly room: Room;
+  /** Settings in the place of those asked for, where no adapter could be made. */
+  readonly instead?: Partial<TrainSettings>;
 }
 
 /** Settings of a training run on one model. */
@@ -47,12 +50,10 @@ export type RunSettings = (TrainSettings | Omit<PlanSettings, "model">) & {
  * and whether it fits is left to the caller: `prepared.fits`.
  * @throws Fail (usage) (data)
  */
-export async function prepareRun(settings: RunSettings, io: Io): Promise<PreparedRun> {
-  const model = {
-    ...await openModel(settings.model),
-    quant: quantOf(settings),
-    compute: settings.compute,
-  };
+export async function prepareRun(asked: RunSettings, io: Io): Promise<PreparedRun> {
+  const opened = await openModel(asked.model);
+  const instead = fallback(asked, opened), settings = { ...asked, ...instead };
+  const model = { ...opened, quant: quantOf(settings), compute: settings.compute };
   const texts = await textsOf(settings.model, settings.template);
   const { vocab, context } = model.sizes;
   const known = { vocab, context, ...texts };
@@ -69,7 +70,8 @@ export async function prepareRun(settings: RunSettings, io: Io): Promise<Prepare
   const rows = data?.rows ?? imagined(settings, model);
   const room = roomOf(settings);
   const prepared = prepare(model, rows, validation?.rows ?? [], targets, settings, room.bytes);
-  return { prepared, targets, ...texts, data, validation, room };
+  if (instead) tellFallback(asked, prepared, io);
+  return { prepared, targets, ...texts, data, validation, room, instead };
 }
 
 /** More rows than this are split by themselves. */
@@ -129,13 +131,6 @@ function requireValidation(
       exit: Exit.usage,
     });
   }
-}
-
-function targetsOf(settings: RunSettings, model: Model): readonly string[] {
-  const { full, target } = settings;
-  if (full) return [];
-  const { linears, defaultTargets } = model.architecture;
-  return target === undefined ? defaultTargets : target === "all-linear" ? linears : target;
 }
 
 /** How rows are read: what training, planning and evaluating have in common. */

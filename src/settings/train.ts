@@ -18,6 +18,9 @@ const SIZE = "expected a size such as 16GB, 16GiB or 8e9, of at least 1MB";
 /** Where metrics can go; jsonl is always written. */
 const REPORT_TO = ["none", "jsonl", "tensorboard", "mlflow", "wandb"] as const;
 
+/** The peak learning rate where none is named. */
+export const PEAK_RATE = { adapter: 2e-4, full: 2e-5 };
+
 /** Settings of supervised fine-tuning, all but where the result goes; `whet plan` takes the same. */
 export const trainFields = {
   model: modelField(),
@@ -503,7 +506,7 @@ function complete<T extends Omit<Raw, "model" | "data" | "output">>(s: T) {
   return {
     ...s,
     alpha: s.alpha ?? 2 * s.rank,
-    lr: s.lr ?? (s.full ? 2e-5 : 2e-4),
+    lr: s.lr ?? (s.full ? PEAK_RATE.full : PEAK_RATE.adapter),
     accum: s.effective_batch === undefined ? s.accum : s.effective_batch / s.batch,
     loss_on: s.loss_on ?? (s.mask_prompt ? "response" : "all"),
     mask_prompt: s.mask_prompt && s.loss_on !== "all",
