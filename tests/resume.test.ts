@@ -32,6 +32,7 @@ async function resume(name: string, change: Record<string, unknown>): Promise<Ou
 gpu("every setting that changes the numbers is refused with its old and new value", async () => {
   const changes: Record<string, [was: unknown, now: unknown]> = {
     full: [false, true],
+    use_dora: [false, true],
     layers: [undefined, "1"],
     loraplus_ratio: [1, 16],
     lr_decay: [undefined, 0.2],

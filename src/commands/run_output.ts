@@ -120,6 +120,7 @@ export async function writeWeights(
     lora_alpha: settings.alpha,
     lora_dropout: settings.dropout,
     use_rslora: settings.use_rslora,
+    use_dora: settings.use_dora,
     target_modules: [...targets],
     layers_to_transform: settings.layers === undefined
       ? null

@@ -28,6 +28,7 @@ export function fallback(settings: Asked, model: Model): Partial<TrainSettings> 
     on_lora_failure: "error",
     layers: undefined,
     loraplus_ratio: 1,
+    use_dora: false,
     // The usual rate of an adapter is too high for whole weights.
     lr: lr === PEAK_RATE.adapter ? PEAK_RATE.full : lr,
   };

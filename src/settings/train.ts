@@ -114,6 +114,12 @@ export const trainFields = {
     changes: "values",
     help: "scale by alpha / sqrt(rank)",
   }),
+  use_dora: field(z.boolean().default(false), {
+    group: "Adapter",
+    aliases: ["dora"],
+    changes: "shapes",
+    help: "DoRA: the length of each adapted row is learnt apart from its direction",
+  }),
   loraplus_ratio: field(positive().max(1000).default(1), {
     group: "Adapter",
     aliases: ["loraplus-lr-ratio"],
@@ -450,6 +456,12 @@ export function check(s: Partial<Omit<Raw, "model">>, issues: z.RefinementCtx) {
   }
   if (s.full && s.loraplus_ratio !== undefined && s.loraplus_ratio !== 1) {
     refuse("loraplus_ratio", "is for the matrices of an adapter, and --full has none");
+  }
+  if (s.full && s.use_dora) {
+    refuse("use_dora", "is a form of adapter, and --full has none");
+  }
+  if (s.use_dora && s.compute === "f16") {
+    refuse("use_dora", "is computed in f32 only, without --compute f16");
   }
   if (s.full && s.layers !== undefined) {
     refuse("layers", "says which blocks get an adapter, and --full trains all weights");

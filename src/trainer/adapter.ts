@@ -59,6 +59,7 @@ export function adapterOf(model: Model, targets: readonly string[], s: RunSettin
     alpha: s.alpha,
     rslora: s.use_rslora,
     dropout: s.dropout,
+    dora: s.use_dora,
     targets(module) {
       const block = /\.(\d+)\./.exec(module)?.[1];
       return names.has(module.slice(module.lastIndexOf(".") + 1)) &&

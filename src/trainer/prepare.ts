@@ -15,6 +15,8 @@ export interface RunSettings {
   readonly alpha: number;
   readonly use_rslora: boolean;
   readonly dropout: number;
+  /** DoRA: each adapted row has a learnt length. */
+  readonly use_dora?: boolean;
   /** Blocks that get an adapter, as --layers has them; all where unset. */
   readonly layers?: string;
   /** LoRA+: the rate of B as a multiple of `lr`. */

@@ -31,7 +31,7 @@ export interface Recipe {
   /** Of the training loss; validation has neither. */
   readonly smoothing?: number;
   readonly neftune?: number;
-  /** LoRA+ (Hayou et al. 2024): the learning rate of B as a multiple of the others'; 1 where unset. */
+  /** LoRA+ (Hayou et al. 2024): the learning rate of B, and of DoRA's magnitudes, as a multiple of the others'; 1 where unset. */
   readonly plus?: number;
   /** Most bytes of a value inside a feed-forward layer, which is done in chunks of rows; see `inChunks`. */
   readonly chunk?: number;
@@ -79,7 +79,7 @@ export function recordValidation(model: Model, recipe: Recipe): Recorded {
 
 /** Which hyper-parameters a trained tensor is updated with: 1 for what LoRA+ trains faster, else 0. */
 export const rateGroup = ({ plus = 1 }: Recipe) => ({ name }: Tensor): number =>
-  plus !== 1 && name.endsWith(".lora_B.weight") ? 1 : 0;
+  plus !== 1 && /\.lora_(B\.weight|magnitude_vector)$/.test(name) ? 1 : 0;
 
 export interface RecordedUpdate {
   readonly g: Graph;

@@ -5,9 +5,12 @@ import { allFinite } from "../base/bits.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { kaimingUniform } from "../base/random.ts";
 import type { Device } from "../gpu/device.ts";
+import { rowNorm } from "../../kernels/dora/dora.ts";
+import { Graph } from "../graph/graph.ts";
 import { Memory } from "../graph/memory.ts";
 import { Runner } from "../graph/runner.ts";
 import { count, type Tensor } from "../graph/tensor.ts";
+import { type Lora, loraScale } from "../nn/net.ts";
 import { firstNotFinite } from "./blame.ts";
 import type { BatchPlan } from "./layout.ts";
 import {
@@ -111,6 +114,7 @@ export class Trainer {
     if (recipe.full) await loadWeights(model, t.memory, t.trained, progress);
     else t.#initialise();
     t.#runner = await Runner.prepare("step", t.memory, recorded.g.nodes, [recorded.total]);
+    if (recipe.lora?.dora) await t.#measureRows(recipe.lora);
     t.#update = recordUpdate(layout, hyperSize);
     t.#updater = await Runner.prepare("update", t.memory, t.#update.g.nodes, [t.#update.clip]);
     await device.done();
@@ -123,6 +127,23 @@ export class Trainer {
       if (!t.name.endsWith("lora_A.weight")) return;
       this.memory.write(t, kaimingUniform(this.options.seed, i, count(t.shape), t.shape[1]!));
     });
+  }
+
+  /** DoRA's start: the lengths of the rows as they are, so that nothing is changed yet. */
+  async #measureRows(lora: Lora): Promise<void> {
+    const frozen = new Map(this.#recorded.g.all("frozen").map((t) => [t.name, t]));
+    const trained = new Map(this.trained.map((t) => [t.name, t]));
+    for (const m of this.trained) {
+      const [module, part] = m.name.split(/\.(?=lora_magnitude_vector$)/);
+      if (part === undefined) continue;
+      const g = new Graph(),
+        own = (which: string) => trained.get(`${module}.lora_${which}.weight`)!;
+      const norm = rowNorm(g, frozen.get(`${module}.weight`)!, own("A"), own("B"), loraScale(lora));
+      const runner = await Runner.prepare("row lengths", this.memory, g.nodes, [norm]);
+      await runner.run();
+      this.memory.write(m, await runner.read(norm));
+      runner.free();
+    }
   }
 
   /** One micro-batch of the step as it runs, for whoever measures its ops. */

@@ -77,6 +77,49 @@ test("chosen layers and faster B matrices: the adapter says which, PEFT's names"
   expect(await whet(evaluated, folder)).toMatchObject({ code: 0 });
 });
 
+async function perplexity(model: string, ...flags: string[]): Promise<number> {
+  const asked = ["eval", "-m", model, "-d", "val.jsonl", "--max-tokens", "1", "--json", ...flags];
+  const { code, out, err } = await whet(asked, folder);
+  expect({ code, err: code ? err : "" }).toEqual({ code: 0, err: "" });
+  return JSON.parse(out.trimEnd().split("\n").at(-1)!).perplexity;
+}
+
+test("DoRA: trained, evaluated on bases of all kinds, merged, resumed", async () => {
+  const flags = ["--use-dora", "--lr", "5e-3", "--target", "q_proj,down_proj"];
+  const far = (p: number, loss: number) => Math.abs(Math.log(p) - loss);
+  for (const quant of ["none", "nf4"]) {
+    const name = `dora-${quant}`;
+    const { baseline, manifest } = await trained(name, ...flags, "--quant", quant);
+    expect(manifest.best!.val_loss).toBeLessThan(baseline - 0.01);
+    const there = await perplexity("model", "-a", name, "--quant", quant);
+    expect(far(there, manifest.best!.val_loss)).toBeLessThan(1e-4);
+  }
+  const config = JSON.parse(readFileSync(at("dora-none/adapter_config.json"), "utf8"));
+  expect(config.use_dora).toBe(true);
+  const { best } = readRun(at("dora-none")).manifest;
+  expect(await whet(["export", "dora-none", "-o", "merged", "--merge"], folder)).toMatchObject({
+    code: 0,
+  });
+  // The built-in model is in f16, to which the merged weights are rounded.
+  expect(far(await perplexity("merged"), best!.val_loss)).toBeLessThan(2e-3);
+  const gguf = ["export", "dora-none", "-o", "merged.gguf", "--gguf", "--quant", "f32", "--verify"];
+  expect(await whet(gguf, folder)).toMatchObject({ code: 0 });
+  expect(far(await perplexity("merged.gguf"), best!.val_loss)).toBeLessThan(1e-4);
+  const lora = await whet(["export", "dora-none", "-o", "a.gguf", "--gguf-lora"], folder);
+  expect(lora.code).toBe(2);
+  expect(lora.err).toContain("a GGUF adapter cannot hold DoRA");
+  const said = await whet(
+    ["infer", "-m", "model", "-a", "dora-none", "-p", "count 3", "--max-tokens", "2"],
+    folder,
+  );
+  expect(said.code).toBe(0);
+  const more = ["--init-adapter", "dora-none", "--use-dora", "--target", "q_proj,down_proj"];
+  const { baseline } = await trained("more", ...more);
+  expect(Math.abs(baseline - best!.val_loss)).toBeLessThan(1e-4);
+  const without = await whet([...sft, ...more.slice(0, 2), "-o", "refused"], folder);
+  expect(without.code).toBe(2);
+});
+
 test("what a step is made of is told before the first", async () => {
   const { code, out } = await whet([...sft, "--accum", "2", "-o", "told"], folder);
   expect(code).toBe(0);
@@ -121,6 +164,8 @@ test.each<[string[], number, string]>([
   [["--layers", "2-9"], 2, "it has 4 blocks, numbers 0 to 3"],
   [["--layers", "3-1"], 2, "3 comes after 1"],
   [["--layers", "first"], 2, "expected 8-15"],
+  [["--full", "--use-dora"], 2, "--full has none"],
+  [["--use-dora", "--compute", "f16"], 2, "f32 only"],
   [["--full", "--layers", "1"], 2, "--full trains all weights"],
   [["--full", "--loraplus-ratio", "4"], 2, "--full has none"],
   [["--on-lora-failure", "full", "--quant", "nf4"], 2, "--quant nf4 keeps them frozen"],
