@@ -91,7 +91,7 @@ export async function poisoned(
     message: expect.stringContaining("training diverged at step 6: loss"),
     fix: expect.stringContaining("--lr"),
   });
-  const warnings = broken.events.filter(({ event }) => event === "warn");
+  const warnings = broken.events.filter(({ code }) => code === "WH0601");
   expect(warnings.map(({ code }) => code)).toEqual(["WH0601", "WH0601", "WH0601"]);
   for (const { message } of warnings) {
     expect(message).toContain("was not applied");

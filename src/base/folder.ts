@@ -27,6 +27,24 @@ function notFolder(path: string, what: string, fix?: string): Fail {
 }
 
 /**
+ * What is thrown for a folder of another version of whet. It is whole, so it is not passed over as a
+ * damaged one would be: the work in it would be lost without a word.
+ */
+export function otherFormat(path: string, found: unknown, known: number): Fail {
+  const newer = typeof found === "number" && found > known;
+  return new Fail(`${path} has format ${found}`, {
+    why: `it was written by ${newer ? "a newer" : "an older"} whet; this one knows format ${known}`,
+    fix: newer
+      ? "use the newer whet"
+      : "go on with the version that wrote it (run.json names it), or begin a new run",
+    code: OTHER_FORMAT,
+    exit: Exit.disk,
+  });
+}
+
+const OTHER_FORMAT = "WH1203";
+
+/**
  * Makes a folder that is there whole or not at all: `fill` writes synced files under a temporary name,
  * which is then renamed to `path`.
  * @throws Fail with exit 12 if `path` exists or the disk refuses; errors of `fill` as they are.
@@ -96,11 +114,7 @@ export function inspectFolder(path: string): Folder {
     throw notFolder(path, `${manifestName} does not match its own checksum`);
   }
   if (body.format !== format) {
-    throw notFolder(
-      path,
-      `written in format ${body.format}, this program knows format ${format}`,
-      "Use the newer version of whet that wrote it.",
-    );
+    throw otherFormat(path, body.format, format);
   }
   const files = new Map(Object.entries(body.files as Record<string, Written>));
   for (const name of files.keys()) {
@@ -149,6 +163,7 @@ export function listFolders(parent: string, prefix: string): { path: string; num
 /**
  * The valid folder of the highest number, or undefined. Computed each time, from names and contents:
  * never from clocks, pointer files or links. Invalid ones are reported and passed over, not removed.
+ * @throws Fail (disk) where the newest that is whole was written by another version of whet
  */
 export async function latestFolder(
   parent: string,
@@ -159,7 +174,7 @@ export async function latestFolder(
     try {
       return await readFolder(path);
     } catch (error) {
-      if (!(error instanceof Fail)) throw error;
+      if (!(error instanceof Fail) || error.code === OTHER_FORMAT) throw error;
       warn(`passed over ${error.message}`);
     }
   }

@@ -235,6 +235,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     title: "lines lost from the log file",
     text: "The disk was full or failing while the command ran. Its result is not affected.",
   },
+  WH1203: {
+    title: "a checkpoint of another version of whet",
+    text:
+      "It is whole, but what it holds is laid out otherwise. Passing over it would lose steps, so nothing was done. run.json names the version that wrote it.",
+  },
   WH1202: {
     title: "a damaged checkpoint was passed over",
     text: "It does not match its own checksums. The newest whole one is used.",

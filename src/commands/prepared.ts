@@ -13,6 +13,7 @@ import type { ChatTemplate } from "../text/chat_template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { prepare, type Prepared } from "../trainer/prepare.ts";
 import type { Io } from "./io.ts";
+import { dateOf } from "./resuming.ts";
 import { type Room, roomOf } from "./room.ts";
 import { fallback, targetsOf, tellFallback } from "./targets.ts";
 import { type Texts, textsOf } from "./texts.ts";
@@ -31,6 +32,8 @@ export interface PreparedRun {
   readonly targets: readonly string[];
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate | undefined;
+  /** The day that the template shows, "2026-11-22"; undefined where it shows none. */
+  readonly date: string | undefined;
   readonly data: TokenRows | undefined;
   readonly validation: TokenRows | undefined;
   /** The memory that it was fitted to. */
@@ -54,7 +57,11 @@ export async function prepareRun(asked: RunSettings, io: Io): Promise<PreparedRu
   const opened = await openModel(asked.model);
   const instead = fallback(asked, opened), settings = { ...asked, ...instead };
   const model = { ...opened, quant: quantOf(settings), compute: settings.compute };
-  const texts = await textsOf(settings.model, settings.template);
+  const { tokenizer, template: asItIs } = await textsOf(settings.model, settings.template);
+  const date = asItIs?.source.includes("strftime_now")
+    ? settings.date ?? dateOf(settings) ?? today()
+    : undefined;
+  const texts = { tokenizer, template: date && asItIs ? dated(asItIs, date) : asItIs };
   const { vocab, context } = model.sizes;
   const known = { vocab, context, ...texts };
   const read = (path: string, how: Reading) => readRows(path, how, known, io);
@@ -71,7 +78,22 @@ export async function prepareRun(asked: RunSettings, io: Io): Promise<PreparedRu
   const room = roomOf(settings);
   const prepared = prepare(model, rows, validation?.rows ?? [], targets, settings, room.bytes);
   if (instead) tellFallback(asked, prepared, io);
-  return { prepared, targets, ...texts, data, validation, room, instead };
+  return { prepared, targets, ...texts, date, data, validation, room, instead };
+}
+
+/** The template as it reads on one day: rows must become the same tokens whenever a run is resumed. */
+function dated(template: ChatTemplate, day: string): ChatTemplate {
+  const date = new Date(`${day}T12:00:00`);
+  return {
+    ...template,
+    render: (messages, options) => template.render(messages, { date, ...options }),
+  };
+}
+
+/** As the people here count days. */
+function today(): string {
+  const now = new Date(), two = (n: number) => String(n).padStart(2, "0");
+  return `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
 }
 
 /** More rows than this are split by themselves. */

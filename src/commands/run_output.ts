@@ -20,9 +20,9 @@ type Settings = TrainSettings & CommonSettings & { readonly output: string };
 /** run.json as it is when a run begins. */
 export function manifestOf(
   settings: Settings,
-  { prepared, data, validation, targets }: PreparedRun,
+  { prepared, data, validation, targets, date }: PreparedRun,
   capabilities: object,
-): Manifest {
+): Omit<Manifest, "started"> {
   const { model, plan, batches, recipe } = prepared;
   const { json: _, quiet: _q, verbose: _v, debug: _d, color: _c, set: _s, ...told } = settings;
   return {
@@ -30,12 +30,11 @@ export function manifestOf(
     kind: "sft",
     name: basename(resolve(settings.output)),
     status: "running",
-    started: new Date().toISOString(),
     whet: { version, commit: commit(), bun: Bun.version },
     git_commit: gitCommit(),
     command: ["whet", ...process.argv.slice(2)],
     device: { ...capabilities },
-    settings: { ...told, target: targets },
+    settings: { ...told, target: targets, date },
     model: {
       path: settings.model,
       type: model.architecture.modelType,

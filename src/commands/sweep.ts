@@ -142,7 +142,7 @@ function ended({ output, ...wanted }: Run["settings"]): string | undefined {
   if (manifest.status !== "finished" && manifest.status !== "early") return undefined;
   const told = manifest.settings;
   const differs = Object.entries(wanted).find(([key, value]) =>
-    key !== "resume" && key !== "target" &&
+    key !== "resume" && key !== "target" && (key !== "date" || value !== undefined) &&
     JSON.stringify(told[key] ?? null) !== JSON.stringify(value ?? null)
   );
   if (!differs) return manifest.status;

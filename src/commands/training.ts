@@ -19,7 +19,8 @@ import type { Trainer } from "../trainer/trainer.ts";
 import { Watch } from "../trainer/watch.ts";
 import { begin } from "./begin.ts";
 import type { Io } from "./io.ts";
-import { requireFit, trainedLine, workTold } from "./plan.ts";
+import { requireFit } from "./memory_told.ts";
+import { trainedLine, workTold } from "./plan.ts";
 import type { PreparedRun } from "./prepared.ts";
 import { recordedKernels, repetition } from "./repeat.ts";
 import { resumed, stateOf } from "./resuming.ts";
@@ -60,8 +61,13 @@ export async function train(
   if (from) trainer.restore(from.step, from.tensors);
   else if (settings.init_adapter) await startFrom(settings.init_adapter, trainer, run);
   const began = performance.now();
+  const { started, seconds: before } = from?.began ??
+    { started: new Date().toISOString(), seconds: 0 };
+  /** Of all sittings, this one included. */
+  const seconds = () => before + (performance.now() - began) / 1000;
   const folder = await RunFolder.open(out, {
     ...manifestOf(settings, run, device.capabilities),
+    started,
     kernels,
   });
   const page = settings.ui ? await openDashboard(out, settings.ui_port) : undefined;
@@ -171,6 +177,7 @@ export async function train(
           worse,
           trackers: trackers.state(),
           kernels,
+          began: { started, seconds: seconds() },
         });
         const { path, bytes, removed } = await saveCheckpoint(out, state, { keep: settings.keep });
         emit("checkpoint", { path, step, best: isBest, bytes, removed });
@@ -186,7 +193,6 @@ export async function train(
       },
       stop: () => io.stop.requested !== undefined,
     }, from && { best: from.best ?? undefined, worse: from.worse });
-    const seconds = (performance.now() - began) / 1000;
     if (device.slow.size > 0) {
       const slow = [...device.slow].map(([kernel, ms]) => `${kernel} ${Math.round(ms)} ms`);
       const message = `one dispatch took longer than ${DISPATCH_LIMIT} ms: ${slow.join(", ")}`;
@@ -200,23 +206,22 @@ export async function train(
       best: best ? { step: best.step, val_loss: best.loss } : null,
       adapter_path: adapter.path,
       sha256: adapter.sha256,
-      seconds,
+      seconds: seconds(),
     });
     await folder.finish({
       status,
-      seconds,
+      seconds: seconds(),
       adapter,
       best: best && { step: best.step, val_loss: best.loss },
     });
-    if (!shared) tellEnd(settings, run, status, trainer.step, best, seconds, io);
+    if (!shared) tellEnd(settings, run, status, trainer.step, best, seconds(), io);
     for (const { name, place } of shown) io.note(`${name}  ${place}`);
     if (status !== "stopped") tellSame?.(adapter.sha256);
-    return { status, best, adapter, seconds, folder };
+    return { status, best, adapter, seconds: seconds(), folder };
   } catch (error) {
-    const seconds = (performance.now() - began) / 1000;
     const message = error instanceof Error ? error.message : String(error);
     await trackers.end("failed");
-    await folder.finish({ status: "failed", seconds, error: message }).catch(() => {});
+    await folder.finish({ status: "failed", seconds: seconds(), error: message }).catch(() => {});
     throw error;
   } finally {
     page?.grown();
@@ -231,6 +236,7 @@ export interface TrainResult {
   readonly status: Status;
   readonly best: Best | undefined;
   readonly adapter: { readonly path: string; readonly sha256: string; readonly bytes: number };
+  /** Of all its sittings. */
   readonly seconds: number;
   /** Its files for people can be written again with more in them. */
   readonly folder: RunFolder;

@@ -9,6 +9,7 @@ import {
   inspectFolder,
   latestFolder,
   listFolders,
+  otherFormat,
   readFolder,
   removeFolder,
   sweepFolder,
@@ -20,6 +21,8 @@ const weights = "weights.safetensors";
 const moments = "moments.safetensors";
 const stateName = "state.json";
 const prefix = "step";
+/** Of what state.json holds. Those of format 1 had no number. */
+const format = 2;
 
 /** A trained tensor with AdamW's first and second moments, all of one length. */
 export interface TrainedTensor {
@@ -169,7 +172,7 @@ export async function saveCheckpoint(
     await put(weights, safetensorsChunks(trained, { format: "pt" }));
     await put(moments, safetensorsChunks(optimiser));
     await put(stateName, json);
-    return { kind: "checkpoint", step: state.step };
+    return { kind: "checkpoint", format, step: state.step };
   });
   await readFolder(path);
 
@@ -199,17 +202,19 @@ export async function latestCheckpoint(
 /**
  * Loads a checkpoint after verifying every byte of it.
  * @param path a folder `…/checkpoints/step-<n>`
- * @throws Fail (exit 12) when it is damaged or no checkpoint
+ * @throws Fail (exit 12) when it is damaged, no checkpoint, or written by another version of whet
  */
 export async function loadCheckpoint(path: string): Promise<TrainingState> {
   const { meta, files } = await readFolder(path);
-  const isCheckpoint = (meta as { kind?: unknown } | null)?.kind === "checkpoint";
+  const noted = meta as { kind?: unknown; format?: unknown } | null;
+  const isCheckpoint = noted?.kind === "checkpoint";
   if (!isCheckpoint || ![weights, moments, stateName].every((name) => files.has(name))) {
     throw new Fail(`${path}: this is not a checkpoint`, {
       fix: "Give a folder OUT/checkpoints/step-<n>, or --resume alone for the newest.",
       exit: Exit.disk,
     });
   }
+  if (noted.format !== format) throw otherFormat(path, noted.format ?? 1, format);
   using w = openSafetensors(join(path, weights));
   using mv = openSafetensors(join(path, moments));
   const tensors = new Map<string, TrainedTensor>();

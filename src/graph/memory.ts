@@ -1,4 +1,4 @@
-import { share } from "../base/packing.ts";
+import { inPages, share } from "../base/packing.ts";
 import type { Device } from "../gpu/device.ts";
 import { bytesOf, count, show, storageOf, type Tensor } from "./tensor.ts";
 
@@ -21,16 +21,12 @@ const alike = (_: Tensor) => 0;
 
 /** Lays the trained tensors one after another, in the order given, those of each group in pages of its own. */
 export function layoutArena(trained: readonly Tensor[], page = PAGE, group = alike): ArenaLayout {
-  const pages: number[] = [], groups: number[] = [];
-  const at = new Map<string, { page: number; offset: number }>();
-  for (const t of trained) {
-    const n = Math.ceil(count(t.shape) / 64) * 64, own = group(t);
-    let last = groups.lastIndexOf(own);
-    if (last < 0 || pages[last]! + n > page) pages[last = groups.push(own) - 1] = 0;
-    at.set(t.name, { page: last, offset: pages[last]! });
-    pages[last]! += n;
-  }
-  return { pages, groups, at };
+  const parts = trained.map((t) => ({
+    size: Math.ceil(count(t.shape) / 64) * 64,
+    group: group(t),
+  }));
+  const { at, ...pages } = inPages(parts, page);
+  return { ...pages, at: new Map(trained.map(({ name }, i) => [name, at[i]!])) };
 }
 
 export interface Place {

@@ -147,15 +147,19 @@ export class Runner {
     }
   }
 
+  /** The bytes of a tensor, whole words. */
+  async bytes(t: Tensor): Promise<Uint8Array> {
+    const { buffer, offset, size } = this.place(t);
+    return await this.#device.read(buffer, offset, Math.ceil(size / 4) * 4);
+  }
+
   /** Reads a kept value, until another runs over the same memory, or a lasting f32 tensor. */
   async read(t: Tensor): Promise<Float32Array> {
-    const { buffer, offset, size } = this.place(t);
-    const bytes = await this.#device.read(buffer, offset, Math.ceil(size / 4) * 4);
+    const bytes = await this.bytes(t);
     return new Float32Array(bytes.buffer, bytes.byteOffset, count(t.shape));
   }
   async readU32(t: Tensor): Promise<Uint32Array> {
-    const values = await this.read(t);
-    return new Uint32Array(values.buffer, values.byteOffset, values.length);
+    return new Uint32Array((await this.bytes(t)).slice().buffer);
   }
 
   /** What a run does, in its order. */

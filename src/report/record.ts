@@ -83,6 +83,7 @@ export interface Manifest {
   readonly status: Status;
   /** ISO 8601, UTC. */
   readonly started: string;
+  /** Of all sittings of a run that was stopped and resumed. */
   readonly seconds?: number;
   readonly whet: { readonly version: string; readonly commit: string; readonly bun?: string };
   /** Commit of the folder the run was started in, with "+" where files were changed since. */

@@ -174,9 +174,8 @@ export function summaryOf(entry: Run | Damaged): Summary {
   if (!isRun(entry)) return { ...base, status: "damaged", problem: entry.problem, tags: [] };
   const { record: { manifest, steps, evals }, standing, tags } = entry;
   const best = bestOf(evals);
-  const running = standing === "running"
-    ? (Date.now() - Date.parse(manifest.started)) / 1000
-    : undefined;
+  // Not by the clock, which may have been set: what the steps and measurements took.
+  const spent = [...steps, ...evals].reduce((sum, { ms }) => sum + (ms || 0), 0) / 1000;
   return {
     ...base,
     status: standing,
@@ -188,7 +187,7 @@ export function summaryOf(entry: Run | Damaged): Summary {
     val_loss: evals.at(-1)?.val_loss,
     best: best?.val_loss,
     best_step: best?.step,
-    seconds: manifest.seconds ?? running,
+    seconds: manifest.seconds ?? spent,
     tags: tags.map(labelOf),
   };
 }

@@ -60,6 +60,13 @@ export const trainFields = {
     help: "the run folder: adapter, checkpoints, metrics, report",
   }),
   template: templateField(),
+  date: field(z.iso.date().optional(), {
+    group: "Main",
+    value: "YYYY-MM-DD",
+    changes: "rows",
+    help: "the day that is shown by chat templates which tell the model the date",
+    otherwise: "today; where a run is resumed, the day it was begun",
+  }),
   map: mapField(),
   json_indent: field(whole().max(16).default(0), {
     group: "Main",

@@ -97,13 +97,6 @@ describe.concurrent("errors have three lines, a code and an exit code", () => {
       "  fix: whet tokenize --help lists them\n",
     ],
     [
-      ["score", "-m", "x", "--compute", "f16"],
-      2,
-      "error: --compute f16 is not built yet [WH0206]\n" +
-      "  why: this version computes in f32 only\n" +
-      "  fix: use --compute f32\n",
-    ],
-    [
       ["infer", "-m", "x", "--temp", "hot"],
       2,
       'error: --temp: expected a number, got "hot" [WH0201]\n' +

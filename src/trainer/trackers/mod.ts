@@ -45,6 +45,7 @@ export function trackersOf(to: ReportTo, env: Environment = process.env): Tracke
 /** A run's trackers. Nothing here waits, throws or takes time but `end`. */
 export class Trackers {
   readonly #deliveries: readonly Delivery[];
+  readonly #now: () => number;
 
   /**
    * @param state of an earlier part of the run, by tracker
@@ -57,6 +58,9 @@ export class Trackers {
     warn: (message: string) => void,
     limits?: Limits,
   ) {
+    const began = performance.now();
+    // Times are told as they passed, whatever is done to the system's clock meanwhile.
+    this.#now = () => Math.round(run.started + performance.now() - began);
     this.#deliveries = trackers.map((tracker) =>
       new Delivery(tracker, run, state[tracker.name], warn, limits)
     );
@@ -65,7 +69,7 @@ export class Trackers {
   /** Passes an event of the run on, where it is one that trackers show: step, eval, sample. */
   event(kind: string, fields: Readonly<Record<string, unknown>>): void {
     if (this.#deliveries.length === 0 || typeof fields.step !== "number") return;
-    const when = { step: fields.step, at: Date.now() };
+    const when = { step: fields.step, at: this.#now() };
     if (kind === "step" || kind === "eval") {
       const values = Object.entries(fields)
         .filter(([key, value]) => typeof value === "number" && key !== "step")
@@ -82,7 +86,7 @@ export class Trackers {
   /** A tensor's values, shown as a histogram where a tracker can. */
   histogram(step: number, tag: string, values: Float32Array): void {
     if (!this.#deliveries.some(({ tracker }) => tracker.histograms)) return;
-    this.#put({ step, at: Date.now(), kind: "histogram", tag, histogram: histogramOf(values) });
+    this.#put({ step, at: this.#now(), kind: "histogram", tag, histogram: histogramOf(values) });
   }
 
   /** To be awaited before a checkpoint: see {@link Delivery.flush}. */

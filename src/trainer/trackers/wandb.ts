@@ -18,6 +18,7 @@ export class WandbOffline implements Tracker {
   #log: ByteLog | undefined;
   #records = 0;
   #began = 0;
+  #latest = 0;
   /** The row of the step that is not over yet. */
   #row: { step: number; at: number; items: Map<string, unknown> } | undefined;
   readonly #summary = new Map<string, unknown>();
@@ -30,7 +31,7 @@ export class WandbOffline implements Tracker {
     this.place = join(parts, nameOf(id, at));
     await makeFolder(join(this.place, "files")); // wandb sync puts its own beside
     this.#log = await openBytes(join(this.place, `run-${id}.wandb`));
-    this.#began = run.started;
+    this.#began = this.#latest = run.started;
     this.#log.append(HEADER);
     const config = Object.entries(run.config).map(([key, value]) => block(1, item(key, value)));
     const seconds = Math.floor(run.started / 1000);
@@ -73,7 +74,7 @@ export class WandbOffline implements Tracker {
     this.#endRow();
     const summary = [...this.#summary].map(([key, value]) => block(1, item(key, value)));
     this.#put(3, message(...summary));
-    const runtime = Math.round((Date.now() - this.#began) / 1000);
+    const runtime = Math.round((this.#latest - this.#began) / 1000);
     const code = { finished: 0, stopped: 130, failed: 1 }[outcome];
     this.#put(18, message(integer(1, code), integer(2, runtime)));
     await this.#log!.close();
@@ -83,6 +84,7 @@ export class WandbOffline implements Tracker {
     if (!this.#row) return;
     const { step, at, items } = this.#row;
     this.#row = undefined;
+    this.#latest = at;
     items.set("_step", step).set("_timestamp", at / 1000);
     items.set("_runtime", (at - this.#began) / 1000);
     for (const [key, value] of items) this.#summary.set(key, value);
