@@ -1,6 +1,7 @@
 // capped: CAP · tanh(s / CAP), a bounded score (Bello et al. 2016), and its slope, for one or four Scores
 
 override CAP: f32;
+const CAPPED = true;
 
 fn capped(s: Scores) -> Scores {
   let x = s / CAP;

@@ -4,10 +4,13 @@
 import type { RopeOptions } from "../../kernels/rope/tables.ts";
 import { add } from "../../kernels/add/add.ts";
 import { embed } from "../../kernels/embedding/embedding.ts";
+import { geluMul } from "../../kernels/gelu_mul/gelu_mul.ts";
 import { rmsnorm } from "../../kernels/rmsnorm/rmsnorm.ts";
+import { scale } from "../../kernels/scale/scale.ts";
 import { siluMul } from "../../kernels/silu_mul/silu_mul.ts";
+import { bf16ToF32, f32ToBf16 } from "../base/bits.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { selfAttention } from "../nn/attention.ts";
+import { selfAttention, type Stream } from "../nn/attention.ts";
 import { inChunks } from "../nn/chunks.ts";
 import { linear } from "../nn/linear.ts";
 import type { Net } from "../nn/net.ts";
@@ -24,6 +27,21 @@ export interface DecoderConfig extends Sizes {
   /** Queries and keys are normalised head by head before they are turned. */
   readonly headNorms?: boolean;
   readonly tied: boolean;
+  /** How many tokens back each layer sees, its own among them; undefined: all. */
+  readonly windows?: readonly (number | undefined)[];
+  /** What embeddings are multiplied with, once rounded to the type in which the table is stored. */
+  readonly embeddingScale?: number;
+  /** Norms hold gain - 1. */
+  readonly plusOne?: boolean;
+  /** Each branch's result is normalised too, before it is added. */
+  readonly postNorms?: boolean;
+  /** The unit of the feed-forward layer; "silu" unless told. */
+  readonly gate?: "silu" | "gelu";
+  /** What scores are multiplied with; 1/√headDim unless told. */
+  readonly scale?: number;
+  /** Caps of scores and logits: s becomes cap · tanh(s / cap). */
+  readonly scoreCap?: number;
+  readonly logitCap?: number;
 }
 
 /** The linear layers of a decoder whose projections are all apart. */
@@ -44,24 +62,28 @@ export function decoder(
       const { g } = net;
       let x: Tensor | undefined;
       for (let i = 0; i < c.layers; i++) {
-        const given = x; // the first block embeds, so that nothing must be held for it
+        const { rotary } = c.rope[i]!, given = x; // the first block embeds, so that nothing must be held for it
         const shape = {
           ...c,
           tables: rotaryTables({ ...c.rope[i]!, positions: net.positions }),
-          rotary: c.rope[i]!.rotary,
+          rotary,
           bias: c.bias.qkv,
           outBias: c.bias.out,
           out: "o_proj",
           norm: c.headNorms ? norm(net, c, c.headDim) : undefined,
+          window: c.windows?.[i],
+          cap: c.scoreCap,
         };
         x = g.block("", () => {
-          const from = given ?? embed(g, embedding(net, c), stream.ids, stream.sorted);
+          const from = given ?? embedded(net, c, stream);
           return g.scope(`model.layers.${i}`, () => {
             const h = norm(net, c)("input_layernorm", from);
-            const middle = g.add(add, [from, selfAttention(net, stream, h, shape)], null)[0]!;
+            const mixed = selfAttention(net, stream, h, shape);
+            const middle = joined(net, c, from, "post_attention_layernorm", mixed);
             return inChunks(net, middle, c.inner, (middle) => {
-              const h = norm(net, c)("post_attention_layernorm", middle);
-              return g.add(add, [middle, mlp(net, c, h)], null)[0]!;
+              const name = c.postNorms ? "pre_feedforward_layernorm" : "post_attention_layernorm";
+              const fed = mlp(net, c, norm(net, c)(name, middle));
+              return joined(net, c, middle, "post_feedforward_layernorm", fed);
             });
           });
         });
@@ -70,6 +92,7 @@ export function decoder(
     },
     head: (net, c) => ({
       weight: c.tied ? embedding(net, c) : net.weight("lm_head.weight", [c.vocab, c.width]),
+      cap: c.logitCap,
     }),
   };
 }
@@ -77,14 +100,37 @@ export function decoder(
 const embedding = (net: Net, c: DecoderConfig) =>
   net.weight("model.embed_tokens.weight", [c.vocab, c.width]);
 
-const norm = (net: Net, c: DecoderConfig, width = c.width) => (name: string, x: Tensor): Tensor =>
-  rmsnorm(net.g, x, net.weight(`${name}.weight`, [width]), c.eps, { out: net.compute });
+function embedded(net: Net, c: DecoderConfig, stream: Stream): Tensor {
+  const { g } = net, x = embed(g, embedding(net, c), stream.ids, stream.sorted);
+  if (c.embeddingScale === undefined) return x;
+  const bf16 = (v: number) => bf16ToF32(f32ToBf16(v));
+  const rounded = { bf16, f16: Math.f16round, f32: Math.fround };
+  const round = rounded[net.dtypeOf("model.embed_tokens.weight") as keyof typeof rounded];
+  return scale(g, x, g.constant("embedding_scale", [1], Float32Array.of(round(c.embeddingScale))));
+}
+
+const norm =
+  (net: Net, c: DecoderConfig, width = c.width, out = net.compute) =>
+  (name: string, x: Tensor): Tensor =>
+    rmsnorm(net.g, x, net.weight(`${name}.weight`, [width]), c.eps, { out, plusOne: c.plusOne });
+
+/** The residual stream and what a branch adds to it, which a family may normalise under `name` first. */
+function joined(net: Net, c: DecoderConfig, x: Tensor, name: string, branch: Tensor): Tensor {
+  const added = c.postNorms ? norm(net, c, c.width, "f32")(name, branch) : branch;
+  return net.g.add(add, [x, added], null)[0]!;
+}
 
 function mlp(net: Net, c: DecoderConfig, x: Tensor): Tensor {
   const bias = c.bias.mlp;
   return net.g.scope("mlp", () => {
     const gate = linear(net, "gate_proj", x, c.inner, { bias });
     const up = linear(net, "up_proj", x, c.inner, { bias });
-    return linear(net, "down_proj", siluMul(net.g, gate, up), c.width, { bias, out: "f32" });
+    return linear(
+      net,
+      "down_proj",
+      (c.gate === "gelu" ? geluMul : siluMul)(net.g, gate, up),
+      c.width,
+      { bias, out: "f32" },
+    );
   });
 }

@@ -1,5 +1,6 @@
 import { Exit, Fail } from "../base/fail.ts";
 import type { Architecture } from "./architecture.ts";
+import { gemma2, gemma3 } from "./gemma.ts";
 import { llama } from "./llama.ts";
 import { phi } from "./phi.ts";
 import { qwen2 } from "./qwen2.ts";
@@ -11,6 +12,8 @@ export const architectures: readonly Architecture[] = [
   erase(phi),
   erase(qwen2),
   erase(qwen3),
+  erase(gemma2),
+  erase(gemma3),
 ];
 
 /** A family reads its own config; outside its file nobody looks into it. */

@@ -133,9 +133,9 @@ export class PackedBatch {
     hidden: Tensor,
     gradient: boolean,
   ): ReturnType<typeof linearCrossEntropy> {
-    const { g } = net, { weight, bias } = model.architecture.head(net, model.config);
+    const { g } = net, { weight, bias, cap } = model.architecture.head(net, model.config);
     const h = gatherRows(g, hidden, this.map, this.inverse);
     const { labels, weights } = this;
-    return linearCrossEntropy(g, { h, w: weight, bias, labels, weights, gradient });
+    return linearCrossEntropy(g, { h, w: weight, bias, labels, weights, gradient, cap });
   }
 }

@@ -9,6 +9,10 @@ export interface Heads {
   readonly kvHeads: number;
   /** What scores are multiplied with before the softmax. */
   readonly scale: number;
+  /** Scores s become cap · tanh(s / cap). */
+  readonly cap?: number;
+  /** A token sees so many tokens back, its own among them; undefined: all. */
+  readonly window?: number;
 }
 
 /** The tokens a model sees, and how they may look at each other: the caller's side of a recording. */
@@ -33,6 +37,10 @@ export interface AttentionShape {
   readonly bias: boolean;
   /** The same of the projection back, where it differs. */
   readonly outBias?: boolean;
+  /** What scores are multiplied with; 1/√headDim unless told. */
+  readonly scale?: number;
+  readonly cap?: number;
+  readonly window?: number;
   /** Normalises queries and keys head by head under this name, before they are turned. */
   norm?(name: string, x: Tensor): Tensor;
   /** Name of the projection back to the width: "o_proj", "dense". */
@@ -52,8 +60,8 @@ export function selfAttention(net: Net, stream: Stream, x: Tensor, a: AttentionS
     };
     const q = turned("q", heads), k = turned("k", kvHeads);
     const v = linear(net, "v_proj", x, kvHeads * headDim, { bias, out });
-    const scale = 1 / Math.sqrt(headDim);
-    const mixed = stream.attend(q, k, v, { heads, kvHeads, scale });
+    const { scale = 1 / Math.sqrt(headDim), cap, window } = a;
+    const mixed = stream.attend(q, k, v, { heads, kvHeads, scale, cap, window });
     return linear(net, a.out, mixed, x.shape[1]!, { bias: a.outBias ?? bias, out: "f32" });
   });
 }
