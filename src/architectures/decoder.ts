@@ -3,15 +3,14 @@
 // it has, and nothing more.
 import type { RopeOptions } from "../../kernels/rope/tables.ts";
 import { add } from "../../kernels/add/add.ts";
-import { embed } from "../../kernels/embedding/embedding.ts";
 import { geluMul } from "../../kernels/gelu_mul/gelu_mul.ts";
 import { rmsnorm } from "../../kernels/rmsnorm/rmsnorm.ts";
-import { scale } from "../../kernels/scale/scale.ts";
 import { siluMul } from "../../kernels/silu_mul/silu_mul.ts";
 import { bf16ToF32, f32ToBf16 } from "../base/bits.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { selfAttention, type Stream } from "../nn/attention.ts";
+import { selfAttention } from "../nn/attention.ts";
 import { inChunks } from "../nn/chunks.ts";
+import { embedded } from "../nn/embedding.ts";
 import { linear } from "../nn/linear.ts";
 import type { Net } from "../nn/net.ts";
 import { rotaryTables } from "../nn/rotary.ts";
@@ -29,7 +28,7 @@ export interface DecoderConfig extends Sizes {
   readonly tied: boolean;
   /** How many tokens back each layer sees, its own among them; undefined: all. */
   readonly windows?: readonly (number | undefined)[];
-  /** What embeddings are multiplied with, once rounded to the type in which the table is stored. */
+  /** What embeddings are multiplied with. */
   readonly embeddingScale?: number;
   /** Norms hold gain - 1. */
   readonly plusOne?: boolean;
@@ -75,7 +74,7 @@ export function decoder(
           cap: c.scoreCap,
         };
         x = g.block("", () => {
-          const from = given ?? embedded(net, c, stream);
+          const from = given ?? embedded(net, embedding(net, c), stream, embeddingScale(net, c));
           return g.scope(`model.layers.${i}`, () => {
             const h = norm(net, c)("input_layernorm", from);
             const mixed = selfAttention(net, stream, h, shape);
@@ -100,13 +99,14 @@ export function decoder(
 const embedding = (net: Net, c: DecoderConfig) =>
   net.weight("model.embed_tokens.weight", [c.vocab, c.width]);
 
-function embedded(net: Net, c: DecoderConfig, stream: Stream): Tensor {
-  const { g } = net, x = embed(g, embedding(net, c), stream.ids, stream.sorted);
-  if (c.embeddingScale === undefined) return x;
-  const bf16 = (v: number) => bf16ToF32(f32ToBf16(v));
-  const rounded = { bf16, f16: Math.f16round, f32: Math.fround };
-  const round = rounded[net.dtypeOf("model.embed_tokens.weight") as keyof typeof rounded];
-  return scale(g, x, g.constant("embedding_scale", [1], Float32Array.of(round(c.embeddingScale))));
+/** What embeddings are multiplied with: transformers gives the number the type of the table. */
+function embeddingScale(net: Net, { embeddingScale: exact = 1 }: DecoderConfig): number {
+  const stored = net.dtypeOf("model.embed_tokens.weight");
+  return stored === "bf16"
+    ? bf16ToF32(f32ToBf16(exact))
+    : stored === "f16"
+    ? Math.f16round(exact)
+    : exact;
 }
 
 const norm =

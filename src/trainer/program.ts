@@ -28,6 +28,11 @@ export interface Recipe {
   readonly positions: number;
   readonly lora?: Lora;
   readonly full: boolean;
+  /** Of the training loss; validation has neither. */
+  readonly smoothing?: number;
+  readonly neftune?: number;
+  /** LoRA+ (Hayou et al. 2024): the learning rate of B, and of DoRA's magnitudes, as a multiple of the others'; 1 where unset. */
+  readonly plus?: number;
   /** Most bytes of a value inside a feed-forward layer, which is done in chunks of rows; see `inChunks`. */
   readonly chunk?: number;
   /** What the blocks of the network keep for the backward pass; everything when absent. */
@@ -39,7 +44,8 @@ export function recordStep(model: Model, recipe: Recipe): Recorded {
   const g = new Graph();
   const batch = new PackedBatch(g, model.sizes.vocab, recipe.size);
   const net = netOf(model, g, recipe);
-  const { loss } = batch.loss(model, net, batch.hidden(model, net), true);
+  const hidden = batch.hidden(model, net, recipe.neftune);
+  const { loss } = batch.loss(model, net, hidden, true, recipe.smoothing);
   const forward = g.nodes.slice();
   backward(g, loss, {
     sum: add,
@@ -62,7 +68,7 @@ function watch(g: Graph, forward: readonly Node[], keep: Tensor): Tensor | undef
   return count;
 }
 
-/** The same network forward only, without dropout: the validation loss of one micro-batch. */
+/** The same network forward only, without dropout, noise or smoothing: the validation loss of one micro-batch. */
 export function recordValidation(model: Model, recipe: Recipe): Recorded {
   const g = new Graph();
   const batch = new PackedBatch(g, model.sizes.vocab, recipe.size);
@@ -71,9 +77,14 @@ export function recordValidation(model: Model, recipe: Recipe): Recorded {
   return { g, batch, total: accumulate(g, g.state("validation loss", [1]), loss) };
 }
 
+/** Which hyper-parameters a trained tensor is updated with: 1 for what LoRA+ trains faster, else 0. */
+export const rateGroup = ({ plus = 1 }: Recipe) => ({ name }: Tensor): number =>
+  plus !== 1 && /\.lora_(B\.weight|magnitude_vector)$/.test(name) ? 1 : 0;
+
 export interface RecordedUpdate {
   readonly g: Graph;
-  readonly hyper: Tensor;
+  /** What each group of tensors is updated with. */
+  readonly hyper: readonly Tensor[];
   /** f32[4]: scale, global norm before clipping, 1 when finite, 0 */
   readonly clip: Tensor;
 }
@@ -81,12 +92,13 @@ export interface RecordedUpdate {
 /** The optimiser step over the arenas: global norm, clipping, AdamW; leaves the gradients zero. */
 export function recordUpdate(layout: ArenaLayout, hyperSize: number): RecordedUpdate {
   const g = new Graph();
-  const hyper = g.input("hyper", [hyperSize], "f32");
+  const groups = 1 + Math.max(0, ...layout.groups);
+  const hyper = Array.from({ length: groups }, (_, i) => g.input(`hyper ${i}`, [hyperSize], "f32"));
   const page = (which: string, p: number) => g.arena(`${which}.${p}`, [layout.pages[p]!]);
   const total = layout.pages
     .map((_, p) => squareSum(g, page("g", p)))
     .reduce((sum, part) => g.add(add, [sum, part], null)[0]!);
-  const clipped = clip(g, total, hyper);
+  const clipped = clip(g, total, hyper[0]!);
   layout.pages.forEach((_, p) => {
     adamw(g, {
       w: page("w", p),
@@ -94,7 +106,7 @@ export function recordUpdate(layout: ArenaLayout, hyperSize: number): RecordedUp
       m: page("m", p),
       v: page("v", p),
       clip: clipped,
-      hyper,
+      hyper: hyper[layout.groups[p]!]!,
     });
   });
   return { g, hyper, clip: clipped };

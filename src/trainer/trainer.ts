@@ -5,12 +5,16 @@ import { allFinite } from "../base/bits.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { kaimingUniform } from "../base/random.ts";
 import type { Device } from "../gpu/device.ts";
+import { rowNorm } from "../../kernels/dora/dora.ts";
+import { Graph } from "../graph/graph.ts";
 import { Memory } from "../graph/memory.ts";
 import { Runner } from "../graph/runner.ts";
 import { count, type Tensor } from "../graph/tensor.ts";
+import { type Lora, loraScale } from "../nn/net.ts";
 import { firstNotFinite } from "./blame.ts";
 import type { BatchPlan } from "./layout.ts";
 import {
+  rateGroup,
   type Recipe,
   type Recorded,
   type RecordedUpdate,
@@ -105,11 +109,12 @@ export class Trainer {
         exit: Exit.usage,
       });
     }
-    const layout = t.memory.layOut(t.trained);
+    const layout = t.memory.layOut(t.trained, rateGroup(recipe));
     await loadWeights(model, t.memory, recorded.g.all("frozen"), progress);
     if (recipe.full) await loadWeights(model, t.memory, t.trained, progress);
     else t.#initialise();
     t.#runner = await Runner.prepare("step", t.memory, recorded.g.nodes, [recorded.total]);
+    if (recipe.lora?.dora) await t.#measureRows(recipe.lora);
     t.#update = recordUpdate(layout, hyperSize);
     t.#updater = await Runner.prepare("update", t.memory, t.#update.g.nodes, [t.#update.clip]);
     await device.done();
@@ -122,6 +127,23 @@ export class Trainer {
       if (!t.name.endsWith("lora_A.weight")) return;
       this.memory.write(t, kaimingUniform(this.options.seed, i, count(t.shape), t.shape[1]!));
     });
+  }
+
+  /** DoRA's start: the lengths of the rows as they are, so that nothing is changed yet. */
+  async #measureRows(lora: Lora): Promise<void> {
+    const frozen = new Map(this.#recorded.g.all("frozen").map((t) => [t.name, t]));
+    const trained = new Map(this.trained.map((t) => [t.name, t]));
+    for (const m of this.trained) {
+      const [module, part] = m.name.split(/\.(?=lora_magnitude_vector$)/);
+      if (part === undefined) continue;
+      const g = new Graph(),
+        own = (which: string) => trained.get(`${module}.lora_${which}.weight`)!;
+      const norm = rowNorm(g, frozen.get(`${module}.weight`)!, own("A"), own("B"), loraScale(lora));
+      const runner = await Runner.prepare("row lengths", this.memory, g.nodes, [norm]);
+      await runner.run();
+      this.memory.write(m, await runner.read(norm));
+      runner.free();
+    }
   }
 
   /** One micro-batch of the step as it runs, for whoever measures its ops. */
@@ -139,12 +161,12 @@ export class Trainer {
   /** Adds the loss and the gradients of every micro-batch of a step to what the device holds. */
   async #accumulate(step: number): Promise<{ epoch: number; tokens: number }> {
     const { epoch, micro } = this.plan.at(step), { g, batch } = this.#recorded;
-    const targets = micro.flat().reduce((sum, row) => sum + supervised(this.rows[row]!), 0);
+    const all = micro.flat().reduce((sum, row) => sum + weightOf(this.rows[row]!), 0);
     let tokens = 0;
     for (const [m, indices] of micro.entries()) {
       const rows = indices.map((i) => this.rows[i]!);
       tokens += rows.reduce((sum, row) => sum + row.ids.length, 0);
-      batch.fill(this.#runner, rows, 1 / targets);
+      batch.fill(this.#runner, rows, 1 / all);
       // A mask belongs to one micro-batch of one step, whatever is resumed or repeated.
       const clock = Uint32Array.of(this.options.seed, (step << 10) + m);
       this.#runner.write(clockOf(g), clock);
@@ -169,7 +191,10 @@ export class Trainer {
     if (Number.isFinite(loss)) {
       const seen = inspect ? await this.#beforeUpdate() : [];
       this.memory.write(total.storage!, new Float32Array(1));
-      this.#updater.write(this.#update.hyper, hyper(options, step + 1, rate));
+      this.#update.hyper.forEach((input, group) => {
+        const own = group === 0 ? rate : rate * this.recipe.plus!;
+        this.#updater.write(input, hyper(options, step + 1, own));
+      });
       await this.#updater.run();
       const [, norm, finite] = await this.#updater.read(this.#update.clip);
       gradNorm = norm!;
@@ -315,6 +340,13 @@ export class Trainer {
 }
 
 const clockOf = (g: Recorded["g"]) => g.input("clock", [2], "u32");
+
+/** What the supervised tokens of a row count together: the loss of a step is the mean by these weights. */
+function weightOf({ labels, weights }: TokenRow): number {
+  let sum = 0;
+  for (let t = 1; t < labels.length; t++) if (labels[t] !== -100) sum += weights?.[t] ?? 1;
+  return sum;
+}
 
 /** Tokens of a row that the model is asked to predict; the first has nothing before it. */
 export function supervised(row: TokenRow): number {
