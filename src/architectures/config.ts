@@ -99,6 +99,21 @@ export class ConfigReader {
         return { theta, partial, scaling: undefined };
       case "linear":
         return { theta, partial, scaling: { type: "linear", factor: r.number("factor", 1) } };
+      case "dynamic":
+        return {
+          theta,
+          partial,
+          scaling: {
+            type: "dynamic",
+            factor: r.number("factor", 1),
+            context: this.size("max_position_embeddings"),
+          },
+        };
+      case "yarn":
+        return { theta, partial, scaling: this.#yarn(r) };
+      case "longrope":
+      case "su":
+        return { theta, partial, scaling: this.#longrope(r) };
       case "llama3":
         return {
           theta,
@@ -113,10 +128,52 @@ export class ConfigReader {
         };
       default:
         throw new Fail(`config.json: rope type ${JSON.stringify(type)} is not built yet`, {
-          why: "whet computes default, linear and llama3 rotary embeddings",
+          why:
+            "whet computes default, linear, dynamic, yarn, longrope and llama3 rotary embeddings",
           fix: "choose a model with one of these",
           exit: Exit.data,
         });
     }
+  }
+
+  #yarn(r: ConfigReader): RopeScaling {
+    const context = this.size("max_position_embeddings");
+    const originalContext = r.number("original_max_position_embeddings", context);
+    const factor = r.number("factor", context / originalContext);
+    const magnitude = (of = 1) => factor <= 1 ? 1 : 0.1 * of * Math.log(factor) + 1;
+    const [some, all] = [r.optional("mscale"), r.optional("mscale_all_dim")];
+    const usual = some && all ? magnitude(some) / magnitude(all) : magnitude();
+    return {
+      type: "yarn",
+      factor,
+      originalContext,
+      betaFast: r.number("beta_fast", 32),
+      betaSlow: r.number("beta_slow", 1),
+      truncate: r.flag("truncate", true),
+      attentionFactor: r.number("attention_factor", usual),
+    };
+  }
+  #longrope(r: ConfigReader): RopeScaling {
+    const context = this.size("max_position_embeddings");
+    const originalContext = this.number(
+      "original_max_position_embeddings",
+      r.number("original_max_position_embeddings", context),
+    );
+    const factor = context / originalContext;
+    const usual = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalContext));
+    const list = (key: string): number[] => {
+      const value = r.json[key];
+      if (Array.isArray(value) && value.length > 0 && value.every((v) => typeof v === "number")) {
+        return value;
+      }
+      return r.#wrong(key, "a list of numbers");
+    };
+    return {
+      type: "longrope",
+      short: list("short_factor"),
+      long: list("long_factor"),
+      originalContext,
+      attentionFactor: r.number("attention_factor", usual),
+    };
   }
 }
