@@ -9,6 +9,10 @@ export interface Heads {
   readonly kvHeads: number;
   /** What scores are multiplied with before the softmax. */
   readonly scale: number;
+  /** Scores s become cap · tanh(s / cap). */
+  readonly cap?: number;
+  /** A token sees so many tokens back, its own among them; undefined: all. */
+  readonly window?: number;
 }
 
 /** The tokens a model sees, and how they may look at each other: the caller's side of a recording. */
@@ -33,6 +37,14 @@ export interface AttentionShape {
   readonly rotary: number;
   readonly tables: RopeTables;
   readonly bias: boolean;
+  /** The same of the projection back, where it differs. */
+  readonly outBias?: boolean;
+  /** What scores are multiplied with; 1/√headDim unless told. */
+  readonly scale?: number;
+  readonly cap?: number;
+  readonly window?: number;
+  /** Normalises queries and keys head by head under this name, before they are turned. */
+  norm?(name: string, x: Tensor): Tensor;
   /** Name of the projection back to the width: "o_proj", "dense". */
   readonly out: string;
 }
@@ -42,13 +54,16 @@ export function selfAttention(net: Net, stream: Stream, x: Tensor, a: AttentionS
   const { g } = net, { heads, kvHeads, headDim, rotary, tables, bias } = a;
   return g.scope("self_attn", () => {
     const out = lanes(headDim, rotary) === 4 ? net.compute : "f32";
-    const q = linear(net, "q_proj", x, heads * headDim, { bias, out });
-    const k = linear(net, "k_proj", x, kvHeads * headDim, { bias, out });
+    const turned = (name: "q" | "k", heads: number) => {
+      const options = { bias, out: a.norm ? "f32" : out } as const;
+      const t = linear(net, `${name}_proj`, x, heads * headDim, options);
+      const normal = a.norm?.(`${name}_norm`, t) ?? t;
+      return rope(g, normal, stream.positions, tables, { heads, rotary });
+    };
+    const q = turned("q", heads), k = turned("k", kvHeads);
     const v = linear(net, "v_proj", x, kvHeads * headDim, { bias, out });
-    const turn = (t: Tensor, heads: number) =>
-      rope(g, t, stream.positions, tables, { heads, rotary });
-    const scale = 1 / Math.sqrt(headDim);
-    const mixed = stream.attend(turn(q, heads), turn(k, kvHeads), v, { heads, kvHeads, scale });
-    return linear(net, a.out, mixed, x.shape[1]!, { bias, out: "f32" });
+    const { scale = 1 / Math.sqrt(headDim), cap, window } = a;
+    const mixed = stream.attend(q, k, v, { heads, kvHeads, scale, cap, window });
+    return linear(net, a.out, mixed, x.shape[1]!, { bias: a.outBias ?? bias, out: "f32" });
   });
 }
