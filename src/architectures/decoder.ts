@@ -3,6 +3,7 @@
 // it has, and nothing more.
 import type { RopeOptions } from "../../kernels/rope/tables.ts";
 import { add } from "../../kernels/add/add.ts";
+import { splitColumns } from "../../kernels/columns/columns.ts";
 import { geluMul } from "../../kernels/gelu_mul/gelu_mul.ts";
 import { rmsnorm } from "../../kernels/rmsnorm/rmsnorm.ts";
 import { siluMul } from "../../kernels/silu_mul/silu_mul.ts";
@@ -19,13 +20,15 @@ import type { Architecture, Sizes } from "./architecture.ts";
 export interface DecoderConfig extends Sizes {
   readonly inner: number;
   readonly eps: number;
-  /** How each layer turns positions; one object for layers that do the same. */
-  readonly rope: readonly Omit<RopeOptions, "positions">[];
+  /** How each layer turns positions; undefined: not at all. */
+  readonly rope: readonly (Omit<RopeOptions, "positions"> | undefined)[];
   /** Biases of the projections to queries, keys and values, of the one back, of the feed-forward layer. */
   readonly bias: { readonly qkv: boolean; readonly out: boolean; readonly mlp: boolean };
   /** Queries and keys are normalised head by head before they are turned. */
   readonly headNorms?: boolean;
   readonly tied: boolean;
+  /** One projection for queries, keys and values, and one for gate and up. */
+  readonly fused?: boolean;
   /** How many tokens back each layer sees, its own among them; undefined: all. */
   readonly windows?: readonly (number | undefined)[];
   /** What embeddings are multiplied with. */
@@ -46,26 +49,32 @@ export interface DecoderConfig extends Sizes {
 /** The linear layers of a decoder whose projections are all apart. */
 const linears = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
-/** A family of decoders: config.json's model_type, and how the rest of it is read. */
+/**
+ * A family of decoders: config.json's model_type, and how the rest of it is read.
+ * @param names of its linear layers, where they are not all apart
+ */
 export function decoder(
   modelType: string,
   config: Architecture<DecoderConfig>["config"],
+  names: Pick<Architecture, "linears" | "defaultTargets"> = {
+    linears,
+    defaultTargets: ["q_proj", "v_proj"],
+  },
 ): Architecture<DecoderConfig> {
   return {
     modelType,
-    linears,
-    defaultTargets: ["q_proj", "v_proj"],
+    ...names,
     config,
     sizes: (c) => c,
     hidden(net, c, stream) {
       const { g } = net;
       let x: Tensor | undefined;
       for (let i = 0; i < c.layers; i++) {
-        const { rotary } = c.rope[i]!, given = x; // the first block embeds, so that nothing must be held for it
+        const rope = c.rope[i], given = x; // the first block embeds, so that nothing must be held for it
         const shape = {
           ...c,
-          tables: rotaryTables({ ...c.rope[i]!, positions: net.positions }),
-          rotary,
+          tables: rope && rotaryTables({ ...rope, positions: net.positions }),
+          rotary: rope?.rotary ?? 0,
           bias: c.bias.qkv,
           outBias: c.bias.out,
           out: "o_proj",
@@ -123,12 +132,16 @@ function joined(net: Net, c: DecoderConfig, x: Tensor, name: string, branch: Ten
 function mlp(net: Net, c: DecoderConfig, x: Tensor): Tensor {
   const bias = c.bias.mlp;
   return net.g.scope("mlp", () => {
-    const gate = linear(net, "gate_proj", x, c.inner, { bias });
-    const up = linear(net, "up_proj", x, c.inner, { bias });
+    const [gate, up] = c.fused
+      ? splitColumns(net.g, linear(net, "gate_up_proj", x, 2 * c.inner, { bias }), [
+        c.inner,
+        c.inner,
+      ])
+      : ["gate_proj", "up_proj"].map((name) => linear(net, name, x, c.inner, { bias }));
     return linear(
       net,
       "down_proj",
-      (c.gate === "gelu" ? geluMul : siluMul)(net.g, gate, up),
+      (c.gate === "gelu" ? geluMul : siluMul)(net.g, gate!, up!),
       c.width,
       { bias, out: "f32" },
     );

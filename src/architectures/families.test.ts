@@ -36,7 +36,7 @@ test("gemma: layers that slide, caps and bases, told or left out", () => {
   const scaling = { rope_type: "linear", factor: 8 };
   const three = configOf({ model_type: "gemma3_text", sliding_window: 512, rope_scaling: scaling });
   expect(three.windows).toEqual([512, 512, 512, 512, 512, undefined]);
-  const bases = three.rope.map(({ theta, scaling }) => [theta, scaling?.type]);
+  const bases = three.rope.map((rope) => [rope!.theta, rope!.scaling?.type]);
   expect(bases.slice(4)).toEqual([[1e4, undefined], [1e6, "linear"]]);
   expect([three.scoreCap, three.logitCap]).toEqual([undefined, undefined]);
 });

@@ -1,3 +1,4 @@
+import { splitColumns } from "../../kernels/columns/columns.ts";
 import type { RopeTables } from "../../kernels/rope/tables.ts";
 import { lanes, rope } from "../../kernels/rope/rope.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -35,10 +36,13 @@ export interface AttentionShape {
   readonly headDim: number;
   /** How many of a head's dimensions are rotated. */
   readonly rotary: number;
-  readonly tables: RopeTables;
+  /** Undefined: positions are not turned. */
+  readonly tables: RopeTables | undefined;
   readonly bias: boolean;
   /** The same of the projection back, where it differs. */
   readonly outBias?: boolean;
+  /** One projection gives queries, keys and values. */
+  readonly fused?: boolean;
   /** What scores are multiplied with; 1/√headDim unless told. */
   readonly scale?: number;
   readonly cap?: number;
@@ -53,17 +57,30 @@ export interface AttentionShape {
 export function selfAttention(net: Net, stream: Stream, x: Tensor, a: AttentionShape): Tensor {
   const { g } = net, { heads, kvHeads, headDim, rotary, tables, bias } = a;
   return g.scope("self_attn", () => {
-    const out = lanes(headDim, rotary) === 4 ? net.compute : "f32";
-    const turned = (name: "q" | "k", heads: number) => {
-      const options = { bias, out: a.norm ? "f32" : out } as const;
-      const t = linear(net, `${name}_proj`, x, heads * headDim, options);
-      const normal = a.norm?.(`${name}_norm`, t) ?? t;
-      return rope(g, normal, stream.positions, tables, { heads, rotary });
+    const narrow = tables ? lanes(headDim, rotary) === 4 : headDim % 4 === 0;
+    const out = narrow ? net.compute : "f32";
+    const before = a.norm ? "f32" : out, widths = [heads, kvHeads, kvHeads].map((n) => n * headDim);
+    const [q, k, v] = a.fused
+      ? splitColumns(
+        g,
+        linear(net, "qkv_proj", x, (heads + 2 * kvHeads) * headDim, { bias, out }),
+        widths,
+      )
+      : ["q", "k", "v"].map((name, i) =>
+        linear(net, `${name}_proj`, x, widths[i]!, { bias, out: name === "v" ? out : before })
+      );
+    const turned = (name: string, t: Tensor, heads: number) => {
+      const normal = a.norm?.(name, t) ?? t;
+      return tables ? rope(g, normal, stream.positions, tables, { heads, rotary }) : normal;
     };
-    const q = turned("q", heads), k = turned("k", kvHeads);
-    const v = linear(net, "v_proj", x, kvHeads * headDim, { bias, out });
     const { scale = 1 / Math.sqrt(headDim), cap, window } = a;
-    const mixed = stream.attend(q, k, v, { heads, kvHeads, scale, cap, window });
+    const mixed = stream.attend(turned("q_norm", q!, heads), turned("k_norm", k!, kvHeads), v!, {
+      heads,
+      kvHeads,
+      scale,
+      cap,
+      window,
+    });
     return linear(net, a.out, mixed, x.shape[1]!, { bias: a.outBias ?? bias, out: "f32" });
   });
 }
