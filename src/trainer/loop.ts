@@ -109,8 +109,10 @@ export async function train(
     return isBest;
   };
 
+  const early = () => settings.patience !== undefined && worse >= settings.patience;
+
   if (validation.length > 0 && trainer.step === 0) await measure(0);
-  while (trainer.step < batches.steps) {
+  while (trainer.step < batches.steps && !early()) {
     const result = await trainer.next(hooks.inspect?.(trainer.step + 1));
     if (!result.applied) {
       hooks.skipped(result, await trainer.notFinite());
@@ -121,12 +123,10 @@ export async function train(
     const isBest = validation.length > 0 && due(settings.eval_every, result.step) &&
       await measure(result.epoch);
     const stopping = hooks.stop();
-    const early = settings.patience !== undefined && worse >= settings.patience;
-    if (stopping || early || isBest || due(settings.save_every, result.step)) await save(isBest);
+    if (stopping || early() || isBest || due(settings.save_every, result.step)) await save(isBest);
     if (stopping) return { ending: "stopped", best };
-    if (early) return { ending: "early", best };
   }
-  return { ending: "finished", best };
+  return { ending: early() ? "early" : "finished", best };
 }
 
 function diverged({ step, loss, gradNorm }: StepResult): Fail {
