@@ -113,6 +113,7 @@ export function prepare(
       shuffle: settings.shuffle,
       budget: tokens ?? up(most),
       exact: tokens !== undefined,
+      least: checks.reduce((most, row) => Math.max(most, row.tokens), 0),
     });
     const top = (numbers: readonly number[]) => numbers.reduce((a, b) => Math.max(a, b), 0);
     const bins = pack([...checks.keys()], checks, batches.size.tokens);
