@@ -3,12 +3,10 @@ import { Exit, Fail } from "../base/fail.ts";
 import {
   bool,
   f32,
-  type GgufValue,
   integerAt,
   type Metadata,
   numberAt,
   stringAt,
-  text,
   u32,
 } from "../formats/gguf_types.ts";
 import { attention, gated, layers, needed, scalingKeys, scalingOf } from "./gguf_decoder.ts";
