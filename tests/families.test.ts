@@ -16,7 +16,8 @@ import {
 import { Generator } from "../src/generate/generator.ts";
 import { Memory } from "../src/graph/memory.ts";
 import { layOut } from "../src/trainer/layout.ts";
-import { supervised, Trainer } from "../src/trainer/trainer.ts";
+import { supervised } from "../src/trainer/objectives/sft.ts";
+import { Trainer } from "../src/trainer/trainer.ts";
 
 const fixture = join(import.meta.dir, "../../shared/fixtures/models/llama");
 const device = existsSync(fixture) ? await testDevice() : undefined;

@@ -1,14 +1,15 @@
 // What the loss is made of, and what training adds to it: on the device, against what the plain loss says.
-import { afterAll, expect, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { testDevice } from "../kernels/check.ts";
 import { openModel } from "../src/architectures/model.ts";
 import type { TokenRow } from "../src/architectures/packed.ts";
 import { start } from "../src/trainer/loop.ts";
 import { prepare, type RunSettings } from "../src/trainer/prepare.ts";
-import { supervised } from "../src/trainer/trainer.ts";
+import { supervised } from "../src/trainer/objectives/sft.ts";
 import { tinyModel, tinyRows, tinySettings } from "./tiny.ts";
 
+setDefaultTimeout(120_000);
 const device = await testDevice();
 const dir = await tinyModel(), model = await openModel(dir);
 afterAll(() => rmSync(dir, { recursive: true }));
@@ -25,7 +26,7 @@ function begin(change: Partial<RunSettings> = {}, data: readonly TokenRow[] = ro
 async function first(change: Partial<RunSettings> = {}, data: readonly TokenRow[] = rows) {
   const trainer = await begin(change, data);
   const gradients = await trainer.gradients(0);
-  const validation = await trainer.validate(data, data.map((_, i) => [i]));
+  const { loss: validation } = await trainer.validate(data, data.map((_, i) => [i]));
   const { loss, gradNorm } = await trainer.next();
   trainer.free();
   return { loss, gradNorm, gradients, validation };

@@ -2,7 +2,11 @@ import { expect, test } from "bun:test";
 import { checkDerivative, checkKernel } from "../check.ts";
 import { subtractOp } from "./subtract.ts";
 
-const of = (...shape: number[]) => ({ op: subtractOp, attrs: null, inputs: [{ shape }, { shape }] });
+const of = (...shape: number[]) => ({
+  op: subtractOp,
+  attrs: null,
+  inputs: [{ shape }, { shape }],
+});
 
 test("subtract: derivative", () => expect(checkDerivative(of(3, 5))).toBeLessThan(1e-6));
 for (const shape of [[1], [7, 9], [64, 64], [257]]) {

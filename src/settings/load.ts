@@ -212,10 +212,33 @@ export function resolve<S extends SettingsSchema>(
       present.add(key);
     }
   }
+  refuseLater(fields, merged, origins);
   const parsed = z.safeParse(schema, merged);
   if (!parsed.success) throw refused(parsed.error.issues, fields, merged, origins);
   for (const key of fields.keys()) origins[key] ??= "default";
   return { settings: parsed.data as z.output<S>, origins };
+}
+
+/** Values that the contract promises and this version cannot do yet: never ignored in silence. */
+function refuseLater(
+  fields: ReadonlyMap<string, Field>,
+  merged: Readonly<Record<string, unknown>>,
+  origins: Readonly<Record<string, string>>,
+) {
+  for (const [key, value] of Object.entries(merged)) {
+    const field = fields.get(key)!;
+    const reason = field.info.later?.[String(value)];
+    if (reason === undefined) continue;
+    const works = field.choices.filter((choice) => !field.info.later?.[choice]);
+    throw usage(
+      `${spelled(field, origins[key])} ${value} is not built yet`,
+      reason,
+      works.length > 0
+        ? `use ${works.map((choice) => `${field.flag} ${choice}`).join(" or ")}`
+        : `leave ${field.flag} out`,
+      "WH0206",
+    );
+  }
 }
 
 /** "--quant", or "quant (whet.yaml:3:1)" where it was not a flag. */

@@ -521,7 +521,7 @@ export function check(s: Partial<Omit<Raw, "model">>, issues: z.RefinementCtx) {
 }
 
 /** Fills what follows from other settings. */
-function complete<T extends Omit<Raw, "model" | "data" | "output">>(s: T) {
+export function complete<T extends Omit<Raw, "model" | "data" | "output">>(s: T) {
   return {
     ...s,
     alpha: s.alpha ?? 2 * s.rank,
@@ -554,6 +554,10 @@ export const planSettings = z.strictObject({
     value: "FILE",
     help: "training rows",
     otherwise: "how many rows is not known; each is as long as --max-seq allows",
+  }),
+  objective: field(z.enum(["sft", "dpo"]).default("sft"), {
+    group: "Main",
+    help: "plan for whet train sft, or with its usual settings for whet train dpo",
   }),
   table: field(z.boolean().default(false), {
     group: "Main",
