@@ -130,7 +130,10 @@ const commandFile = z.strictObject({
   name: text,
   description: z.string().default(""),
   aliases: texts,
-  subcommands: z.array(subcommandFile).min(1),
+  subcommands: z.array(subcommandFile, "a command needs a list of subcommands").min(
+    1,
+    "a command needs at least one subcommand",
+  ),
 });
 
 /** The YAML file as written; also the source of its published JSON Schema. */
@@ -144,7 +147,10 @@ export const cliSchemaFile = z.strictObject({
     description: z.string().default(""),
     examples: z.array(z.union([z.string(), z.number()]).transform(String)).default([]),
   })).default([]),
-  commands: z.array(commandFile).min(1),
+  commands: z.array(commandFile, "a schema needs a list of commands").min(
+    1,
+    "a schema needs at least one command",
+  ),
 });
 
 type Path = readonly PropertyKey[];

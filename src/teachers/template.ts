@@ -94,8 +94,17 @@ const NEGATIVES: readonly RowKind[] = [
 
 /** Rows of one part. A part whose phrasings are all taken by the other gives a RangeError. */
 export function teach(schema: CliSchema, options: TeacherOptions): TaughtRow[] {
+  const row = rowsOf(schema, options);
+  return Array.from({ length: options.rows }, (_, i) => row(i));
+}
+
+/** The same, one row at a time by its index. @throws RangeError where a part has no phrasings left */
+export function rowsOf(
+  schema: CliSchema,
+  options: Omit<TeacherOptions, "rows">,
+): (index: number) => TaughtRow {
   const teacher = new Teacher(schema, options);
-  return Array.from({ length: options.rows }, (_, i) => teacher.row(i));
+  return (index) => teacher.row(index);
 }
 
 /** Which part a phrasing belongs to. */
@@ -121,8 +130,9 @@ class Teacher {
   readonly values = new Map<Arg, readonly (string | number | boolean)[]>();
   readonly words: Lexicon;
   readonly heldOut: number;
+  private found: { word: string; two: [Place, Place] }[] | undefined;
 
-  constructor(readonly schema: CliSchema, readonly options: TeacherOptions) {
+  constructor(readonly schema: CliSchema, readonly options: Omit<TeacherOptions, "rows">) {
     this.heldOut = options.heldOut ?? 0.15;
     this.words = options.lexicon ?? lexicon;
     this.places = schema.commands.flatMap((command) =>
@@ -358,6 +368,10 @@ class Teacher {
 
   /** Misspellings that are as near to one subcommand's name as to another's. */
   private blends(): { word: string; two: [Place, Place] }[] {
+    return this.found ??= this.findBlends();
+  }
+
+  private findBlends(): { word: string; two: [Place, Place] }[] {
     const names = this.places.map((p) => p.subcommand.name);
     const found: { word: string; two: [Place, Place] }[] = [];
     for (const [i, a] of this.places.entries()) {
