@@ -14,6 +14,7 @@ import type { GenerateSettings } from "../settings/data_generate.ts";
 import { anthropicTeacher, DEFAULT_MODEL } from "../teachers/anthropic.ts";
 import { generate, missingOf, nextBatch, Progress, type Told } from "../teachers/generation.ts";
 import { type Group, groupOf } from "../teachers/mix.ts";
+import { secretsOf } from "../teachers/http.ts";
 import { openaiTeacher } from "../teachers/openai.ts";
 import { costOf, type Price, priceOf, PRICES_OF, tokensOf } from "../teachers/prices.ts";
 import { checkTemplate, defaultTemplate } from "../teachers/prompt.ts";
@@ -167,11 +168,9 @@ async function teacherFor(job: Job, io: Io): Promise<{ it: Teacher } & Disposabl
   const it = kind === "anthropic"
     ? anthropicTeacher(model!, process.env)
     : openaiTeacher(model!, process.env);
-  const secrets = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY"].filter((name) =>
-    process.env[name]?.trim()
-  );
-  const leak = secrets.find((name) =>
-    `${schema.text}\n${job.template}`.includes(process.env[name]!.trim())
+  const prompts = `${schema.text}\n${job.template}`;
+  const leak = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY"].find((name) =>
+    secretsOf(process.env[name]).some((secret) => prompts.includes(secret))
   );
   if (leak) {
     throw new Fail(`the schema or the template holds the value of ${leak}`, {

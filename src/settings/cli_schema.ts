@@ -20,7 +20,8 @@ export interface ContextField {
   /** Key in the context object; dots nest: "git.current_branch". */
   readonly name: string;
   readonly description: string;
-  readonly examples: readonly string[];
+  /** As the program gives them: numbers and truth values stay what they are. */
+  readonly examples: readonly (string | number | boolean)[];
 }
 
 export interface Command {
@@ -145,7 +146,7 @@ export const cliSchemaFile = z.strictObject({
   context: z.array(z.strictObject({
     name: text,
     description: z.string().default(""),
-    examples: z.array(z.union([z.string(), z.number()]).transform(String)).default([]),
+    examples: z.array(scalar).default([]),
   })).default([]),
   commands: z.array(commandFile, "a schema needs a list of commands").min(
     1,

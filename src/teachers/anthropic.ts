@@ -1,4 +1,4 @@
-import { addressOf, type Endpoint, keyOf, post } from "./http.ts";
+import { addressOf, type Endpoint, keyOf, post, secretsOf } from "./http.ts";
 import { type Teacher, TryAgain } from "./teacher.ts";
 
 /** The model that writes where none is named. */
@@ -19,7 +19,7 @@ export function anthropicTeacher(
   const endpoint: Endpoint = {
     url: addressOf(base.replace(/\/v1\/*$/, ""), "v1/messages", "ANTHROPIC_BASE_URL", key),
     headers: { "x-api-key": key, "anthropic-version": "2023-06-01" },
-    secrets: [key],
+    secrets: secretsOf(key),
     variable: "ANTHROPIC_API_KEY",
   };
   return {

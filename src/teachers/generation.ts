@@ -67,8 +67,10 @@ type Entry =
     readonly refused: readonly Refused[];
   };
 
-/** Replies in a row without a single good row, after which asking on is of no use. */
+/** Replies in a row that brought next to nothing, after which asking on is of no use. */
 const BARREN = 3;
+/** Share of the rows asked for below which a reply brought next to nothing. */
+const USEFUL = 0.1;
 
 /** Shown to the teacher so that it writes others, and errors it made. */
 const KNOWN = 12;
@@ -139,9 +141,11 @@ export class Progress {
     if (name) this.#perSubcommand.set(name, (this.#perSubcommand.get(name) ?? 0) + 1);
   }
 
+  /** Writes a line and then counts it; a call is counted first, so that no other one overlooks it. */
   async record(entry: Entry): Promise<void> {
+    if ("call" in entry) this.#take(entry);
     await this.journal.append(JSON.stringify(entry));
-    this.#take(entry);
+    if (!("call" in entry)) this.#take(entry);
   }
 
   has(instruction: string, context: unknown): boolean {
@@ -275,6 +279,13 @@ export async function generate(
     }
     return left;
   };
+  // Replies are sorted one after another: the next must see the rows of the one before.
+  let turn: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const mine = turn.then(work);
+    turn = mine.catch(() => {});
+    return mine;
+  };
   const some = (left: Record<Group, number>) => Object.values(left).some((n) => n > 0);
   const halted = () => failure !== undefined || o.stopped();
 
@@ -312,16 +323,17 @@ export async function generate(
           if (halted()) return;
           continue;
         }
-        underWay.delete(ticket);
-        const room = missingOf(progress, o.rows);
-        const { rows, refused } = progress.sift(reply.text, teacher.name, room);
         const usage = reply.usage ??
           (teacher.paid
             ? { input: most.input, output: tokensOf(reply.text) }
             : { input: 0, output: 0 });
-        // Bad rows are remembered by their reasons; a few show what they were like.
-        await progress.record({ reply: batch.call, ...usage, rows, refused: refused.slice(0, 20) });
-        barren = rows.length > 0 ? 0 : barren + 1;
+        const { rows, refused } = await inTurn(async () => {
+          const room = missingOf(progress, o.rows);
+          const sifted = progress.sift(reply.text, teacher.name, room);
+          await progress.record({ reply: batch.call, ...usage, ...sifted });
+          return sifted;
+        });
+        barren = rows.length >= batch.rows * USEFUL ? 0 : barren + 1;
         const used = progress.used;
         o.onReply?.({
           call: batch.call,
@@ -419,14 +431,15 @@ function useless(
 ): Fail {
   const reasons = [...new Set(refused.map(({ why }) => why))].slice(0, 5);
   const same = reasons.length === 1 && reasons[0]!.startsWith("the same request");
-  const none = text.trim() === "" || text.trim() === "[]";
+  const none = reasons.length === 0 && (text.trim() === "" || objectsIn(text).length > 0 ||
+    text.trim() === "[]");
   return new Fail(
-    `no row of the last ${BARREN} answers can be used; there are ${progress.rows.length} of ${rows}`,
+    `the last ${BARREN} answers brought next to nothing; there are ${progress.rows.length} of ${rows} rows`,
     {
       why: reasons.length > 0
         ? reasons.join("\n")
         : none
-        ? "they were empty: there may be no more different rows to be had"
+        ? "there seem to be no more different rows to be had"
         : `they hold no JSON objects, but: ${text.trim().slice(0, 120)}`,
       fix: none || same
         ? `a schema with more words in it, or finish with what is there: --num ${

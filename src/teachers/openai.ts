@@ -1,4 +1,4 @@
-import { addressOf, type Endpoint, keyOf, post } from "./http.ts";
+import { addressOf, type Endpoint, keyOf, post, secretsOf } from "./http.ts";
 import { type Teacher, TryAgain } from "./teacher.ts";
 
 const OPENAI = "https://api.openai.com/v1";
@@ -20,7 +20,7 @@ export function openaiTeacher(
   const endpoint: Endpoint = {
     url: addressOf(base, "chat/completions", "OPENAI_BASE_URL", key),
     headers: key ? { authorization: `Bearer ${key}` } : {},
-    secrets: key ? [key] : [],
+    secrets: secretsOf(key),
     variable: "OPENAI_API_KEY",
   };
   // OpenAI's newer models refuse max_tokens, and many other servers know nothing else.

@@ -7,6 +7,9 @@ import { type Case, NEGATIVE, type Teacher } from "./teacher.ts";
 /** Indices that belong to one call: a whole number of turns through the mix and the negative cases. */
 const STRIDE = 30_000;
 
+/** Rows drawn one after another that were there already, after which the schema has no others. */
+const DRY = 2000;
+
 /**
  * The teacher that needs no model and no network: templates filled from the schema. What a call brings
  * depends on the seed, the number of the call and the rows that are there already.
@@ -33,7 +36,7 @@ export function templateTeacher(schema: AnswerSchema, seed: number): Teacher {
       }
       const rows: unknown[] = [];
       const here = new Set<string>();
-      for (let i = 0; i < STRIDE && rows.length < batch.rows; i++) {
+      for (let i = 0, dry = 0; i < STRIDE && dry < DRY && rows.length < batch.rows; i++, dry++) {
         const { instruction, context, output, metadata } = row(batch.call * STRIDE + i);
         const one = caseOf(metadata.kind, context);
         const group = groupOf(one);
@@ -43,6 +46,7 @@ export function templateTeacher(schema: AnswerSchema, seed: number): Teacher {
         if (!fresh) continue;
         left.set(group, left.get(group)! - 1);
         here.add(key);
+        dry = 0;
         rows.push({ input: instruction, context, output: JSON.parse(output), case: one });
       }
       return Promise.resolve({ text: JSON.stringify(rows) });
