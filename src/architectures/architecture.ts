@@ -22,8 +22,15 @@ export interface Architecture<C = unknown> {
   sizes(config: C): Sizes;
   /** [T, width] after the final norm, stored as `net.compute` says. */
   hidden(net: Net, config: C, stream: Stream): Tensor;
-  /** The projection to the vocabulary, [V, width], and its bias. The embedding itself when tied. */
-  head(net: Net, config: C): { readonly weight: Tensor; readonly bias?: Tensor };
+  /**
+   * The projection to the vocabulary, [V, width], and its bias. The embedding itself when tied. With a cap,
+   * logits z are cap · tanh(z / cap).
+   */
+  head(net: Net, config: C): {
+    readonly weight: Tensor;
+    readonly bias?: Tensor;
+    readonly cap?: number;
+  };
   /** Last names of every linear layer but the head: what `all-linear` means. */
   readonly linears: readonly string[];
   /** What PEFT adapts when no target is named. */

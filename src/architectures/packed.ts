@@ -2,6 +2,7 @@ import { attention } from "../../kernels/attention/attention.ts";
 import { sortByToken } from "../../kernels/embedding/embedding.ts";
 import { gatherRows } from "../../kernels/gather_rows/gather_rows.ts";
 import { linearCrossEntropy } from "../../kernels/linear_cross_entropy/linear_cross_entropy.ts";
+import { neftune } from "../../kernels/neftune/neftune.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { Runner } from "../graph/runner.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -12,12 +13,46 @@ import type { ModelSpec } from "./architecture.ts";
 export interface TokenRow {
   readonly ids: ArrayLike<number>;
   readonly labels: ArrayLike<number>;
+  /** What each label counts in the loss; 1 where absent. */
+  readonly weights?: ArrayLike<number>;
+  /** Where the row is two answers to one prompt. */
+  readonly pair?: Pair;
+}
+
+/**
+ * How a row holds two sequences that begin alike: `shared` tokens that are the same in both, then the
+ * rest of the chosen one, and from `rejected` on the rest of the other. With nothing shared each begins
+ * anew.
+ */
+export interface Pair {
+  readonly shared: number;
+  readonly rejected: number;
+}
+
+/** The row with no sequence of more than `most` tokens: itself where none is. */
+export function truncated(row: TokenRow, most: number): TokenRow {
+  const { ids, labels, weights, pair } = row, n = ids.length;
+  const middle = pair?.rejected ?? n, second = n - middle + (pair?.shared ?? 0);
+  if (middle <= most && second <= most) return row;
+  const ends = [Math.min(middle, most), Math.min(n, n - second + most)] as const;
+  const cut = (all: ArrayLike<number>) => {
+    const list = Array.from(all);
+    return [...list.slice(0, ends[0]), ...list.slice(middle, ends[1])];
+  };
+  return {
+    ids: cut(ids),
+    labels: cut(labels),
+    weights: weights && cut(weights),
+    pair: pair && { shared: Math.min(pair.shared, most), rejected: ends[0] },
+  };
 }
 
 /** Shapes of a packed batch: T token places, S places for predictions. Fixed for a whole run. */
 export interface PackedSize {
   readonly tokens: number;
   readonly targets: number;
+  /** Most rows of one batch; for those that need a place for each. */
+  readonly rows?: number;
 }
 
 const NONE = 0xffffffff;
@@ -59,7 +94,7 @@ export class PackedBatch {
 
   /**
    * Writes rows into a runner's inputs. Together they must fit the size; `weight` is what every
-   * supervised token's loss is multiplied with. With `everywhere`, every position has a place among the
+   * supervised token's loss is multiplied with, beside its own weight. With `everywhere`, every position has a place among the
    * targets, in order, also those that predict nothing: their argmax can be read.
    * @returns number of supervised tokens, and where each row begins in the packed order
    */
@@ -80,20 +115,22 @@ export class PackedBatch {
       const start = at, n = row.ids.length;
       starts.push(start);
       if (at + n > T) throw new Error(`rows of more than ${T} tokens were put into one batch`);
+      const middle = row.pair?.rejected ?? n;
       for (let t = 0; t < n; t++, at++) {
+        const first = t < middle ? 0 : middle;
         ids[at] = row.ids[t]!;
-        positions[at] = t;
-        spans[2 * at] = start;
+        positions[at] = t - first;
+        spans[2 * at] = start + first;
         spans[2 * at + 1] = at + 1;
         reach[2 * at] = at;
-        reach[2 * at + 1] = start + n;
+        reach[2 * at + 1] = start + (t < middle ? middle : n);
         const label = t + 1 < n ? row.labels[t + 1]! : -100;
         if (label === -100 && !everywhere) continue;
         if (s === S) throw new Error(`more than ${S} supervised tokens were put into one batch`);
         map[s] = at;
         inverse[at] = s;
         if (label !== -100) labels[s] = label;
-        weights[s++] = weight;
+        weights[s++] = weight * (row.weights?.[t + 1] ?? 1);
       }
     }
     runner.write(this.ids, ids);
@@ -112,13 +149,17 @@ export class PackedBatch {
     return { targets: s, starts };
   }
 
-  /** Records the model over this batch: hidden states [T, width] after the final norm. */
-  hidden(model: ModelSpec, net: Net): Tensor {
-    const { g } = net, { spans, reach } = this;
+  /**
+   * Records the model over this batch: hidden states [T, width] after the final norm.
+   * @param alpha strength of the noise on embeddings, see `neftune`
+   */
+  hidden(model: ModelSpec, net: Net, alpha = 0): Tensor {
+    const { g, clock } = net, { spans, reach } = this;
     return model.architecture.hidden(net, model.config, {
       ids: this.ids,
       positions: this.positions,
       sorted: net.full ? this.sorted : undefined,
+      noise: alpha > 0 ? (x) => neftune(g, x, { spans, reach, clock }, { alpha }) : undefined,
       attend: (q, k, v, heads) => attention(g, q, k, v, { spans, reach, ...heads }),
     });
   }
@@ -126,16 +167,19 @@ export class PackedBatch {
   /**
    * Records the loss over the supervised positions only, in chunks, so that all logits never exist at
    * once. `nll` is f32[S], `argmax` u32[S], `loss` the weighted sum.
+   * @param smoothing of the labels, as `linearCrossEntropy` has it
    */
   loss(
     model: ModelSpec,
     net: Net,
     hidden: Tensor,
     gradient: boolean,
+    smoothing = 0,
   ): ReturnType<typeof linearCrossEntropy> {
-    const { g } = net, { weight, bias } = model.architecture.head(net, model.config);
+    const { g } = net, { weight, bias, cap } = model.architecture.head(net, model.config);
     const h = gatherRows(g, hidden, this.map, this.inverse);
     const { labels, weights } = this;
-    return linearCrossEntropy(g, { h, w: weight, bias, labels, weights, gradient });
+    const given = { labels, weights, gradient, cap, smoothing };
+    return linearCrossEntropy(g, { h, w: weight, bias, ...given });
   }
 }

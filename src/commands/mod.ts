@@ -24,6 +24,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./train_sft.ts")).trainSft,
   },
   {
+    name: "train dpo",
+    group: "Train",
+    about: "Teaches a model which of two answers is the better one",
+    load: async () => (await import("./train_dpo.ts")).trainDpo,
+  },
+  {
     name: "plan",
     group: "Train",
     about: "Says what a training run needs, without touching a GPU",
@@ -173,7 +179,6 @@ export const aliases: Readonly<Record<string, readonly string[]>> = {
 
 /** Commands that the contract names and this version refuses, each with what serves instead. */
 export const later: Readonly<Record<string, string>> = {
-  "train dpo": "this version trains by example only: whet train sft",
   "train embed": "this version trains causal language models only: whet train sft",
   "train auto": "this version trains by example only: whet train sft",
   embed: "this version runs causal language models only: whet score, whet infer",

@@ -81,12 +81,15 @@ export async function numerics(
   const lora = { rank: 8, alpha: 16, rslora: false, dropout: 0.1, targets: () => true };
   const graphs = [
     step(modelOf(llama, "F16"), { lora, full: false }),
-    step(modelOf(llama, "F32"), { full: true }),
+    step(modelOf(llama, "F32"), { full: true, neftune: 5, smoothing: 0.1 }),
     step({ ...modelOf(llama, "F16"), compute: "f16" }, { lora, full: false }),
     // So that its feed-forward layers are done in two chunks.
     step(modelOf(phi, "F32"), { lora, full: false, size: { tokens: 128, targets: 64 }, chunk: 1 }),
     ...([{ type: "nf4", double: true }, { type: "int8" }] as const).map((quant) =>
-      step({ ...modelOf(quantised, "F16"), quant }, { lora, full: false })
+      step({ ...modelOf(quantised, "F16"), quant }, {
+        lora: { ...lora, dora: quant.type === "nf4" },
+        full: false,
+      })
     ),
     update(),
     generation(),
@@ -160,10 +163,12 @@ function fill(nodes: readonly Node[], given: Map<Tensor, Float64Array>): Given {
 
 function step(
   model: Model,
-  how: Pick<Recipe, "lora" | "full" | "chunk"> & Partial<Pick<Recipe, "size">>,
+  how:
+    & Pick<Recipe, "lora" | "full" | "chunk" | "neftune" | "smoothing">
+    & Partial<Pick<Recipe, "size">>,
 ) {
   const recipe = { size: SIZE, positions: SIZE.tokens, ...how };
-  const { g, batch } = recordStep(model, recipe);
+  const recorded = recordStep(model, recipe), { g } = recorded;
   const given = new Map<Tensor, Float64Array>();
   const write = (t: Tensor, data: ArrayLike<number>) => given.set(t, Float64Array.from(data));
   // Two rows of different length, so that one must not see the other.
@@ -171,7 +176,7 @@ function step(
     const ids = Array.from({ length }, (_, i) => (i * 31 + r * 7 + 3) % VOCABULARY);
     return { ids, labels: ids.map((id, i) => i < 5 ? -100 : id) };
   });
-  batch.fill({ write, reads: () => true }, rows, 1 / 49);
+  recorded.fill({ write, reads: () => true }, rows, 1 / 49);
   for (const t of g.all("input")) {
     if (!given.has(t)) write(t, new Uint32Array(count(t.shape)).fill(3));
   }

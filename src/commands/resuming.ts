@@ -10,26 +10,29 @@ import {
 } from "../formats/checkpoint.ts";
 import type { Tuned } from "../gpu/device.ts";
 import type { CommonSettings } from "../settings/common.ts";
-import { type Field, fieldsOf } from "../settings/field.ts";
-import { type TrainSettings, trainSettings } from "../settings/train.ts";
+import type { Field } from "../settings/field.ts";
+import type { TrainSettings } from "../settings/train.ts";
 import type { Best } from "../trainer/loop.ts";
 import { again } from "../trainer/prepare.ts";
+import { objectiveOf } from "../trainer/program.ts";
 import type { Trainer } from "../trainer/trainer.ts";
 import type { Io } from "./io.ts";
 import { requireFit } from "./memory_told.ts";
+import { fieldsFor } from "./objectives.ts";
 import type { PreparedRun } from "./prepared.ts";
 
 type Settings = TrainSettings & CommonSettings & { readonly output: string };
 
 /** Settings that a resumed run must have the same; those of rows are compared by what became of the rows. */
-const NUMERIC: readonly Field[] = fieldsOf(trainSettings).filter(({ info: { changes } }) =>
-  changes === "values" || changes === "shapes"
-);
+const numericFields = ({ prepared }: PreparedRun): Field[] =>
+  fieldsFor(objectiveOf(prepared.recipe).kind).filter(({ info: { changes } }) =>
+    changes === "values" || changes === "shapes"
+  );
 
 /** Their values in a run. */
-function numeric(settings: Settings, { targets }: PreparedRun): Record<string, unknown> {
-  const all: Readonly<Record<string, unknown>> = { ...settings, target: targets };
-  return Object.fromEntries(NUMERIC.map(({ key }) => [key, all[key]]));
+function numeric(settings: Settings, run: PreparedRun): Record<string, unknown> {
+  const all: Readonly<Record<string, unknown>> = { ...settings, target: run.targets };
+  return Object.fromEntries(numericFields(run).map(({ key }) => [key, all[key]]));
 }
 
 interface Cursor {
@@ -260,7 +263,7 @@ function compare(
   const before = state.settings as Readonly<Record<string, unknown>>;
   const now = numeric(settings, run);
   // Checkpoints from before there was a choice do not speak of it: they were made with the default.
-  const different = NUMERIC.map((field) => ({
+  const different = numericFields(run).map((field) => ({
     ...field,
     was: JSON.stringify(before[field.key] ?? field.default),
     is: JSON.stringify(now[field.key]),
@@ -285,7 +288,7 @@ function compare(
   }
   if (tokens !== data!.facts.tokens_sha256) {
     throw new Fail(`the rows of ${settings.data} become other tokens than when the run was begun`, {
-      why: "the tokenizer, --template, --date, --max-seq or --overlong is another one",
+      why: "the tokenizer, --template, --date, --max-seq, --overlong or --loss-on is another one",
       fix: "put it back, or begin a new run with another -o",
       exit: Exit.data,
     });

@@ -36,6 +36,8 @@ export interface BatchOptions {
   readonly budget: number;
   /** Every micro-batch has `budget` places, however few the rows would need. */
   readonly exact?: boolean;
+  /** Fewest tokens it must hold, for rows that are only measured. */
+  readonly least?: number;
 }
 
 const up = (n: number, to: number) => Math.ceil(n / to) * to;
@@ -108,21 +110,22 @@ export function layOut(lengths: readonly RowLength[], o: BatchOptions): BatchPla
     lengths,
     (step) => unitsAt(step).units.flat(),
     Math.min(steps, stepsPerEpoch),
-    longest,
+    Math.max(longest, o.least ?? 0),
     o.budget,
   );
   const microAt = (step: number) => {
     const { epoch, units } = unitsAt(step);
     return { epoch, micro: o.fill ? units : pack(units.flat(), lengths, tokens) };
   };
-  let targets = 1;
+  let targets = 1, rows = 1;
   for (let step = 0; step < steps; step++) {
     for (const bin of microAt(step).micro) {
+      rows = Math.max(rows, bin.length);
       targets = Math.max(targets, bin.reduce((sum, row) => sum + lengths[row]!.targets, 0));
     }
   }
   return {
-    size: { tokens, targets: Math.min(tokens, up(targets, 64)) },
+    size: { tokens, targets: Math.min(tokens, up(targets, 64)), rows },
     steps,
     stepsPerEpoch,
     at: microAt,
