@@ -1,10 +1,17 @@
 import { Exit, Fail } from "../base/fail.ts";
 import type { Architecture } from "./architecture.ts";
+import { bert, roberta, xlmRoberta } from "./bert.ts";
 import { llama } from "./llama.ts";
 import { phi } from "./phi.ts";
 
 /** Every model family. A compiled binary cannot look in folders, so the table is explicit. */
-export const architectures: readonly Architecture[] = [erase(llama), erase(phi)];
+export const architectures: readonly Architecture[] = [
+  erase(llama),
+  erase(phi),
+  erase(bert),
+  erase(roberta),
+  erase(xlmRoberta),
+];
 
 /** A family reads its own config; outside its file nobody looks into it. */
 function erase<C>(architecture: Architecture<C>): Architecture {

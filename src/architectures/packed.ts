@@ -6,7 +6,7 @@ import type { Graph } from "../graph/graph.ts";
 import type { Runner } from "../graph/runner.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Net } from "../nn/net.ts";
-import type { ModelSpec } from "./architecture.ts";
+import { headOf, type ModelSpec } from "./architecture.ts";
 
 /** One sequence: `labels[t]` is what position t-1 must predict, -100 where it is not asked. */
 export interface TokenRow {
@@ -133,7 +133,7 @@ export class PackedBatch {
     hidden: Tensor,
     gradient: boolean,
   ): ReturnType<typeof linearCrossEntropy> {
-    const { g } = net, { weight, bias } = model.architecture.head(net, model.config);
+    const { g } = net, { weight, bias } = headOf(model, net);
     const h = gatherRows(g, hidden, this.map, this.inverse);
     const { labels, weights } = this;
     return linearCrossEntropy(g, { h, w: weight, bias, labels, weights, gradient });
