@@ -102,6 +102,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./score.ts")).score,
   },
   {
+    name: "embed",
+    group: "Use and measure",
+    about: "Turns texts into vectors that are close where meanings are",
+    load: async () => (await import("./embed.ts")).embedCommand,
+  },
+  {
     name: "bench",
     group: "This machine",
     about: "Measures kernels, training or generation on this machine's GPU",
@@ -170,7 +176,6 @@ export const later: Readonly<Record<string, string>> = {
   "train dpo": "this version trains by example only: whet train sft",
   "train embed": "this version trains causal language models only: whet train sft",
   "train auto": "this version trains by example only: whet train sft",
-  embed: "this version runs causal language models only: whet score, whet infer",
   pipeline: "its stages are commands of their own: whet train sft, whet eval, whet export",
   chat: "whet infer -p answers one prompt",
   serve: "whet infer answers rows from stdin",

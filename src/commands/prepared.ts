@@ -1,3 +1,4 @@
+import { requireHead } from "../architectures/architecture.ts";
 import { type Model, openModel } from "../architectures/model.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { permutation } from "../base/random.ts";
@@ -55,6 +56,7 @@ export async function prepareRun(settings: RunSettings, io: Io): Promise<Prepare
     quant: quantOf(settings),
     compute: settings.compute,
   };
+  requireHead(model);
   const { tokenizer, template: asItIs } = await textsOf(settings.model, settings.template);
   const date = asItIs?.source.includes("strftime_now")
     ? settings.date ?? dateOf(settings) ?? today()

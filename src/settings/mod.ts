@@ -3,6 +3,7 @@ import { commonSettings } from "./common.ts";
 import { type Field, fieldsOf, objectOf, type SettingsSchema } from "./field.ts";
 import { trainSettings } from "./train.ts";
 import {
+  embedSettings,
   evalSettings,
   exportSettings,
   inferSettings,
@@ -17,6 +18,7 @@ export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   infer: inferSettings,
   eval: evalSettings,
   score: scoreSettings,
+  embed: embedSettings,
   tokenize: tokenizeSettings,
   export: exportSettings,
 };
