@@ -12,7 +12,8 @@ import { Generator } from "../src/generate/generator.ts";
 import { Memory } from "../src/graph/memory.ts";
 import type { Lora } from "../src/nn/net.ts";
 import { layOut } from "../src/trainer/layout.ts";
-import { supervised, Trainer } from "../src/trainer/trainer.ts";
+import { supervised } from "../src/trainer/objectives/sft.ts";
+import { Trainer } from "../src/trainer/trainer.ts";
 import { testDevice } from "../kernels/check.ts";
 
 const fixtures = join(import.meta.dir, "../../shared/fixtures/models");

@@ -10,6 +10,7 @@ import { fieldsOf } from "../src/settings/field.ts";
 import { trainSettings } from "../src/settings/train.ts";
 import { attempt, forget, type Outcome, weightsIn, workshop } from "./faults.ts";
 import { sound } from "./faults_cases.ts";
+import { interrupted, ways } from "./stops.ts";
 
 setDefaultTimeout(120_000);
 const device = await testDevice();
@@ -138,6 +139,43 @@ gpu(
   },
 );
 
+/** Makes a run look as if it had been killed before it wrote its weights. */
+function unfinish(out: string) {
+  const path = join(out, "run.json"), manifest = JSON.parse(readFileSync(path, "utf8"));
+  writeFileSync(path, JSON.stringify({ ...manifest, status: "running", seconds: undefined }));
+  rmSync(join(out, "adapter_model.safetensors"));
+}
+
+gpu(
+  "a run killed after its last step, or as it stopped early, is only brought to its end",
+  async () => {
+    const go = (name: string, change = {}) =>
+      attempt(dir, name, device!, { resume: "auto", ...change });
+    const ended = ({ events }: Outcome) => events.find(({ event }) => event === "end");
+    const steps = ({ events }: Outcome) => events.filter(({ event }) => event === "step").length;
+
+    cpSync(whole.out, join(dir, "over"), { recursive: true });
+    unfinish(join(dir, "over"));
+    const over = await go("over");
+    expect(over.error).toBeUndefined();
+    expect([steps(over), ended(over)!.sha256]).toEqual([0, ended(whole)!.sha256]);
+    const { error } = await go("over");
+    expect(error).toMatchObject({ message: expect.stringContaining("has all 6 steps") });
+
+    const patient = { lr: 5, eval_every: 1, patience: 1 };
+    const early = await attempt(dir, "early", device!, patient);
+    expect(ended(early)).toMatchObject({ status: "early" });
+    unfinish(early.out);
+    const again = await go("early", patient);
+    expect([steps(again), ended(again)!.status]).toEqual([0, "early"]);
+    expect(ended(again)!.sha256).toBe(ended(early)!.sha256);
+    const refused = await go("early", patient);
+    expect(refused.error).toMatchObject({ message: expect.stringContaining("stopped early") });
+    const longer = await go("early", { ...patient, patience: 2 });
+    expect(steps(longer)).toBeGreaterThan(0);
+  },
+);
+
 /** Rewrites a manifest as a program that means it would, checksum and all. */
 function edit(checkpoint: string, change: (body: Record<string, unknown>) => object) {
   const path = join(checkpoint, "manifest.json");
@@ -231,3 +269,12 @@ gpu("a template that tells the date tells the day that the run was begun", async
     setSystemTime();
   }
 });
+
+gpu(
+  "stopped after the first, some and the last but one step, a run comes to the same bytes",
+  async () => {
+    for (const way of Object.keys(ways)) {
+      expect(await interrupted(dir, device!, way, 12, [[1, 6, 11]])).toBe(1);
+    }
+  },
+);

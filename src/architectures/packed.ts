@@ -12,12 +12,28 @@ import { headOf, type ModelSpec } from "./architecture.ts";
 export interface TokenRow {
   readonly ids: ArrayLike<number>;
   readonly labels: ArrayLike<number>;
+  /** Where the row is two answers to one prompt. */
+  readonly pair?: Pair;
+  /** Log-probabilities of the two answers by a reference model, where they are known. */
+  readonly logps?: readonly [chosen: number, rejected: number];
+}
+
+/**
+ * How a row holds two sequences that begin alike: `shared` tokens that are the same in both, then the
+ * rest of the chosen one, and from `rejected` on the rest of the other. With nothing shared each begins
+ * anew.
+ */
+export interface Pair {
+  readonly shared: number;
+  readonly rejected: number;
 }
 
 /** Shapes of a packed batch: T token places, S places for predictions. Fixed for a whole run. */
 export interface PackedSize {
   readonly tokens: number;
   readonly targets: number;
+  /** Most rows of one batch; for those that need a place for each. */
+  readonly rows?: number;
 }
 
 const NONE = 0xffffffff;
@@ -80,13 +96,15 @@ export class PackedBatch {
       const start = at, n = row.ids.length;
       starts.push(start);
       if (at + n > T) throw new Error(`rows of more than ${T} tokens were put into one batch`);
+      const middle = row.pair?.rejected ?? n;
       for (let t = 0; t < n; t++, at++) {
+        const first = t < middle ? 0 : middle;
         ids[at] = row.ids[t]!;
-        positions[at] = t;
-        spans[2 * at] = start;
+        positions[at] = t - first;
+        spans[2 * at] = start + first;
         spans[2 * at + 1] = at + 1;
         reach[2 * at] = at;
-        reach[2 * at + 1] = start + n;
+        reach[2 * at + 1] = start + (t < middle ? middle : n);
         const label = t + 1 < n ? row.labels[t + 1]! : -100;
         if (label === -100 && !everywhere) continue;
         if (s === S) throw new Error(`more than ${S} supervised tokens were put into one batch`);

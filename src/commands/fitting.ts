@@ -2,6 +2,7 @@ import type { TokenRow } from "../architectures/packed.ts";
 import { quantOf } from "../settings/model.ts";
 import type { PlanSettings, TrainSettings } from "../settings/train.ts";
 import { extra, prepare, type Prepared } from "../trainer/prepare.ts";
+import { objectiveOf } from "../trainer/program.ts";
 
 /** Settings with which a run would fit in the memory that it is planned for. */
 export interface Way {
@@ -104,7 +105,8 @@ function planned(p: Prepared, before: Settings, change: Change): Way | undefined
       labels: Array.from(labels).slice(0, settings.max_seq),
     }));
   const { rows, validation, budget } = p;
-  const way = prepare(model, cut(rows), cut(validation), targets, settings, budget);
+  const objective = objectiveOf(p.recipe);
+  const way = prepare(model, cut(rows), cut(validation), targets, settings, budget, objective);
   if (!way.fits) return undefined;
   const longer = rows.filter(({ ids }) => ids.length > settings.max_seq).length;
   const notes = [

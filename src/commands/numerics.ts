@@ -163,7 +163,7 @@ function step(
   how: Pick<Recipe, "lora" | "full" | "chunk"> & Partial<Pick<Recipe, "size">>,
 ) {
   const recipe = { size: SIZE, positions: SIZE.tokens, ...how };
-  const { g, batch } = recordStep(model, recipe);
+  const recorded = recordStep(model, recipe), { g } = recorded;
   const given = new Map<Tensor, Float64Array>();
   const write = (t: Tensor, data: ArrayLike<number>) => given.set(t, Float64Array.from(data));
   // Two rows of different length, so that one must not see the other.
@@ -171,7 +171,7 @@ function step(
     const ids = Array.from({ length }, (_, i) => (i * 31 + r * 7 + 3) % VOCABULARY);
     return { ids, labels: ids.map((id, i) => i < 5 ? -100 : id) };
   });
-  batch.fill({ write, reads: () => true }, rows, 1 / 49);
+  recorded.fill({ write, reads: () => true }, rows, 1 / 49);
   for (const t of g.all("input")) {
     if (!given.has(t)) write(t, new Uint32Array(count(t.shape)).fill(3));
   }

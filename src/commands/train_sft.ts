@@ -1,7 +1,8 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { trainSettings } from "../settings/train.ts";
 import { command } from "./command.ts";
-import { requireFit, tellPlan } from "./plan.ts";
+import { requireFit } from "./memory_told.ts";
+import { tellPlan } from "./plan.ts";
 
 export const trainSft = command({
   section: "train",

@@ -115,14 +115,15 @@ export function layOut(lengths: readonly RowLength[], o: BatchOptions): BatchPla
     const { epoch, units } = unitsAt(step);
     return { epoch, micro: o.fill ? units : pack(units.flat(), lengths, tokens) };
   };
-  let targets = 1;
+  let targets = 1, rows = 1;
   for (let step = 0; step < steps; step++) {
     for (const bin of microAt(step).micro) {
+      rows = Math.max(rows, bin.length);
       targets = Math.max(targets, bin.reduce((sum, row) => sum + lengths[row]!.targets, 0));
     }
   }
   return {
-    size: { tokens, targets: Math.min(tokens, up(targets, 64)) },
+    size: { tokens, targets: Math.min(tokens, up(targets, 64)), rows },
     steps,
     stepsPerEpoch,
     at: microAt,

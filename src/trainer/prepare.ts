@@ -4,9 +4,10 @@ import { Exit, Fail } from "../base/fail.ts";
 import type { Lora } from "../nn/net.ts";
 import { type BatchPlan, layOut, pack } from "./layout.ts";
 import { fitRun, type RunPlan } from "./plan.ts";
-import type { Recipe } from "./program.ts";
+import { objectiveOf, type Recipe } from "./program.ts";
+import type { Objective } from "./objectives/objective.ts";
 import type { Schedule } from "./schedule.ts";
-import { supervised } from "./trainer.ts";
+import { sft, supervised } from "./objectives/sft.ts";
 
 /** The numeric settings of a run: everything a resumed run must agree with. */
 export interface RunSettings {
@@ -70,6 +71,7 @@ const DEAR = 0.4;
  * are too long for that, blocks are computed more than once again.
  * @param targets the last names of the modules that get an adapter
  * @param budget device bytes that the run may take
+ * @param objective what is minimised
  * @throws Fail (exit 3) for an empty dataset; (exit 2) when a target names no module of the model
  */
 export function prepare(
@@ -79,6 +81,7 @@ export function prepare(
   targets: readonly string[],
   settings: RunSettings,
   budget = Infinity,
+  objective: Objective = sft,
 ): Prepared {
   const lora = settings.full ? undefined : adapterOf(model, targets, settings);
   const length = (row: TokenRow) => ({ tokens: row.ids.length, targets: supervised(row) });
@@ -99,11 +102,15 @@ export function prepare(
       budget: tokens ?? up(most),
       exact: tokens !== undefined,
     });
-    const answers = pack([...checks.keys()], checks, batches.size.tokens)
-      .map((bin) => bin.reduce((sum, row) => sum + checks[row]!.targets, 0))
-      .reduce((a, b) => Math.max(a, b), 0);
-    const size = { ...batches.size, targets: Math.max(batches.size.targets, up(answers)) };
-    const recipe = { size, positions: longest, lora, full: settings.full };
+    const top = (numbers: readonly number[]) => numbers.reduce((a, b) => Math.max(a, b), 0);
+    const bins = pack([...checks.keys()], checks, batches.size.tokens);
+    const answers = bins.map((bin) => bin.reduce((sum, row) => sum + checks[row]!.targets, 0));
+    const size = {
+      tokens: batches.size.tokens,
+      targets: Math.max(batches.size.targets, up(top(answers))),
+      rows: Math.max(batches.size.rows ?? 1, top(bins.map((bin) => bin.length))),
+    };
+    const recipe = { size, positions: longest, lora, full: settings.full, objective };
     const mode = settings.grad_checkpoint;
     const fitted = fitRun(model, recipe, validation.length > 0, budget, mode);
     const fits = fitted.plan.bytes.total <= budget;
@@ -140,7 +147,8 @@ export function again(
   budget = p.budget,
 ): Prepared {
   const settings = { ...p.settings, ...change };
-  return prepare(p.model, p.rows, p.validation, p.targets, settings, budget);
+  const { model, rows, validation, targets } = p;
+  return prepare(model, rows, validation, targets, settings, budget, objectiveOf(p.recipe));
 }
 
 function adapterOf(model: Model, targets: readonly string[], settings: RunSettings): Lora {

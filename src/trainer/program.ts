@@ -5,18 +5,20 @@ import { clip } from "../../kernels/clip/clip.ts";
 import { saturation } from "../../kernels/saturation/saturation.ts";
 import { squareSum } from "../../kernels/square_sum/square_sum.ts";
 import { type Model, netOf } from "../architectures/model.ts";
-import { PackedBatch, type PackedSize } from "../architectures/packed.ts";
+import type { PackedSize, TokenRow } from "../architectures/packed.ts";
 import { backward, type Checkpoints } from "../graph/backward.ts";
 import { Graph, type Node } from "../graph/graph.ts";
 import { prune } from "../graph/plan.ts";
 import type { ArenaLayout } from "../graph/memory.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { atRest, type Lora } from "../nn/net.ts";
+import type { Forward, Inputs, Objective } from "./objectives/objective.ts";
+import { sft } from "./objectives/sft.ts";
 
 export interface Recorded {
   readonly g: Graph;
-  readonly batch: PackedBatch;
-  /** f32[1], summed over the micro-batches of a step until the host clears it. */
+  readonly fill: Forward["fill"];
+  /** f32[1 + logged]: loss and measures, summed over the micro-batches of a step until the host clears it. */
   readonly total: Tensor;
   /** u32[1], with activations in f16: how many were too large for it, summed in the same way. */
   readonly saturated?: Tensor;
@@ -28,26 +30,28 @@ export interface Recipe {
   readonly positions: number;
   readonly lora?: Lora;
   readonly full: boolean;
+  /** What is minimised; supervised fine-tuning where absent. */
+  readonly objective?: Objective;
   /** Most bytes of a value inside a feed-forward layer, which is done in chunks of rows; see `inChunks`. */
   readonly chunk?: number;
   /** What the blocks of the network keep for the backward pass; everything when absent. */
   readonly keep?: Checkpoints;
 }
 
-/** One micro-batch of supervised fine-tuning: forward, backward, gradients added to the arena. */
+export const objectiveOf = ({ objective = sft }: Pick<Recipe, "objective">) => objective;
+
+/** One micro-batch: forward, backward, gradients added to the arena. */
 export function recordStep(model: Model, recipe: Recipe): Recorded {
-  const g = new Graph();
-  const batch = new PackedBatch(g, model.sizes.vocab, recipe.size);
-  const net = netOf(model, g, recipe);
-  const { loss } = batch.loss(model, net, batch.hidden(model, net), true);
+  const g = new Graph(), net = netOf(model, g, recipe);
+  const { loss, sums, fill } = objectiveOf(recipe).record(model, net, recipe.size, true);
   const forward = g.nodes.slice();
   backward(g, loss, {
     sum: add,
     trained: (tensor, gradient) => accumulate(g, g.gradient(tensor), gradient),
     keep: recipe.keep,
   });
-  const total = accumulate(g, g.state("loss", [1]), loss);
-  return { g, batch, total, saturated: watch(g, forward, total) };
+  const total = accumulate(g, g.state("loss", sums.shape), sums);
+  return { g, fill, total, saturated: watch(g, forward, total) };
 }
 
 /** Counts what f16 could not hold in the forward pass, each value just after it was made. */
@@ -62,13 +66,27 @@ function watch(g: Graph, forward: readonly Node[], keep: Tensor): Tensor | undef
   return count;
 }
 
-/** The same network forward only, without dropout: the validation loss of one micro-batch. */
+/** The same network forward only, without dropout: loss and measures of one micro-batch of validation rows. */
 export function recordValidation(model: Model, recipe: Recipe): Recorded {
-  const g = new Graph();
-  const batch = new PackedBatch(g, model.sizes.vocab, recipe.size);
-  const net = netOf(model, g, { ...recipe, lora: atRest(recipe.lora) });
-  const { loss } = batch.loss(model, net, batch.hidden(model, net), false);
-  return { g, batch, total: accumulate(g, g.state("validation loss", [1]), loss) };
+  const g = new Graph(), net = netOf(model, g, { ...recipe, lora: atRest(recipe.lora) });
+  const { sums, fill } = objectiveOf(recipe).record(model, net, recipe.size, false);
+  return { g, fill, total: accumulate(g, g.state("validation loss", sums.shape), sums) };
+}
+
+export interface RecordedReference {
+  readonly g: Graph;
+  /** f32[n, 1]: minus the log-probability of each answer. */
+  readonly nll: Tensor;
+  fill(inputs: Inputs, rows: readonly TokenRow[]): void;
+}
+
+/** What the objective compares the model with: the base without its adapter. None for most objectives. */
+export function recordReference(model: Model, recipe: Recipe): RecordedReference | undefined {
+  const record = objectiveOf(recipe).reference;
+  if (!record) return undefined;
+  const g = new Graph(), net = netOf(model, g, { ...recipe, lora: undefined });
+  const compared = record(model, net, recipe.size);
+  return { g, nll: compared.nll, fill: (inputs, rows) => compared.fill(inputs, rows) };
 }
 
 export interface RecordedUpdate {

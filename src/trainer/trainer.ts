@@ -11,9 +11,12 @@ import { count, type Tensor } from "../graph/tensor.ts";
 import { firstNotFinite } from "./blame.ts";
 import type { BatchPlan } from "./layout.ts";
 import {
+  objectiveOf,
   type Recipe,
   type Recorded,
+  type RecordedReference,
   type RecordedUpdate,
+  recordReference,
   recordStep,
   recordUpdate,
   recordValidation,
@@ -30,6 +33,8 @@ export interface StepResult {
   readonly step: number;
   readonly epoch: number;
   readonly loss: number;
+  /** What the objective measures beside the loss. */
+  readonly measures: Readonly<Record<string, number>>;
   /** Global L2 norm before clipping. */
   readonly gradNorm: number;
   readonly rate: number;
@@ -68,6 +73,7 @@ export class Trainer {
   #update!: RecordedUpdate;
   #updater!: Runner;
   #validation: { recorded: Recorded; runner: Runner } | undefined;
+  #reference: { recorded: RecordedReference; runner: Runner } | undefined;
 
   private constructor(
     device: Device,
@@ -110,6 +116,12 @@ export class Trainer {
     if (recipe.full) await loadWeights(model, t.memory, t.trained, progress);
     else t.#initialise();
     t.#runner = await Runner.prepare("step", t.memory, recorded.g.nodes, [recorded.total]);
+    const reference = recordReference(model, recipe);
+    if (reference) {
+      const { nodes } = reference.g;
+      const runner = await Runner.prepare("reference", t.memory, nodes, [reference.nll]);
+      t.#reference = { recorded: reference, runner };
+    }
     t.#update = recordUpdate(layout, hyperSize);
     t.#updater = await Runner.prepare("update", t.memory, t.#update.g.nodes, [t.#update.clip]);
     await device.done();
@@ -136,15 +148,37 @@ export class Trainer {
     return { trainable, all: trainable + sum(this.#recorded.g.all("frozen")) };
   }
 
+  /** What rows weigh together: the loss of a step is the mean by these weights. */
+  #weigh(rows: readonly TokenRow[]): number {
+    const { weight } = objectiveOf(this.recipe);
+    return rows.reduce((sum, row) => sum + weight(row), 0);
+  }
+
+  /** Log-probabilities of the rows' answers by the reference, where the objective compares with one. */
+  async #compared(rows: readonly TokenRow[]): Promise<Float32Array | undefined> {
+    if (!this.#reference) return undefined;
+    const { recorded, runner } = this.#reference;
+    recorded.fill(runner, rows);
+    await runner.run();
+    return (await runner.read(recorded.nll)).map((nll) => -nll);
+  }
+
+  /** The loss and what the objective measures beside it, by name. */
+  #named([loss, ...more]: Float32Array) {
+    const { logged } = objectiveOf(this.recipe);
+    const measures = Object.fromEntries(logged.map((name, i) => [name, more[i]!]));
+    return { loss: loss!, measures };
+  }
+
   /** Adds the loss and the gradients of every micro-batch of a step to what the device holds. */
   async #accumulate(step: number): Promise<{ epoch: number; tokens: number }> {
-    const { epoch, micro } = this.plan.at(step), { g, batch } = this.#recorded;
-    const targets = micro.flat().reduce((sum, row) => sum + supervised(this.rows[row]!), 0);
+    const { epoch, micro } = this.plan.at(step), { g, fill } = this.#recorded;
+    const all = this.#weigh(micro.flat().map((row) => this.rows[row]!));
     let tokens = 0;
     for (const [m, indices] of micro.entries()) {
       const rows = indices.map((i) => this.rows[i]!);
       tokens += rows.reduce((sum, row) => sum + row.ids.length, 0);
-      batch.fill(this.#runner, rows, 1 / targets);
+      fill(this.#runner, rows, 1 / all, await this.#compared(rows));
       // A mask belongs to one micro-batch of one step, whatever is resumed or repeated.
       const clock = Uint32Array.of(this.options.seed, (step << 10) + m);
       this.#runner.write(clockOf(g), clock);
@@ -162,13 +196,13 @@ export class Trainer {
     const began = performance.now(), { step, options } = this, { total } = this.#recorded;
     const { epoch, tokens } = await this.#accumulate(step);
     const rate = options.rate(step);
-    const [loss] = await this.#runner.read(total);
+    const { loss, measures } = this.#named(await this.#runner.read(total));
     const saturated = await this.#saturated();
     let gradNorm = NaN, applied = false;
     // The gradient of a loss that is not finite can be finite, and must not be applied either.
     if (Number.isFinite(loss)) {
       const seen = inspect ? await this.#beforeUpdate() : [];
-      this.memory.write(total.storage!, new Float32Array(1));
+      this.memory.write(total.storage!, new Float32Array(count(total.shape)));
       this.#updater.write(this.#update.hyper, hyper(options, step + 1, rate));
       await this.#updater.run();
       const [, norm, finite] = await this.#updater.read(this.#update.clip);
@@ -184,7 +218,8 @@ export class Trainer {
     return {
       step: this.step,
       epoch: epoch + (step % this.plan.stepsPerEpoch + 1) / this.plan.stepsPerEpoch,
-      loss: loss!,
+      loss,
+      measures,
       gradNorm,
       rate,
       tokens,
@@ -221,21 +256,22 @@ export class Trainer {
     return this.#validation = { recorded, runner };
   }
 
-  /** Mean loss over all supervised tokens of `rows`, with dropout off. */
+  /** Mean loss and measures over `rows`, with dropout off. */
   async validate(
     rows: readonly TokenRow[],
     micro: readonly (readonly number[])[],
-  ): Promise<number> {
-    const { recorded, runner } = await this.prepareValidation();
-    const targets = rows.reduce((sum, row) => sum + supervised(row), 0);
-    this.memory.write(recorded.total.storage!, new Float32Array(1));
+  ): Promise<Pick<StepResult, "loss" | "measures">> {
+    const { recorded: { fill, total }, runner } = await this.prepareValidation();
+    const share = 1 / this.#weigh(rows);
+    this.memory.write(total.storage!, new Float32Array(count(total.shape)));
     for (const indices of micro) {
-      recorded.batch.fill(runner, indices.map((i) => rows[i]!), 1 / targets);
+      const some = indices.map((i) => rows[i]!);
+      fill(runner, some, share, await this.#compared(some));
       await runner.run();
     }
-    const [loss] = await runner.read(recorded.total);
+    const known = this.#named(await runner.read(total));
     this.device.check();
-    return loss!;
+    return known;
   }
 
   /** The trained tensors by name, as they are now. */
@@ -279,7 +315,8 @@ export class Trainer {
   /** As the update leaves them: gradients and the sum of losses zero. */
   #forgetGradients(): void {
     for (const t of this.trained) this.memory.write(t, new Float32Array(count(t.shape)), "g");
-    this.memory.write(this.#recorded.total.storage!, new Float32Array(1));
+    const { total } = this.#recorded;
+    this.memory.write(total.storage!, new Float32Array(count(total.shape)));
   }
 
   /** Continues from a checkpoint: weights, moments, and the number of steps done. */
@@ -310,15 +347,9 @@ export class Trainer {
     this.#runner.free();
     this.#updater.free();
     this.#validation?.runner.free();
+    this.#reference?.runner.free();
     this.memory.free();
   }
 }
 
 const clockOf = (g: Recorded["g"]) => g.input("clock", [2], "u32");
-
-/** Tokens of a row that the model is asked to predict; the first has nothing before it. */
-export function supervised(row: TokenRow): number {
-  let n = 0;
-  for (let t = 1; t < row.labels.length; t++) if (row.labels[t] !== -100) n++;
-  return n;
-}

@@ -1,0 +1,26 @@
+import { PackedBatch, type TokenRow } from "../../architectures/packed.ts";
+import type { Objective } from "./objective.ts";
+
+/** Supervised fine-tuning: the mean negative log-likelihood of the supervised tokens. */
+export const sft: Objective = {
+  kind: "sft",
+  logged: [],
+  likelihood: true,
+  weight: supervised,
+  record(model, net, size, trains) {
+    const batch = new PackedBatch(net.g, model.sizes.vocab, size);
+    const { loss } = batch.loss(model, net, batch.hidden(model, net), trains);
+    return {
+      loss,
+      sums: loss,
+      fill: (inputs, rows, share) => void batch.fill(inputs, rows, share),
+    };
+  },
+};
+
+/** Tokens of a row that the model is asked to predict; the first has nothing before it. */
+export function supervised(row: TokenRow): number {
+  let n = 0;
+  for (let t = 1; t < row.labels.length; t++) if (row.labels[t] !== -100) n++;
+  return n;
+}
