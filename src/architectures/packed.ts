@@ -12,6 +12,8 @@ import { headOf, type ModelSpec } from "./architecture.ts";
 export interface TokenRow {
   readonly ids: ArrayLike<number>;
   readonly labels: ArrayLike<number>;
+  /** Where the row is several texts, one after the other: how many tokens each has; 0 where it is missing. */
+  readonly texts?: readonly { readonly length: number; readonly skip?: number }[];
   /** Where the row is two answers to one prompt. */
   readonly pair?: Pair;
   /** Log-probabilities of the two answers by a reference model, where they are known. */

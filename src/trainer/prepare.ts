@@ -2,7 +2,7 @@ import type { Model } from "../architectures/model.ts";
 import type { TokenRow } from "../architectures/packed.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import type { Lora } from "../nn/net.ts";
-import { type BatchPlan, layOut, pack } from "./layout.ts";
+import { type BatchPlan, layOut, pack, type RowLength } from "./layout.ts";
 import { fitRun, type RunPlan } from "./plan.ts";
 import { objectiveOf, type Recipe } from "./program.ts";
 import type { Objective } from "./objectives/objective.ts";
@@ -117,6 +117,7 @@ export function prepare(
     return { model, rows, validation, targets, settings, lora, batches, ...fitted, budget, fits };
   };
 
+  if (objective.together) return attempt(up(wholeSteps(lengths, settings)));
   const { micro_tokens: told } = settings;
   let best = attempt(told && Math.max(up(told), up(longest)));
   if (told !== undefined) return best;
@@ -129,12 +130,34 @@ export function prepare(
   return best;
 }
 
+/** Tokens of the largest step, all its rows together. */
+function wholeSteps(lengths: readonly RowLength[], s: RunSettings): number {
+  const all = lengths.reduce((sum, { tokens }) => sum + tokens, 0);
+  const plan = layOut(lengths, {
+    rows: s.batch * s.accum,
+    fill: false,
+    epochs: s.epochs,
+    iterations: s.iters,
+    seed: s.seed,
+    shuffle: s.shuffle,
+    budget: Math.max(up(all), 64),
+    exact: true,
+  });
+  let most = 1;
+  for (let step = 0; step < plan.steps; step++) {
+    const rows = plan.at(step).micro.flat();
+    most = Math.max(most, rows.reduce((sum, row) => sum + lengths[row]!.tokens, 0));
+  }
+  return most;
+}
+
 /** What computing blocks again adds to the work of a step, as a share of it. */
 export const extra = ({ plan: { flops, extraFlops } }: Pick<Prepared, "plan">) =>
   extraFlops / (flops - extraFlops);
 
 /** Token places of micro-batches half as large; undefined where the longest row needs those there are. */
 export function halved({ recipe }: Pick<Prepared, "recipe">): number | undefined {
+  if (objectiveOf(recipe).together) return undefined;
   const { size: { tokens }, positions } = recipe;
   const half = Math.max(up(tokens / 2), up(positions));
   return half < tokens ? half : undefined;
