@@ -2,12 +2,12 @@
 // attention with full rotary embedding, SwiGLU, no biases unless config.json asks, tied or untied head.
 import type { RopeScaling } from "../../kernels/rope/tables.ts";
 import { add } from "../../kernels/add/add.ts";
-import { embed } from "../../kernels/embedding/embedding.ts";
 import { rmsnorm } from "../../kernels/rmsnorm/rmsnorm.ts";
 import { siluMul } from "../../kernels/silu_mul/silu_mul.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { selfAttention } from "../nn/attention.ts";
 import { inChunks } from "../nn/chunks.ts";
+import { embedded } from "../nn/embedding.ts";
 import { linear } from "../nn/linear.ts";
 import type { Net } from "../nn/net.ts";
 import { rotaryTables } from "../nn/rotary.ts";
@@ -66,7 +66,7 @@ export const llama: Architecture<LlamaConfig> = {
     for (let i = 0; i < c.layers; i++) {
       const given = x; // the first block embeds, so that nothing must be held for it
       x = g.block("", () => {
-        const from = given ?? embed(g, embedding(net, c), stream.ids, stream.sorted);
+        const from = given ?? embedded(net, embedding(net, c), stream);
         return g.scope(`model.layers.${i}`, () => {
           const mixed = selfAttention(net, stream, norm(net, "input_layernorm", from, c), shape);
           return inChunks(net, g.add(add, [from, mixed], null)[0]!, c.inner, (middle) => {

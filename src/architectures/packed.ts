@@ -2,6 +2,7 @@ import { attention } from "../../kernels/attention/attention.ts";
 import { sortByToken } from "../../kernels/embedding/embedding.ts";
 import { gatherRows } from "../../kernels/gather_rows/gather_rows.ts";
 import { linearCrossEntropy } from "../../kernels/linear_cross_entropy/linear_cross_entropy.ts";
+import { neftune } from "../../kernels/neftune/neftune.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { Runner } from "../graph/runner.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -14,6 +15,8 @@ export interface TokenRow {
   readonly labels: ArrayLike<number>;
   /** Where the row is several texts, one after the other: how many tokens each has; 0 where it is missing. */
   readonly texts?: readonly { readonly length: number; readonly skip?: number }[];
+  /** What each label counts in the loss; 1 where absent. */
+  readonly weights?: ArrayLike<number>;
   /** Where the row is two answers to one prompt. */
   readonly pair?: Pair;
   /** Log-probabilities of the two answers by a reference model, where they are known. */
@@ -77,7 +80,7 @@ export class PackedBatch {
 
   /**
    * Writes rows into a runner's inputs. Together they must fit the size; `weight` is what every
-   * supervised token's loss is multiplied with. With `everywhere`, every position has a place among the
+   * supervised token's loss is multiplied with, beside its own weight. With `everywhere`, every position has a place among the
    * targets, in order, also those that predict nothing: their argmax can be read.
    * @returns number of supervised tokens, and where each row begins in the packed order
    */
@@ -113,7 +116,7 @@ export class PackedBatch {
         map[s] = at;
         inverse[at] = s;
         if (label !== -100) labels[s] = label;
-        weights[s++] = weight;
+        weights[s++] = weight * (row.weights?.[t + 1] ?? 1);
       }
     }
     runner.write(this.ids, ids);
@@ -132,13 +135,17 @@ export class PackedBatch {
     return { targets: s, starts };
   }
 
-  /** Records the model over this batch: hidden states [T, width] after the final norm. */
-  hidden(model: ModelSpec, net: Net): Tensor {
-    const { g } = net, { spans, reach } = this;
+  /**
+   * Records the model over this batch: hidden states [T, width] after the final norm.
+   * @param alpha strength of the noise on embeddings, see `neftune`
+   */
+  hidden(model: ModelSpec, net: Net, alpha = 0): Tensor {
+    const { g, clock } = net, { spans, reach } = this;
     return model.architecture.hidden(net, model.config, {
       ids: this.ids,
       positions: this.positions,
       sorted: net.full ? this.sorted : undefined,
+      noise: alpha > 0 ? (x) => neftune(g, x, { spans, reach, clock }, { alpha }) : undefined,
       attend: (q, k, v, heads) => attention(g, q, k, v, { spans, reach, ...heads }),
     });
   }
@@ -146,16 +153,18 @@ export class PackedBatch {
   /**
    * Records the loss over the supervised positions only, in chunks, so that all logits never exist at
    * once. `nll` is f32[S], `argmax` u32[S], `loss` the weighted sum.
+   * @param smoothing of the labels, as `linearCrossEntropy` has it
    */
   loss(
     model: ModelSpec,
     net: Net,
     hidden: Tensor,
     gradient: boolean,
+    smoothing = 0,
   ): ReturnType<typeof linearCrossEntropy> {
     const { g } = net, { weight, bias } = headOf(model, net);
     const h = gatherRows(g, hidden, this.map, this.inverse);
     const { labels, weights } = this;
-    return linearCrossEntropy(g, { h, w: weight, bias, labels, weights, gradient });
+    return linearCrossEntropy(g, { h, w: weight, bias, labels, weights, gradient, smoothing });
   }
 }

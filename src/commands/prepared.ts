@@ -7,6 +7,7 @@ import { datasetHash, leaks, tokensHash } from "../data/hash.ts";
 import { type LengthReport, type PreparedRow, prepareSft } from "../data/prepare.ts";
 import { readDataset, type SftExample } from "../data/rows.ts";
 import type { Rows } from "../report/record.ts";
+import { lossOnOf } from "../settings/loss_on.ts";
 import { mapOf, quantOf } from "../settings/model.ts";
 import type { PlanSettings, TrainSettings } from "../settings/train.ts";
 import type { ChatTemplate } from "../text/chat_template.ts";
@@ -15,6 +16,7 @@ import { prepare, type Prepared } from "../trainer/prepare.ts";
 import type { Io } from "./io.ts";
 import { dateOf } from "./resuming.ts";
 import { type Room, roomOf } from "./room.ts";
+import { fallback, targetsOf, tellFallback } from "./targets.ts";
 import { type Texts, textsOf } from "./texts.ts";
 
 /** Rows of a file, tokenised, and what is to be recorded of them. */
@@ -37,6 +39,8 @@ export interface PreparedRun {
   readonly validation: TokenRows | undefined;
   /** The memory that it was fitted to. */
   readonly room: Room;
+  /** Settings in the place of those asked for, where no adapter could be made. */
+  readonly instead?: Partial<TrainSettings>;
 }
 
 /** Settings of a training run on one model. */
@@ -50,24 +54,24 @@ export type RunSettings = (TrainSettings | Omit<PlanSettings, "model">) & {
  * and whether it fits is left to the caller: `prepared.fits`.
  * @throws Fail (usage) (data)
  */
-export async function prepareRun(settings: RunSettings, io: Io): Promise<PreparedRun> {
-  const model = {
-    ...await openModel(settings.model),
-    quant: quantOf(settings),
-    compute: settings.compute,
-  };
-  requireHead(model);
+export async function prepareRun(asked: RunSettings, io: Io): Promise<PreparedRun> {
+  const opened = await openModel(asked.model);
+  requireHead(opened);
+  const instead = fallback(asked, opened), settings = { ...asked, ...instead };
+  const model = { ...opened, quant: quantOf(settings), compute: settings.compute };
   const { tokenizer, template: asItIs } = await textsOf(settings.model, settings.template);
   const date = asItIs?.source.includes("strftime_now")
     ? settings.date ?? dateOf(settings) ?? today()
     : undefined;
   const texts = { tokenizer, template: date && asItIs ? dated(asItIs, date) : asItIs };
   const { vocab, context } = model.sizes;
-  const read = (path: string) => readRows(path, settings, { vocab, context, ...texts }, io);
-  const all = settings.data === undefined ? undefined : await read(settings.data);
-  const given = settings.val === undefined ? undefined : await read(settings.val);
+  const known = { vocab, context, ...texts };
+  const read = (path: string, how: Reading) => readRows(path, how, known, io);
+  const plain = { ...settings, loss_on: "response" };
+  const all = settings.data === undefined ? undefined : await read(settings.data, settings);
+  const given = settings.val === undefined ? undefined : await read(settings.val, plain);
   const { data, validation } = all && !given
-    ? split(all, settings, io)
+    ? split(all, settings, io, (part) => tokenised(part.facts.path, part.examples, plain, known))
     : { data: all, validation: given };
   if (data && validation) warnOfLeaks(data, validation, io);
   requireValidation(settings, data, validation);
@@ -75,7 +79,8 @@ export async function prepareRun(settings: RunSettings, io: Io): Promise<Prepare
   const rows = data?.rows ?? imagined(settings, model);
   const room = roomOf(settings);
   const prepared = prepare(model, rows, validation?.rows ?? [], targets, settings, room.bytes);
-  return { prepared, targets, ...texts, date, data, validation, room };
+  if (instead) tellFallback(asked, prepared, io);
+  return { prepared, targets, ...texts, date, data, validation, room, instead };
 }
 
 /** The template as it reads on one day: rows must become the same tokens whenever a run is resumed. */
@@ -99,11 +104,14 @@ const SPLIT_ABOVE = 100;
 /**
  * Takes rows to measure on away from those to train: a tenth where there are more than 100, chosen by the
  * seed, so that it is the same tenth in every run; with --tail the last ones.
+ * @param measured makes rows to measure on of those that were read to be trained: plain responses, so that
+ *   the validation loss says the same whatever the training loss is
  */
 function split(
   all: TokenRows,
-  { val_split, tail, seed }: RunSettings,
+  { val_split, tail, seed, loss_on }: RunSettings,
   io: Io,
+  measured: (part: TokenRows) => TokenRows,
 ): { data: TokenRows; validation?: TokenRows } {
   const n = all.rows.length;
   const share = val_split ?? (n > SPLIT_ABOVE ? 0.1 : 0);
@@ -112,9 +120,10 @@ function split(
   const order = tail ? [...all.rows.keys()] : [...permutation(seed, SPLIT_STREAM, n)];
   const inOrder = (indices: readonly number[]) => indices.toSorted((a, b) => a - b);
   io.note(`Split: ${thousands(kept)} train, ${thousands(n - kept)} val`);
+  const validation = part(all, inOrder(order.slice(kept)));
   return {
     data: part(all, inOrder(order.slice(0, kept))),
-    validation: part(all, inOrder(order.slice(kept))),
+    validation: loss_on === "response" ? validation : measured(validation),
   };
 }
 
@@ -148,17 +157,12 @@ function requireValidation(
   }
 }
 
-function targetsOf(settings: RunSettings, model: Model): readonly string[] {
-  const { full, target } = settings;
-  if (full) return [];
-  const { linears, defaultTargets } = model.architecture;
-  return target === undefined ? defaultTargets : target === "all-linear" ? linears : target;
-}
-
 /** How rows are read: what training, planning and evaluating have in common. */
 export interface Reading {
   readonly max_seq: number;
   readonly overlong: "drop" | "error" | "truncate";
+  /** As --loss-on has it; plain responses where absent. */
+  readonly loss_on?: string;
   readonly map?: string;
   readonly json_indent: number;
   readonly skip_bad: boolean;
@@ -176,7 +180,6 @@ export async function readRows(
   io: Io,
 ): Promise<TokenRows> {
   const { max_seq, overlong, limit, smoke } = settings;
-  const { tokenizer, template } = model;
   const { examples: all, rejected } = await readDataset(path, {
     map: mapOf(settings.map),
     jsonIndent: settings.json_indent,
@@ -196,15 +199,9 @@ export async function readRows(
   const most = smoke ? Math.min(limit ?? Infinity, 3 * settings.batch * settings.accum) : limit;
   const examples = most === undefined ? all : all.slice(0, most);
   const name = path === "-" ? "stdin" : path;
-  const { rows, report } = prepareSft(examples, tokenizer, {
-    name,
-    vocabulary: model.vocab,
-    maxSeq: Math.min(max_seq, model.context),
-    overlong,
-    template,
-  });
+  const { report, ...read } = tokenised(path, examples, settings, model);
+  const { rows } = read;
   warnOfLength(name, report, Math.min(max_seq, model.context), model.context, overlong, io);
-  const read = factsOf(path, examples, rows);
   const { tokens, supervised_tokens } = read.facts;
   io.detail(
     `${name}: ${plural(rows.length, "row")}, ${thousands(tokens!)} tokens, ${
@@ -212,6 +209,23 @@ export async function readRows(
     } trained`,
   );
   return read;
+}
+
+function tokenised(
+  path: string,
+  examples: readonly SftExample[],
+  { max_seq, overlong, loss_on = "response" }: Reading,
+  { tokenizer, template, vocab, context }: Texts & { vocab: number; context: number },
+): TokenRows & { readonly report: LengthReport } {
+  const { rows, report } = prepareSft(examples, tokenizer, {
+    name: path === "-" ? "stdin" : path,
+    vocabulary: vocab,
+    maxSeq: Math.min(max_seq, context),
+    overlong,
+    template,
+    lossOn: lossOnOf(loss_on),
+  });
+  return { ...factsOf(path, examples, rows), report };
 }
 
 function factsOf(

@@ -285,7 +285,7 @@ function compare(
   }
   if (tokens !== data!.facts.tokens_sha256) {
     throw new Fail(`the rows of ${settings.data} become other tokens than when the run was begun`, {
-      why: "the tokenizer, --template, --date, --max-seq or --overlong is another one",
+      why: "the tokenizer, --template, --date, --max-seq, --overlong or --loss-on is another one",
       fix: "put it back, or begin a new run with another -o",
       exit: Exit.data,
     });

@@ -8,6 +8,7 @@ import { loraDefaults, writeAdapter } from "../formats/peft.ts";
 import type { LayerPoint, Manifest, Sample } from "../report/record.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import type { TrainSettings } from "../settings/train.ts";
+import { chosenLayers } from "../trainer/adapter.ts";
 import type { ModuleNorms } from "../trainer/inspect.ts";
 import type { Best } from "../trainer/loop.ts";
 import type { Trainer } from "../trainer/trainer.ts";
@@ -118,7 +119,11 @@ export async function writeWeights(
     lora_alpha: settings.alpha,
     lora_dropout: settings.dropout,
     use_rslora: settings.use_rslora,
+    use_dora: settings.use_dora,
     target_modules: [...targets],
+    layers_to_transform: settings.layers === undefined
+      ? null
+      : chosenLayers(settings.layers, model.sizes.layers),
   }, tensors);
   return { path: out, sha256, bytes: size };
 }

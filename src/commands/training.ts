@@ -20,7 +20,7 @@ import { Watch } from "../trainer/watch.ts";
 import { begin } from "./begin.ts";
 import type { Io } from "./io.ts";
 import { requireFit } from "./memory_told.ts";
-import { trainedLine } from "./plan.ts";
+import { trainedLine, workTold } from "./plan.ts";
 import type { PreparedRun } from "./prepared.ts";
 import { recordedKernels, repetition } from "./repeat.ts";
 import { resumed, stateOf } from "./resuming.ts";
@@ -37,11 +37,12 @@ type Settings = TrainSettings & CommonSettings & { readonly output: string };
  * @throws Fail (usage) (gpu) (memory) (diverged) (disk)
  */
 export async function train(
-  settings: Settings,
+  asked: Settings,
   planned: PreparedRun,
   io: Io,
   shared?: Device,
 ): Promise<TrainResult> {
+  const settings = { ...asked, ...planned.instead };
   requireFit(planned, settings);
   const out = settings.output;
   const places = trackersOf(settings);
@@ -90,6 +91,7 @@ export async function train(
   };
   try {
     io.out(trainedLine(plan));
+    io.out(workTold(run, settings));
     const { manifest } = folder;
     emit("start", {
       settings: manifest.settings,

@@ -21,6 +21,8 @@ export interface Stream {
   readonly sorted?: { readonly order: Tensor; readonly bounds: Tensor };
   /** The same of positions, for a position table that is trained. */
   readonly sortedPositions?: { readonly order: Tensor; readonly bounds: Tensor };
+  /** What is added to the embeddings, [T,C] -> [T,C]: noise in training. */
+  noise?(x: Tensor): Tensor;
   /** Mixes values: q[T,H·D], k and v[T,Hkv·D] -> [T,H·D], stored as q is. Batches and caches differ only here. */
   attend(q: Tensor, k: Tensor, v: Tensor, heads: Heads): Tensor;
 }

@@ -133,7 +133,8 @@ export function recordOf(manifest: Manifest, events: Iterable<RunEvent>): RunRec
   for (const { event, v: _, ...fields } of events) {
     switch (event) {
       case "start": {
-        const from = Number(fields.resumed_from ?? 0);
+        // Begun anew, in a folder where a run was killed before its first checkpoint: nothing of it is kept.
+        const from = Number(fields.resumed_from ?? -1);
         steps = steps.filter((s) => s.step <= from);
         evals = evals.filter((e) => e.step <= from);
         layers = layers.filter((l) => l.step <= from);

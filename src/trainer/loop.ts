@@ -150,7 +150,11 @@ export async function start(
   progress?: (done: number, total: number) => void,
 ): Promise<Trainer> {
   const { settings } = p;
-  const schedule = scheduleOf(settings.scheduler, settings.warmup, p.batches.steps);
+  const schedule = scheduleOf(settings.scheduler, settings.warmup, p.batches.steps, {
+    minRatio: settings.min_lr_ratio,
+    decay: settings.lr_decay,
+    fall: settings.lr_decay_shape,
+  });
   return await device.attempt(async () => {
     const trainer = await Trainer.create(device, p.model, p.recipe, p.rows, p.batches, {
       seed: settings.seed,

@@ -9,6 +9,7 @@ import { livesOf, plan, prune } from "../graph/plan.ts";
 import { bytesOf, count, storageOf, type Tensor } from "../graph/tensor.ts";
 import { print } from "./print.ts";
 import {
+  rateGroup,
   type Recipe,
   recordReference,
   recordStep,
@@ -120,7 +121,7 @@ type Lasting = ReturnType<typeof lastingOf>;
 function lastingOf(model: Model, recipe: Omit<Recipe, "keep">, validation: boolean) {
   const { step: { g }, nodes } = needed(model, recipe);
   const trained = g.all("trained"), frozen = g.all("frozen");
-  const layout = layoutArena(trained), arena = sum(layout.pages) * 4;
+  const layout = layoutArena(trained, undefined, rateGroup(recipe)), arena = sum(layout.pages) * 4;
   const update = recordUpdate(layout, hyperSize);
   const others = [{ nodes: update.g.nodes, keep: [update.clip] }];
   if (validation) {

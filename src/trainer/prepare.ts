@@ -1,12 +1,12 @@
 import type { Model } from "../architectures/model.ts";
 import type { TokenRow } from "../architectures/packed.ts";
-import { Exit, Fail } from "../base/fail.ts";
 import type { Lora } from "../nn/net.ts";
+import { adapterOf } from "./adapter.ts";
 import { type BatchPlan, layOut, pack, type RowLength } from "./layout.ts";
 import { fitRun, type RunPlan } from "./plan.ts";
 import { objectiveOf, type Recipe } from "./program.ts";
 import type { Objective } from "./objectives/objective.ts";
-import type { Schedule } from "./schedule.ts";
+import type { Fall, Schedule } from "./schedule.ts";
 import { sft, supervised } from "./objectives/sft.ts";
 
 /** The numeric settings of a run: everything a resumed run must agree with. */
@@ -16,9 +16,21 @@ export interface RunSettings {
   readonly alpha: number;
   readonly use_rslora: boolean;
   readonly dropout: number;
+  /** DoRA: each adapted row has a learnt length. */
+  readonly use_dora?: boolean;
+  /** Blocks that get an adapter, as --layers has them; all where unset. */
+  readonly layers?: string;
+  /** LoRA+: the rate of B as a multiple of `lr`. */
+  readonly loraplus_ratio?: number;
+  readonly label_smoothing?: number;
+  readonly neftune_alpha?: number;
   readonly lr: number;
   readonly scheduler: Schedule;
   readonly warmup: number;
+  /** Length and shape of wsd's fall. */
+  readonly lr_decay?: number;
+  readonly lr_decay_shape?: Fall;
+  readonly min_lr_ratio?: number;
   readonly weight_decay: number;
   readonly max_grad_norm: number;
   readonly betas: readonly [number, number];
@@ -110,7 +122,9 @@ export function prepare(
       targets: Math.max(batches.size.targets, up(top(answers))),
       rows: Math.max(batches.size.rows ?? 1, top(bins.map((bin) => bin.length))),
     };
-    const recipe = { size, positions: longest, lora, full: settings.full, objective };
+    const { full, label_smoothing: smoothing, neftune_alpha: neftune } = settings;
+    const { loraplus_ratio: plus } = settings;
+    const recipe = { size, positions: longest, lora, full, objective, smoothing, neftune, plus };
     const mode = settings.grad_checkpoint;
     const fitted = fitRun(model, recipe, validation.length > 0, budget, mode);
     const fits = fitted.plan.bytes.total <= budget;
@@ -172,24 +186,4 @@ export function again(
   const settings = { ...p.settings, ...change };
   const { model, rows, validation, targets } = p;
   return prepare(model, rows, validation, targets, settings, budget, objectiveOf(p.recipe));
-}
-
-function adapterOf(model: Model, targets: readonly string[], settings: RunSettings): Lora {
-  const known = model.architecture.linears;
-  const unknown = targets.filter((name) => !known.includes(name));
-  if (unknown.length > 0) {
-    throw new Fail(`this model has no module named ${unknown.join(", ")}`, {
-      why: `its linear layers are ${known.join(", ")}`,
-      fix: `--target ${model.architecture.defaultTargets.join(",")}, or --target all-linear`,
-      exit: Exit.usage,
-    });
-  }
-  const chosen = new Set(targets);
-  return {
-    rank: settings.rank,
-    alpha: settings.alpha,
-    rslora: settings.use_rslora,
-    dropout: settings.dropout,
-    targets: (module) => chosen.has(module.slice(module.lastIndexOf(".") + 1)),
-  };
 }

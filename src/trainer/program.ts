@@ -32,6 +32,11 @@ export interface Recipe {
   readonly full: boolean;
   /** What is minimised; supervised fine-tuning where absent. */
   readonly objective?: Objective;
+  /** Of the training loss; validation has neither. */
+  readonly smoothing?: number;
+  readonly neftune?: number;
+  /** LoRA+ (Hayou et al. 2024): the learning rate of B, and of DoRA's magnitudes, as a multiple of the others'; 1 where unset. */
+  readonly plus?: number;
   /** Most bytes of a value inside a feed-forward layer, which is done in chunks of rows; see `inChunks`. */
   readonly chunk?: number;
   /** What the blocks of the network keep for the backward pass; everything when absent. */
@@ -43,7 +48,7 @@ export const objectiveOf = ({ objective = sft }: Pick<Recipe, "objective">) => o
 /** One micro-batch: forward, backward, gradients added to the arena. */
 export function recordStep(model: Model, recipe: Recipe): Recorded {
   const g = new Graph(), net = netOf(model, g, recipe);
-  const { loss, sums, fill } = objectiveOf(recipe).record(model, net, recipe.size, true);
+  const { loss, sums, fill } = objectiveOf(recipe).record(model, net, recipe, true);
   const forward = g.nodes.slice();
   backward(g, loss, {
     sum: add,
@@ -66,10 +71,10 @@ function watch(g: Graph, forward: readonly Node[], keep: Tensor): Tensor | undef
   return count;
 }
 
-/** The same network forward only, without dropout: loss and measures of one micro-batch of validation rows. */
+/** The same network forward only, without dropout, noise or smoothing: loss and measures of one micro-batch of validation rows. */
 export function recordValidation(model: Model, recipe: Recipe): Recorded {
   const g = new Graph(), net = netOf(model, g, { ...recipe, lora: atRest(recipe.lora) });
-  const { sums, fill } = objectiveOf(recipe).record(model, net, recipe.size, false);
+  const { sums, fill } = objectiveOf(recipe).record(model, net, recipe, false);
   return { g, fill, total: accumulate(g, g.state("validation loss", sums.shape), sums) };
 }
 
@@ -85,13 +90,18 @@ export function recordReference(model: Model, recipe: Recipe): RecordedReference
   const record = objectiveOf(recipe).reference;
   if (!record) return undefined;
   const g = new Graph(), net = netOf(model, g, { ...recipe, lora: undefined });
-  const compared = record(model, net, recipe.size);
+  const compared = record(model, net, recipe);
   return { g, nll: compared.nll, fill: (inputs, rows) => compared.fill(inputs, rows) };
 }
 
+/** Which hyper-parameters a trained tensor is updated with: 1 for what LoRA+ trains faster, else 0. */
+export const rateGroup = ({ plus = 1 }: Recipe) => ({ name }: Tensor): number =>
+  plus !== 1 && /\.lora_(B\.weight|magnitude_vector)$/.test(name) ? 1 : 0;
+
 export interface RecordedUpdate {
   readonly g: Graph;
-  readonly hyper: Tensor;
+  /** What each group of tensors is updated with. */
+  readonly hyper: readonly Tensor[];
   /** f32[4]: scale, global norm before clipping, 1 when finite, 0 */
   readonly clip: Tensor;
 }
@@ -99,12 +109,13 @@ export interface RecordedUpdate {
 /** The optimiser step over the arenas: global norm, clipping, AdamW; leaves the gradients zero. */
 export function recordUpdate(layout: ArenaLayout, hyperSize: number): RecordedUpdate {
   const g = new Graph();
-  const hyper = g.input("hyper", [hyperSize], "f32");
+  const groups = 1 + Math.max(0, ...layout.groups);
+  const hyper = Array.from({ length: groups }, (_, i) => g.input(`hyper ${i}`, [hyperSize], "f32"));
   const page = (which: string, p: number) => g.arena(`${which}.${p}`, [layout.pages[p]!]);
   const total = layout.pages
     .map((_, p) => squareSum(g, page("g", p)))
     .reduce((sum, part) => g.add(add, [sum, part], null)[0]!);
-  const clipped = clip(g, total, hyper);
+  const clipped = clip(g, total, hyper[0]!);
   layout.pages.forEach((_, p) => {
     adamw(g, {
       w: page("w", p),
@@ -112,7 +123,7 @@ export function recordUpdate(layout: ArenaLayout, hyperSize: number): RecordedUp
       m: page("m", p),
       v: page("v", p),
       clip: clipped,
-      hyper,
+      hyper: hyper[layout.groups[p]!]!,
     });
   });
   return { g, hyper, clip: clipped };

@@ -5,13 +5,17 @@ import { allFinite } from "../base/bits.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { kaimingUniform } from "../base/random.ts";
 import type { Device } from "../gpu/device.ts";
+import { rowNorm } from "../../kernels/dora/dora.ts";
+import { Graph } from "../graph/graph.ts";
 import { Memory } from "../graph/memory.ts";
 import { Runner } from "../graph/runner.ts";
 import { count, type Tensor } from "../graph/tensor.ts";
+import { type Lora, loraScale } from "../nn/net.ts";
 import { firstNotFinite } from "./blame.ts";
 import type { BatchPlan } from "./layout.ts";
 import {
   objectiveOf,
+  rateGroup,
   type Recipe,
   type Recorded,
   type RecordedReference,
@@ -111,11 +115,12 @@ export class Trainer {
         exit: Exit.usage,
       });
     }
-    const layout = t.memory.layOut(t.trained);
+    const layout = t.memory.layOut(t.trained, rateGroup(recipe));
     await loadWeights(model, t.memory, recorded.g.all("frozen"), progress);
     if (recipe.full) await loadWeights(model, t.memory, t.trained, progress);
     else t.#initialise();
     t.#runner = await Runner.prepare("step", t.memory, recorded.g.nodes, [recorded.total]);
+    if (recipe.lora?.dora) await t.#measureRows(recipe.lora);
     const reference = recordReference(model, recipe);
     if (reference) {
       const { nodes } = reference.g;
@@ -134,6 +139,23 @@ export class Trainer {
       if (!t.name.endsWith("lora_A.weight")) return;
       this.memory.write(t, kaimingUniform(this.options.seed, i, count(t.shape), t.shape[1]!));
     });
+  }
+
+  /** DoRA's start: the lengths of the rows as they are, so that nothing is changed yet. */
+  async #measureRows(lora: Lora): Promise<void> {
+    const frozen = new Map(this.#recorded.g.all("frozen").map((t) => [t.name, t]));
+    const trained = new Map(this.trained.map((t) => [t.name, t]));
+    for (const m of this.trained) {
+      const [module, part] = m.name.split(/\.(?=lora_magnitude_vector$)/);
+      if (part === undefined) continue;
+      const g = new Graph(),
+        own = (which: string) => trained.get(`${module}.lora_${which}.weight`)!;
+      const norm = rowNorm(g, frozen.get(`${module}.weight`)!, own("A"), own("B"), loraScale(lora));
+      const runner = await Runner.prepare("row lengths", this.memory, g.nodes, [norm]);
+      await runner.run();
+      this.memory.write(m, await runner.read(norm));
+      runner.free();
+    }
   }
 
   /** One micro-batch of the step as it runs, for whoever measures its ops. */
@@ -203,7 +225,10 @@ export class Trainer {
     if (Number.isFinite(loss)) {
       const seen = inspect ? await this.#beforeUpdate() : [];
       this.memory.write(total.storage!, new Float32Array(count(total.shape)));
-      this.#updater.write(this.#update.hyper, hyper(options, step + 1, rate));
+      this.#update.hyper.forEach((input, group) => {
+        const own = group === 0 ? rate : rate * this.recipe.plus!;
+        this.#updater.write(input, hyper(options, step + 1, own));
+      });
       await this.#updater.run();
       const [, norm, finite] = await this.#updater.read(this.#update.clip);
       gradNorm = norm!;

@@ -5,6 +5,7 @@ import type { Model } from "../../architectures/model.ts";
 import { PackedBatch, type PackedSize, type TokenRow } from "../../architectures/packed.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import type { Net } from "../../nn/net.ts";
+import type { Recipe } from "../program.ts";
 import type { Inputs, Objective } from "./objective.ts";
 
 export const lossNames = Object.keys(losses) as LossName[];
@@ -35,7 +36,7 @@ export function dpo({ loss: name, beta, smoothing, reference }: DpoOptions): Obj
     logged: measured.slice(1),
     likelihood: false,
     weight: () => 1,
-    record(model, net, size, trains) {
+    record(model, net, { size }, trains) {
       const { g } = net, answers = new Answers(model, net, size, trains), P = answers.pairs;
       const logps = g.input("reference", [2 * P], "f32");
       const weights = g.input("pair weights", [P], "f32");
@@ -63,7 +64,7 @@ export function dpo({ loss: name, beta, smoothing, reference }: DpoOptions): Obj
 }
 
 /** The same answers without gradients: what `net` makes of them. */
-export function referenceOf(model: Model, net: Net, size: PackedSize) {
+export function referenceOf(model: Model, net: Net, { size }: Recipe) {
   return new Answers(model, net, size, false);
 }
 

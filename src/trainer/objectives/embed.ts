@@ -57,7 +57,7 @@ export function embed(o: EmbedOptions): Objective {
     likelihood: false,
     together: o.loss === "mnr",
     weight: o.loss === "contrastive" ? pairs : () => 1,
-    record(model, net, size, trains) {
+    record(model, net, { size }, trains) {
       const { g } = net, N = up(size.rows ?? 1), sentences = 3 * N;
       const batch = new SentenceBatch(g, model, { ...size, sentences }, o.pooling);
       const embeddings = batch.embeddings(net);

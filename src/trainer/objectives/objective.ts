@@ -1,8 +1,9 @@
 import type { Model } from "../../architectures/model.ts";
-import type { PackedSize, TokenRow } from "../../architectures/packed.ts";
+import type { TokenRow } from "../../architectures/packed.ts";
 import type { Runner } from "../../graph/runner.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import type { Net } from "../../nn/net.ts";
+import type { Recipe } from "../program.ts";
 
 /** Where inputs are written: a runner, or whatever stands for one. */
 export type Inputs = Pick<Runner, "reads" | "write">;
@@ -40,7 +41,7 @@ export interface Objective {
   /** The rows of a step are compared with each other: they must stay in one micro-batch. */
   readonly together?: boolean;
   /** Records one micro-batch forward, with what its gradient will need where it trains. */
-  record(model: Model, net: Net, size: PackedSize, trains: boolean): Forward;
+  record(model: Model, net: Net, recipe: Recipe, trains: boolean): Forward;
   /** Records what the model is compared with, for objectives that need it before each micro-batch. */
-  reference?(model: Model, net: Net, size: PackedSize): Compared;
+  reference?(model: Model, net: Net, recipe: Recipe): Compared;
 }
