@@ -24,6 +24,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./train_sft.ts")).trainSft,
   },
   {
+    name: "train embed",
+    group: "Train",
+    about: "Teaches a model which texts belong together, from triplets or pairs",
+    load: async () => (await import("./train_embed.ts")).trainEmbed,
+  },
+  {
     name: "plan",
     group: "Train",
     about: "Says what a training run needs, without touching a GPU",
@@ -174,7 +180,6 @@ export const aliases: Readonly<Record<string, readonly string[]>> = {
 /** Commands that the contract names and this version refuses, each with what serves instead. */
 export const later: Readonly<Record<string, string>> = {
   "train dpo": "this version trains by example only: whet train sft",
-  "train embed": "this version trains causal language models only: whet train sft",
   "train auto": "this version trains by example only: whet train sft",
   pipeline: "its stages are commands of their own: whet train sft, whet eval, whet export",
   chat: "whet infer -p answers one prompt",

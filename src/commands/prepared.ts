@@ -7,12 +7,15 @@ import { datasetHash, leaks, tokensHash } from "../data/hash.ts";
 import { type LengthReport, type PreparedRow, prepareSft } from "../data/prepare.ts";
 import { readDataset, type SftExample } from "../data/rows.ts";
 import type { Rows } from "../report/record.ts";
+import type { SettingsSchema } from "../settings/field.ts";
 import { lossOnOf } from "../settings/loss_on.ts";
 import { mapOf, quantOf } from "../settings/model.ts";
 import type { PlanSettings, TrainSettings } from "../settings/train.ts";
 import type { ChatTemplate } from "../text/chat_template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import type { Measures } from "../trainer/loop.ts";
 import { prepare, type Prepared } from "../trainer/prepare.ts";
+import type { Trainer } from "../trainer/trainer.ts";
 import type { Io } from "./io.ts";
 import { dateOf } from "./resuming.ts";
 import { type Room, roomOf } from "./room.ts";
@@ -41,6 +44,12 @@ export interface PreparedRun {
   readonly room: Room;
   /** Settings in the place of those asked for, where no adapter could be made. */
   readonly instead?: Partial<TrainSettings>;
+  /** Where they are not those of supervised fine-tuning: what a resumed run must have the same. */
+  readonly schema?: SettingsSchema;
+  /** Measures validation rows in another way than by the loss. */
+  readonly measure?: (trainer: Trainer) => Promise<Measures>;
+  /** Writes what else belongs beside the trained weights. */
+  readonly beside?: (folder: string) => Promise<void>;
 }
 
 /** Settings of a training run on one model. */

@@ -22,14 +22,13 @@ import type { PreparedRun } from "./prepared.ts";
 type Settings = TrainSettings & CommonSettings & { readonly output: string };
 
 /** Settings that a resumed run must have the same; those of rows are compared by what became of the rows. */
-const NUMERIC: readonly Field[] = fieldsOf(trainSettings).filter(({ info: { changes } }) =>
-  changes === "values" || changes === "shapes"
-);
+const numericFields = ({ schema = trainSettings }: PreparedRun): readonly Field[] =>
+  fieldsOf(schema).filter(({ info: { changes } }) => changes === "values" || changes === "shapes");
 
 /** Their values in a run. */
-function numeric(settings: Settings, { targets }: PreparedRun): Record<string, unknown> {
-  const all: Readonly<Record<string, unknown>> = { ...settings, target: targets };
-  return Object.fromEntries(NUMERIC.map(({ key }) => [key, all[key]]));
+function numeric(settings: Settings, run: PreparedRun): Record<string, unknown> {
+  const all: Readonly<Record<string, unknown>> = { ...settings, target: run.targets };
+  return Object.fromEntries(numericFields(run).map(({ key }) => [key, all[key]]));
 }
 
 interface Cursor {
@@ -260,7 +259,7 @@ function compare(
   const before = state.settings as Readonly<Record<string, unknown>>;
   const now = numeric(settings, run);
   // Checkpoints from before there was a choice do not speak of it: they were made with the default.
-  const different = NUMERIC.map((field) => ({
+  const different = numericFields(run).map((field) => ({
     ...field,
     was: JSON.stringify(before[field.key] ?? field.default),
     is: JSON.stringify(now[field.key]),

@@ -11,6 +11,7 @@ import type { TrainSettings } from "../settings/train.ts";
 import { chosenLayers } from "../trainer/adapter.ts";
 import type { ModuleNorms } from "../trainer/inspect.ts";
 import type { Best } from "../trainer/loop.ts";
+import { objectiveOf } from "../trainer/program.ts";
 import type { Trainer } from "../trainer/trainer.ts";
 import type { PreparedRun } from "./prepared.ts";
 import { version } from "./version.ts";
@@ -27,7 +28,7 @@ export function manifestOf(
   const { json: _, quiet: _q, verbose: _v, debug: _d, color: _c, set: _s, ...told } = settings;
   return {
     format: 1,
-    kind: "sft",
+    kind: objectiveOf(recipe).kind,
     name: basename(resolve(settings.output)),
     status: "running",
     whet: { version, commit: commit(), bun: Bun.version },
@@ -88,6 +89,8 @@ const COMPANIONS = [
   "tokenizer_config.json",
   "special_tokens_map.json",
   "added_tokens.json",
+  "vocab.txt",
+  "sentencepiece.bpe.model",
   "chat_template.jinja",
 ];
 
@@ -114,7 +117,7 @@ export async function writeWeights(
   const { size, sha256 } = await writeAdapter(out, {
     ...loraDefaults,
     base_model_name_or_path: resolve(settings.model),
-    task_type: "CAUSAL_LM",
+    task_type: model.architecture.head ? "CAUSAL_LM" : "FEATURE_EXTRACTION",
     r: settings.rank,
     lora_alpha: settings.alpha,
     lora_dropout: settings.dropout,

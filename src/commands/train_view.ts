@@ -6,7 +6,7 @@ import {
   sparkline,
   thousands,
 } from "../base/text.ts";
-import type { EvalPoint, StepPoint } from "../report/record.ts";
+import { type EvalPoint, measuresOf, type StepPoint } from "../report/record.ts";
 import type { Io } from "./io.ts";
 
 /** How training looks: one live line on a terminal, a plain line every few steps elsewhere. */
@@ -42,14 +42,15 @@ export class TrainView {
   measured(point: EvalPoint, shown = true) {
     this.#validation = point.val_loss;
     if (!shown) return;
+    const told = measuresOf(point).map(([name, value]) => `${name} ${short(value)}`).join("  ");
     if (point.baseline) {
       return this.io.note(
-        `untrained  val loss ${point.val_loss.toFixed(4)}  perplexity ${short(point.ppl)}`,
+        `untrained  val loss ${point.val_loss.toFixed(4)}  ${told}`,
       );
     }
     this.io.note(
       `epoch ${short(point.epoch)}  step ${point.step}  val loss ${point.val_loss.toFixed(4)}  ` +
-        `perplexity ${short(point.ppl)}${
+        `${told}${
           point.exact_match === undefined ? "" : `  exact ${short(100 * point.exact_match)} %`
         }${point.best ? "  best so far" : ""}`,
     );

@@ -147,7 +147,7 @@ export async function train(
       },
       async answers() {
         samples = await Array.fromAsync(sampler?.answers(trainer) ?? []);
-        return measuresOf(samples);
+        return { ...measuresOf(samples), ...await run.measure?.(trainer) };
       },
       async measured({ step, epoch, measures, best, baseline, milliseconds }) {
         const { val_loss, val_ppl, ...more } = measures;
@@ -155,7 +155,7 @@ export async function train(
           step,
           epoch,
           val_loss: val_loss!,
-          ppl: val_ppl!,
+          ...(val_ppl === undefined ? {} : { ppl: val_ppl }),
           ...more,
           best,
           baseline,
@@ -199,6 +199,7 @@ export async function train(
       warn("WH0401", message, "--micro-tokens with fewer tokens makes dispatches shorter");
     }
     const adapter = await writeWeights(settings, run, trainer, best);
+    await run.beside?.(out);
     const status = STATUS[ending];
     const shown = await trackers.end(status === "stopped" ? "stopped" : "finished");
     emit("end", {

@@ -1,7 +1,7 @@
 import { humanBytes, humanSeconds, short, thousands } from "../base/text.ts";
 import { type Field, fieldsOf } from "../settings/field.ts";
 import { trainSettings } from "../settings/train.ts";
-import { bestOf, type Manifest, type RunRecord, type StepPoint } from "./record.ts";
+import { bestOf, type Manifest, measuresOf, type RunRecord, type StepPoint } from "./record.ts";
 import { labelOf } from "./tags.ts";
 
 /** Settings that say how a model was trained: all that change its weights, and what was done to rows. */
@@ -117,10 +117,15 @@ export function modelCard(record: RunRecord): string {
     lines.push("");
   }
   if (best) {
-    lines.push("| step | epoch | validation loss | perplexity |", "|---:|---:|---:|---:|");
+    const names = measuresOf(best).map(([name]) => name);
+    lines.push(
+      `| ${["step", "epoch", "validation loss", ...names].join(" | ")} |`,
+      `|${"---:|".repeat(3 + names.length)}`,
+    );
     for (const e of evals) {
       const mark = e === best ? "**" : "";
-      const cells = [String(e.step), short(e.epoch), short(e.val_loss), short(e.ppl)];
+      const more = measuresOf(e).map(([, value]) => short(value));
+      const cells = [String(e.step), short(e.epoch), short(e.val_loss), ...more];
       lines.push(`| ${cells.map((cell) => mark + cell + mark).join(" | ")} |`);
     }
   } else if (!manifest.after) lines.push("Nothing was measured: the run had no validation rows.");

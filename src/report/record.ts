@@ -24,7 +24,8 @@ export interface EvalPoint {
   readonly step: number;
   readonly epoch: number;
   readonly val_loss: number;
-  readonly ppl: number;
+  /** Where the loss is a mean negative log-likelihood. */
+  readonly ppl?: number;
   /** Of the answers generated beside it. */
   readonly exact_match?: number;
   readonly json_valid?: number;
@@ -165,6 +166,16 @@ export function bestOf(evals: readonly EvalPoint[]): EvalPoint | undefined {
   return evals.filter((e) => !e.baseline && Number.isFinite(e.val_loss))
     .reduce<EvalPoint | undefined>((a, b) => !a || b.val_loss < a.val_loss ? b : a, undefined);
 }
+
+const OF_ITS_OWN = new Set(["step", "epoch", "val_loss", "ms", "exact_match", "json_valid"]);
+
+/** What was measured beside the loss, by the name that people read. */
+export const measuresOf = (point: EvalPoint): (readonly [name: string, value: number])[] =>
+  Object.entries(point).flatMap(([key, value]) =>
+    typeof value === "number" && !OF_ITS_OWN.has(key)
+      ? [[key === "ppl" ? "perplexity" : key, value] as const]
+      : []
+  );
 
 /** The samples of each question in order; an answer that repeats the one before is left out. */
 export function byQuestion(samples: readonly Sample[]): Sample[][] {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { commonSettings } from "./common.ts";
 import { type Field, fieldsOf, objectOf, type SettingsSchema } from "./field.ts";
+import { trainEmbedSettings } from "./embed.ts";
 import { trainSettings } from "./train.ts";
 import {
   embedSettings,
@@ -15,6 +16,7 @@ import {
 export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   "": commonSettings,
   train: trainSettings,
+  train_embed: trainEmbedSettings,
   infer: inferSettings,
   eval: evalSettings,
   score: scoreSettings,

@@ -521,7 +521,7 @@ export function check(s: Partial<Omit<Raw, "model">>, issues: z.RefinementCtx) {
 }
 
 /** Fills what follows from other settings. */
-function complete<T extends Omit<Raw, "model" | "data" | "output">>(s: T) {
+export function complete<T extends Omit<Raw, "model" | "data" | "output">>(s: T) {
   return {
     ...s,
     alpha: s.alpha ?? 2 * s.rank,
@@ -569,6 +569,11 @@ export const planSettings = z.strictObject({
   }),
 }).superRefine(check).transform(complete);
 
+/** The measure by which weights are the best is of each objective's own. */
+export type ByAny<S extends { readonly best: string }> = Omit<S, "best"> & {
+  readonly best: string;
+};
+
 /** A run's settings with everything filled that follows from others: nothing left to guess. */
-export type TrainSettings = z.output<typeof trainSettings>;
-export type PlanSettings = z.output<typeof planSettings>;
+export type TrainSettings = ByAny<z.output<typeof trainSettings>>;
+export type PlanSettings = ByAny<z.output<typeof planSettings>>;
