@@ -19,8 +19,6 @@ export interface TokenRow {
   readonly weights?: ArrayLike<number>;
   /** Where the row is two answers to one prompt. */
   readonly pair?: Pair;
-  /** Log-probabilities of the two answers by a reference model, where they are known. */
-  readonly logps?: readonly [chosen: number, rejected: number];
 }
 
 /**
@@ -31,6 +29,24 @@ export interface TokenRow {
 export interface Pair {
   readonly shared: number;
   readonly rejected: number;
+}
+
+/** The row with no sequence of more than `most` tokens: itself where none is. */
+export function truncated(row: TokenRow, most: number): TokenRow {
+  const { ids, labels, weights, pair } = row, n = ids.length;
+  const middle = pair?.rejected ?? n, second = n - middle + (pair?.shared ?? 0);
+  if (middle <= most && second <= most) return row;
+  const ends = [Math.min(middle, most), Math.min(n, n - second + most)] as const;
+  const cut = (all: ArrayLike<number>) => {
+    const list = Array.from(all);
+    return [...list.slice(0, ends[0]), ...list.slice(middle, ends[1])];
+  };
+  return {
+    ids: cut(ids),
+    labels: cut(labels),
+    weights: weights && cut(weights),
+    pair: pair && { shared: Math.min(pair.shared, most), rejected: ends[0] },
+  };
 }
 
 /** Shapes of a packed batch: T token places, S places for predictions. Fixed for a whole run. */

@@ -197,6 +197,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "Below about 30 rows, measurements differ mostly by chance: early stopping and the best checkpoint are then a lottery. More --val rows, or a larger --val-split.",
   },
+  WH0311: {
+    title: "a pair with the same answer twice",
+    text:
+      "Such a pair says nothing about which answer is better. It is left out; the other pairs are trained.",
+  },
   WH0601: {
     title: "a step was not applied",
     text:

@@ -24,6 +24,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./train_sft.ts")).trainSft,
   },
   {
+    name: "train dpo",
+    group: "Train",
+    about: "Teaches a model which of two answers is the better one",
+    load: async () => (await import("./train_dpo.ts")).trainDpo,
+  },
+  {
     name: "train embed",
     group: "Train",
     about: "Teaches a model which texts belong together, from triplets or pairs",
@@ -179,7 +185,6 @@ export const aliases: Readonly<Record<string, readonly string[]>> = {
 
 /** Commands that the contract names and this version refuses, each with what serves instead. */
 export const later: Readonly<Record<string, string>> = {
-  "train dpo": "this version trains by example only: whet train sft",
   "train auto": "this version trains by example only: whet train sft",
   pipeline: "its stages are commands of their own: whet train sft, whet eval, whet export",
   chat: "whet infer -p answers one prompt",

@@ -1,13 +1,15 @@
 import { requireHead } from "../architectures/architecture.ts";
 import { type Model, openModel } from "../architectures/model.ts";
+import type { TokenRow } from "../architectures/packed.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { permutation } from "../base/random.ts";
 import { plural, short, thousands } from "../base/text.ts";
 import { datasetHash, leaks, tokensHash } from "../data/hash.ts";
+import { type PairExample, preparePairs, readPairs } from "../data/pairs.ts";
 import { type LengthReport, type PreparedRow, prepareSft } from "../data/prepare.ts";
 import { readDataset, type SftExample } from "../data/rows.ts";
 import type { Rows } from "../report/record.ts";
-import type { SettingsSchema } from "../settings/field.ts";
+import type { DpoSettings } from "../settings/dpo.ts";
 import { lossOnOf } from "../settings/loss_on.ts";
 import { mapOf, quantOf } from "../settings/model.ts";
 import type { PlanSettings, TrainSettings } from "../settings/train.ts";
@@ -17,6 +19,7 @@ import type { Measures } from "../trainer/loop.ts";
 import { prepare, type Prepared } from "../trainer/prepare.ts";
 import type { Trainer } from "../trainer/trainer.ts";
 import type { Io } from "./io.ts";
+import { objectiveFor, pairsOf } from "./objectives.ts";
 import { dateOf } from "./resuming.ts";
 import { type Room, roomOf } from "./room.ts";
 import { fallback, targetsOf, tellFallback } from "./targets.ts";
@@ -44,8 +47,6 @@ export interface PreparedRun {
   readonly room: Room;
   /** Settings in the place of those asked for, where no adapter could be made. */
   readonly instead?: Partial<TrainSettings>;
-  /** Where they are not those of supervised fine-tuning: what a resumed run must have the same. */
-  readonly schema?: SettingsSchema;
   /** Measures validation rows in another way than by the loss. */
   readonly measure?: (trainer: Trainer) => Promise<Measures>;
   /** Writes what else belongs beside the trained weights. */
@@ -53,7 +54,7 @@ export interface PreparedRun {
 }
 
 /** Settings of a training run on one model. */
-export type RunSettings = (TrainSettings | Omit<PlanSettings, "model">) & {
+export type RunSettings = (TrainSettings | DpoSettings | Omit<PlanSettings, "model">) & {
   readonly model: string;
   readonly device?: string;
 };
@@ -76,7 +77,7 @@ export async function prepareRun(asked: RunSettings, io: Io): Promise<PreparedRu
   const { vocab, context } = model.sizes;
   const known = { vocab, context, ...texts };
   const read = (path: string, how: Reading) => readRows(path, how, known, io);
-  const plain = { ...settings, loss_on: "response" };
+  const plain = { ...settings, loss_on: "response", min_pairs: 1 };
   const all = settings.data === undefined ? undefined : await read(settings.data, settings);
   const given = settings.val === undefined ? undefined : await read(settings.val, plain);
   const { data, validation } = all && !given
@@ -87,7 +88,8 @@ export async function prepareRun(asked: RunSettings, io: Io): Promise<PreparedRu
   const targets = targetsOf(settings, model);
   const rows = data?.rows ?? imagined(settings, model);
   const room = roomOf(settings);
-  const prepared = prepare(model, rows, validation?.rows ?? [], targets, settings, room.bytes);
+  const objective = objectiveFor(settings), checks = validation?.rows ?? [];
+  const prepared = prepare(model, rows, checks, targets, settings, room.bytes, objective);
   if (instead) tellFallback(asked, prepared, io);
   return { prepared, targets, ...texts, date, data, validation, room, instead };
 }
@@ -189,12 +191,18 @@ export async function readRows(
   io: Io,
 ): Promise<TokenRows> {
   const { max_seq, overlong, limit, smoke } = settings;
-  const { examples: all, rejected } = await readDataset(path, {
+  const options = {
     map: mapOf(settings.map),
     jsonIndent: settings.json_indent,
     vocabulary: model.vocab,
     skipBad: settings.skip_bad,
-  });
+  };
+  const pairs = pairsOf(settings);
+  const { examples: all, rejected, identical = [] } = pairs
+    ? await readPairs(path, options, pairs.min_pairs)
+    : { ...await readDataset(path, options), identical: undefined };
+  for (const message of identical.slice(0, 20)) io.warn("WH0311", message);
+  if (identical.length > 20) io.warn("WH0311", `and ${identical.length - 20} more identical pairs`);
   if (rejected.length > 0) {
     const first = rejected[0]!;
     io.warn(
@@ -223,17 +231,21 @@ export async function readRows(
 function tokenised(
   path: string,
   examples: readonly SftExample[],
-  { max_seq, overlong, loss_on = "response" }: Reading,
+  settings: Reading,
   { tokenizer, template, vocab, context }: Texts & { vocab: number; context: number },
 ): TokenRows & { readonly report: LengthReport } {
-  const { rows, report } = prepareSft(examples, tokenizer, {
+  const { max_seq, overlong, loss_on = "response" } = settings;
+  const options = {
     name: path === "-" ? "stdin" : path,
     vocabulary: vocab,
     maxSeq: Math.min(max_seq, context),
     overlong,
     template,
     lossOn: lossOnOf(loss_on),
-  });
+  };
+  const { rows, report } = pairsOf(settings)
+    ? preparePairs(examples as readonly PairExample[], tokenizer, options)
+    : prepareSft(examples, tokenizer, options);
   return { ...factsOf(path, examples, rows), report };
 }
 
@@ -293,9 +305,10 @@ function warnOfLeaks(data: TokenRows, validation: TokenRows, io: Io) {
 }
 
 /** Rows for a plan without data: as many as a step takes, each as long as may be, half of it trained. */
-function imagined(settings: RunSettings, model: Model) {
-  const length = Math.min(settings.max_seq, model.sizes.context);
-  const ids = new Uint32Array(length);
-  const labels = Int32Array.from(ids, (_, i) => i % 2 === 0 ? -100 : 0);
-  return Array.from({ length: settings.batch * settings.accum }, () => ({ ids, labels }));
+function imagined(settings: RunSettings, model: Model): TokenRow[] {
+  const length = Math.min(settings.max_seq, model.sizes.context), pairs = pairsOf(settings);
+  const ids = new Uint32Array(pairs ? 2 * length : length);
+  const labels = Int32Array.from(ids, (_, i) => i % length === 0 || i % 2 === 0 ? -100 : 0);
+  const pair = pairs && { shared: 0, rejected: length };
+  return Array.from({ length: settings.batch * settings.accum }, () => ({ ids, labels, pair }));
 }

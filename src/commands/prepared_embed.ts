@@ -9,7 +9,7 @@ import { readTriplet, type Text, type Triplet, TRIPLET_EXAMPLE } from "../data/t
 import { Embedder } from "../evaluate/embed.ts";
 import { searchMeasures, tripletAccuracy } from "../evaluate/retrieval.ts";
 import { type SentenceConfig, writeSentenceConfig } from "../formats/sentence.ts";
-import { type TrainEmbedSettings, trainEmbedSettings } from "../settings/embed.ts";
+import type { TrainEmbedSettings } from "../settings/embed.ts";
 import { quantOf } from "../settings/model.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Measures } from "../trainer/loop.ts";
@@ -75,7 +75,6 @@ export async function prepareEmbedRun(asked: Settings, io: Io): Promise<Prepared
     validation,
     room,
     instead,
-    schema: trainEmbedSettings,
     measure: (trainer) => measure(trainer, prepared, checks as readonly Row[], settings, pooling),
     beside: (folder) => writeSentenceConfig(folder, saved, model.sizes.width),
   };

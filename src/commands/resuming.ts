@@ -10,20 +10,24 @@ import {
 } from "../formats/checkpoint.ts";
 import type { Tuned } from "../gpu/device.ts";
 import type { CommonSettings } from "../settings/common.ts";
-import { type Field, fieldsOf } from "../settings/field.ts";
-import { type TrainSettings, trainSettings } from "../settings/train.ts";
+import type { Field } from "../settings/field.ts";
+import type { TrainSettings } from "../settings/train.ts";
 import type { Best } from "../trainer/loop.ts";
 import { again } from "../trainer/prepare.ts";
+import { objectiveOf } from "../trainer/program.ts";
 import type { Trainer } from "../trainer/trainer.ts";
 import type { Io } from "./io.ts";
 import { requireFit } from "./memory_told.ts";
+import { fieldsFor } from "./objectives.ts";
 import type { PreparedRun } from "./prepared.ts";
 
 type Settings = TrainSettings & CommonSettings & { readonly output: string };
 
 /** Settings that a resumed run must have the same; those of rows are compared by what became of the rows. */
-const numericFields = ({ schema = trainSettings }: PreparedRun): readonly Field[] =>
-  fieldsOf(schema).filter(({ info: { changes } }) => changes === "values" || changes === "shapes");
+const numericFields = ({ prepared }: PreparedRun): Field[] =>
+  fieldsFor(objectiveOf(prepared.recipe).kind).filter(({ info: { changes } }) =>
+    changes === "values" || changes === "shapes"
+  );
 
 /** Their values in a run. */
 function numeric(settings: Settings, run: PreparedRun): Record<string, unknown> {

@@ -11,8 +11,9 @@ import type { TrainSettings } from "../settings/train.ts";
 import { chosenLayers } from "../trainer/adapter.ts";
 import type { ModuleNorms } from "../trainer/inspect.ts";
 import type { Best } from "../trainer/loop.ts";
-import { objectiveOf } from "../trainer/program.ts";
 import type { Trainer } from "../trainer/trainer.ts";
+import { objectiveOf } from "../trainer/program.ts";
+import { ownSettings } from "./objectives.ts";
 import type { PreparedRun } from "./prepared.ts";
 import { version } from "./version.ts";
 
@@ -25,17 +26,18 @@ export function manifestOf(
   capabilities: object,
 ): Omit<Manifest, "started"> {
   const { model, plan, batches, recipe } = prepared;
+  const { kind } = objectiveOf(recipe);
   const { json: _, quiet: _q, verbose: _v, debug: _d, color: _c, set: _s, ...told } = settings;
   return {
     format: 1,
-    kind: objectiveOf(recipe).kind,
+    kind,
     name: basename(resolve(settings.output)),
     status: "running",
     whet: { version, commit: commit(), bun: Bun.version },
     git_commit: gitCommit(),
     command: ["whet", ...process.argv.slice(2)],
     device: { ...capabilities },
-    settings: { ...told, target: targets, date },
+    settings: { ...ownSettings(kind, told), target: targets, date },
     model: {
       path: settings.model,
       type: model.architecture.modelType,

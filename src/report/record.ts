@@ -6,8 +6,29 @@
 
 import type { Tag } from "./tags.ts";
 
+/** What training on pairs measures beside the loss, by TRL's names: means over pairs. */
+export interface Rewards {
+  readonly "rewards/chosen"?: number;
+  readonly "rewards/rejected"?: number;
+  readonly "rewards/accuracies"?: number;
+  readonly "rewards/margins"?: number;
+  readonly "logps/chosen"?: number;
+  readonly "logps/rejected"?: number;
+}
+
+/** What training on triplets measures: how well an anchor finds its positive, and is told from negatives. */
+export const FOUND = [
+  "recall@1",
+  "recall@5",
+  "recall@10",
+  "mrr@10",
+  "ndcg@10",
+  "accuracy",
+] as const;
+export type Found = { readonly [name in (typeof FOUND)[number]]?: number };
+
 /** One optimiser step. Loss in nats per supervised token, time in milliseconds, memory in bytes. */
-export interface StepPoint {
+export interface StepPoint extends Rewards {
   readonly step: number;
   readonly epoch: number;
   readonly loss: number;
@@ -20,11 +41,11 @@ export interface StepPoint {
 }
 
 /** One measurement on rows that are not trained. */
-export interface EvalPoint {
+export interface EvalPoint extends Rewards, Found {
   readonly step: number;
   readonly epoch: number;
   readonly val_loss: number;
-  /** Where the loss is a mean negative log-likelihood. */
+  /** Where the loss is a likelihood. */
   readonly ppl?: number;
   /** Of the answers generated beside it. */
   readonly exact_match?: number;
@@ -166,16 +187,6 @@ export function bestOf(evals: readonly EvalPoint[]): EvalPoint | undefined {
   return evals.filter((e) => !e.baseline && Number.isFinite(e.val_loss))
     .reduce<EvalPoint | undefined>((a, b) => !a || b.val_loss < a.val_loss ? b : a, undefined);
 }
-
-const OF_ITS_OWN = new Set(["step", "epoch", "val_loss", "ms", "exact_match", "json_valid"]);
-
-/** What was measured beside the loss, by the name that people read. */
-export const measuresOf = (point: EvalPoint): (readonly [name: string, value: number])[] =>
-  Object.entries(point).flatMap(([key, value]) =>
-    typeof value === "number" && !OF_ITS_OWN.has(key)
-      ? [[key === "ppl" ? "perplexity" : key, value] as const]
-      : []
-  );
 
 /** The samples of each question in order; an answer that repeats the one before is left out. */
 export function byQuestion(samples: readonly Sample[]): Sample[][] {

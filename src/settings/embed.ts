@@ -128,9 +128,6 @@ function checkEmbed({ best: _, ...s }: Raw, issues: z.RefinementCtx) {
   if (s.accum > 1 || (s.effective_batch ?? s.batch) !== s.batch) {
     refuse("accum", "does not add negatives: with --loss mnr a larger --batch does");
   }
-  if (s.micro_tokens !== undefined) {
-    refuse("micro_tokens", "would part a batch, whose rows --loss mnr compares: choose --batch");
-  }
   if (s.batch < 2) refuse("batch", "of one row has nothing to rank with --loss mnr");
 }
 
@@ -138,7 +135,7 @@ export const trainEmbedSettings = z.strictObject(embedFields).superRefine(checkE
   .transform((s) => ({
     ...complete({ ...s, ...fixed, best: "val_loss" as const }),
     best: s.best,
-    margin: s.margin ?? (s.distance === "l2" ? 5 : 0.5),
+    margin: s.loss === "mnr" ? undefined : s.margin ?? (s.distance === "l2" ? 5 : 0.5),
   }));
 
 export type TrainEmbedSettings = ByAny<z.output<typeof trainEmbedSettings>>;

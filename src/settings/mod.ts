@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { commonSettings } from "./common.ts";
 import { type Field, fieldsOf, objectOf, type SettingsSchema } from "./field.ts";
+import { dpoSettings } from "./dpo.ts";
 import { trainEmbedSettings } from "./embed.ts";
 import { trainSettings } from "./train.ts";
 import {
@@ -16,6 +17,7 @@ import {
 export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   "": commonSettings,
   train: trainSettings,
+  dpo: dpoSettings,
   train_embed: trainEmbedSettings,
   infer: inferSettings,
   eval: evalSettings,

@@ -555,6 +555,10 @@ export const planSettings = z.strictObject({
     help: "training rows",
     otherwise: "how many rows is not known; each is as long as --max-seq allows",
   }),
+  objective: field(z.enum(["sft", "dpo"]).default("sft"), {
+    group: "Main",
+    help: "plan for whet train sft, or with its usual settings for whet train dpo",
+  }),
   table: field(z.boolean().default(false), {
     group: "Main",
     help: "compare the models of -m, each with every way to train it and to keep its weights",

@@ -36,6 +36,8 @@ export interface BatchOptions {
   readonly budget: number;
   /** Every micro-batch has `budget` places, however few the rows would need. */
   readonly exact?: boolean;
+  /** Fewest tokens it must hold, for rows that are only measured. */
+  readonly least?: number;
 }
 
 const up = (n: number, to: number) => Math.ceil(n / to) * to;
@@ -108,7 +110,7 @@ export function layOut(lengths: readonly RowLength[], o: BatchOptions): BatchPla
     lengths,
     (step) => unitsAt(step).units.flat(),
     Math.min(steps, stepsPerEpoch),
-    longest,
+    Math.max(longest, o.least ?? 0),
     o.budget,
   );
   const microAt = (step: number) => {

@@ -9,6 +9,7 @@ import { livesOf, plan, prune } from "../graph/plan.ts";
 import { bytesOf, count, storageOf, type Tensor } from "../graph/tensor.ts";
 import { print } from "./print.ts";
 import {
+  objectiveOf,
   rateGroup,
   type Recipe,
   recordReference,
@@ -149,7 +150,9 @@ function lastingOf(model: Model, recipe: Omit<Recipe, "keep">, validation: boole
     /** Arithmetic when nothing is done again. */
     flops: flopsOf(nodes),
     /** Of the reference's forward pass, before each micro-batch. */
-    before: compared ? flopsOf(prune(compared.g.nodes, [compared.nll])) : 0,
+    before: compared && !objectiveOf(recipe).reference!.once
+      ? flopsOf(prune(compared.g.nodes, [compared.nll]))
+      : 0,
     blocks: g.blocks.length,
     trainable,
     parameters: trainable + sum(frozen.map((t) => count(t.shape))),

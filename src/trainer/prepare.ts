@@ -1,5 +1,6 @@
 import type { Model } from "../architectures/model.ts";
 import type { TokenRow } from "../architectures/packed.ts";
+import { Exit, Fail } from "../base/fail.ts";
 import type { Lora } from "../nn/net.ts";
 import { adapterOf } from "./adapter.ts";
 import { type BatchPlan, layOut, pack, type RowLength } from "./layout.ts";
@@ -113,6 +114,7 @@ export function prepare(
       shuffle: settings.shuffle,
       budget: tokens ?? up(most),
       exact: tokens !== undefined,
+      least: checks.reduce((most, row) => Math.max(most, row.tokens), 0),
     });
     const top = (numbers: readonly number[]) => numbers.reduce((a, b) => Math.max(a, b), 0);
     const bins = pack([...checks.keys()], checks, batches.size.tokens);
@@ -131,8 +133,12 @@ export function prepare(
     return { model, rows, validation, targets, settings, lora, batches, ...fitted, budget, fits };
   };
 
-  if (objective.together) return attempt(up(wholeSteps(lengths, settings)));
   const { micro_tokens: told } = settings;
+  if (objective.together) {
+    const whole = wholeSteps(lengths, settings);
+    if (told !== undefined && told < whole) throw parted(whole, told);
+    return attempt(up(Math.max(told ?? 0, whole, longest)));
+  }
   let best = attempt(told && Math.max(up(told), up(longest)));
   if (told !== undefined) return best;
   for (let tried = best; !best.fits || extra(best) > DEAR;) {
@@ -142,6 +148,14 @@ export function prepare(
     if (!best.fits || tried.fits && extra(tried) < extra(best)) best = tried;
   }
   return best;
+}
+
+function parted(whole: number, told: number): Fail {
+  return new Fail(`a batch of ${whole} tokens does not fit in ${told} token places`, {
+    why: "its rows are compared with each other, so they must stay together",
+    fix: "a smaller --batch, or no --micro-tokens",
+    exit: Exit.usage,
+  });
 }
 
 /** Tokens of the largest step, all its rows together. */

@@ -85,12 +85,12 @@ export interface RecordedReference {
   fill(inputs: Inputs, rows: readonly TokenRow[]): void;
 }
 
-/** What the objective compares the model with: the base without its adapter. None for most objectives. */
+/** What the objective compares the model with; most objectives compare with nothing. */
 export function recordReference(model: Model, recipe: Recipe): RecordedReference | undefined {
-  const record = objectiveOf(recipe).reference;
-  if (!record) return undefined;
-  const g = new Graph(), net = netOf(model, g, { ...recipe, lora: undefined });
-  const compared = record(model, net, recipe);
+  const { reference } = objectiveOf(recipe);
+  if (!reference) return undefined;
+  const g = new Graph(), lora = reference.adapter ? atRest(recipe.lora) : undefined;
+  const compared = reference.record(model, netOf(model, g, { ...recipe, lora }), recipe);
   return { g, nll: compared.nll, fill: (inputs, rows) => compared.fill(inputs, rows) };
 }
 

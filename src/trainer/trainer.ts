@@ -13,6 +13,7 @@ import { count, type Tensor } from "../graph/tensor.ts";
 import { type Lora, loraScale } from "../nn/net.ts";
 import { firstNotFinite } from "./blame.ts";
 import type { BatchPlan } from "./layout.ts";
+import { supervised } from "./objectives/sft.ts";
 import {
   objectiveOf,
   rateGroup,
@@ -77,6 +78,8 @@ export class Trainer {
   #update!: RecordedUpdate;
   #updater!: Runner;
   #validation: { recorded: Recorded; runner: Runner } | undefined;
+  /** Log-probabilities of rows' answers that were computed once. */
+  readonly #known = new Map<TokenRow, readonly [number, number]>();
   #reference: { recorded: RecordedReference; runner: Runner } | undefined;
 
   private constructor(
@@ -176,13 +179,58 @@ export class Trainer {
     return rows.reduce((sum, row) => sum + weight(row), 0);
   }
 
-  /** Log-probabilities of the rows' answers by the reference, where the objective compares with one. */
-  async #compared(rows: readonly TokenRow[]): Promise<Float32Array | undefined> {
-    if (!this.#reference) return undefined;
-    const { recorded, runner } = this.#reference;
+  /** Log-probabilities of the rows' answers by the reference; zeros where there is none. */
+  async #compared(rows: readonly TokenRow[]): Promise<Float32Array> {
+    const { reference } = objectiveOf(this.recipe);
+    if (reference && !reference.once) return await this.#logps(rows);
+    return Float32Array.from(rows.flatMap((row) => this.#known.get(row) ?? [0, 0]));
+  }
+
+  async #logps(rows: readonly TokenRow[]): Promise<Float32Array> {
+    const { recorded, runner } = this.#reference!;
     recorded.fill(runner, rows);
     await runner.run();
     return (await runner.read(recorded.nll)).map((nll) => -nll);
+  }
+
+  /**
+   * The reference's log-probabilities of every row's answers, row by row in the order given. Rows that
+   * lie in a batch together do so by their order, so that the same rows give the same bits.
+   * @throws Error where the objective compares with nothing
+   */
+  async logps(
+    rows: readonly TokenRow[],
+    progress?: (done: number, of: number) => void,
+  ): Promise<Float32Array> {
+    const answers = 2, all = new Float32Array(answers * rows.length);
+    for (let from = 0, next = 0; from < rows.length; from = next) {
+      progress?.(from, rows.length);
+      next = from + this.#fitting(rows, from);
+      all.set(
+        (await this.#logps(rows.slice(from, next))).subarray(0, answers * (next - from)),
+        answers * from,
+      );
+    }
+    this.device.check();
+    return all;
+  }
+
+  /** How many rows from this one on fit together into a micro-batch; at least one. */
+  #fitting(rows: readonly TokenRow[], from: number): number {
+    const { tokens, targets, rows: most = Infinity } = this.recipe.size;
+    let n = 0, places = 0, asked = 0;
+    for (const row of rows.slice(from)) {
+      places += row.ids.length;
+      asked += supervised(row);
+      if (n > 0 && (places > tokens || asked > targets || n === most)) break;
+      n++;
+    }
+    return n;
+  }
+
+  /** From now on these rows are compared with these log-probabilities, in the form that `logps` gives. */
+  compareWith(rows: readonly TokenRow[], logps: ArrayLike<number>): void {
+    rows.forEach((row, i) => this.#known.set(row, [logps[2 * i]!, logps[2 * i + 1]!]));
   }
 
   /** The loss and what the objective measures beside it, by name. */

@@ -1,21 +1,19 @@
-import { losses, type LossName } from "../../../kernels/preference_loss/losses.ts";
+import type { LossName } from "../../../kernels/preference_loss/losses.ts";
 import { measured, preferenceLoss } from "../../../kernels/preference_loss/preference_loss.ts";
 import { segmentSum } from "../../../kernels/segment_sum/segment_sum.ts";
 import type { Model } from "../../architectures/model.ts";
 import { PackedBatch, type PackedSize, type TokenRow } from "../../architectures/packed.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import type { Net } from "../../nn/net.ts";
-import type { Recipe } from "../program.ts";
 import type { Inputs, Objective } from "./objective.ts";
 
-export const lossNames = Object.keys(losses) as LossName[];
-
-/** What --reference says, of which only these differ for the trainer. */
 export type ReferencePolicy =
   /** The same weights without the adapter, before each micro-batch. */
   | "adapter-off"
-  /** Rows bring the log-probabilities along. */
+  /** The same, once before training. */
   | "cached"
+  /** The adapter that training begins with, once before training. */
+  | "sft"
   /** None: both log-probabilities are 0. */
   | "free";
 
@@ -53,19 +51,17 @@ export function dpo({ loss: name, beta, smoothing, reference }: DpoOptions): Obj
           answers.fill(inputs, rows);
           const compared = new Float32Array(2 * P);
           if (given) compared.set(given.subarray(0, 2 * rows.length));
-          else rows.forEach(({ logps: own }, i) => own && compared.set(own, 2 * i));
           inputs.write(logps, compared);
           inputs.write(weights, new Float32Array(P).fill(share, 0, rows.length));
         },
       };
     },
-    reference: reference === "adapter-off" ? referenceOf : undefined,
+    reference: reference === "free" ? undefined : {
+      adapter: reference === "sft",
+      once: reference !== "adapter-off",
+      record: (model, net, { size }) => new Answers(model, net, size, false),
+    },
   };
-}
-
-/** The same answers without gradients: what `net` makes of them. */
-export function referenceOf(model: Model, net: Net, { size }: Recipe) {
-  return new Answers(model, net, size, false);
 }
 
 /** The log-probabilities of the answers of a micro-batch of pairs. */

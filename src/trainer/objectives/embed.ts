@@ -20,7 +20,7 @@ export interface EmbedOptions {
   /** How far two embeddings are from each other: 1 - cosine, Euclidean, or minus their product. */
   readonly distance: (typeof distances)[number];
   /** By how much a negative must be farther, for triplet; how far it must be, for contrastive. */
-  readonly margin: number;
+  readonly margin?: number;
   /** What cosines are multiplied with before the softmax of mnr. */
   readonly scale: number;
   readonly pooling: Pooling;
@@ -99,17 +99,18 @@ function byDistance(g: Graph, e: Tensor, N: number, o: EmbedOptions): Loss {
   const far = pairDistance(g, anchor!, negative!, how);
   const weights = (kind: Kind, rows: readonly TokenRow[], share: number) =>
     Float32Array.from({ length: N }, (_, n) => rows[n] && has(rows[n], kind) ? share : 0);
+  const { margin = 0 } = o;
   if (o.loss === "triplet") {
     const weight = g.input("row weights", [N], "f32");
     return {
-      value: tripletHinge(g, near, far, weight, o.margin),
+      value: tripletHinge(g, near, far, weight, margin),
       fill: (inputs, rows, share) => inputs.write(weight, weights(2, rows, share)),
     };
   }
   const inputs = [1, 2].map((kind) => g.input(`pair weights ${kind}`, [N], "f32"));
   const same = (value: number) => g.constant(`same ${value}`, [N], new Float32Array(N).fill(value));
-  const close = contrastive(g, near, same(1), inputs[0]!, o.margin);
-  const apart = contrastive(g, far, same(0), inputs[1]!, o.margin);
+  const close = contrastive(g, near, same(1), inputs[0]!, margin);
+  const apart = contrastive(g, far, same(0), inputs[1]!, margin);
   return {
     value: g.add(add, [close, apart], null)[0]!,
     fill(to, rows, share) {

@@ -16,7 +16,7 @@ export interface Forward {
   readonly sums: Tensor;
   /**
    * Writes rows into the inputs; `share` is one over what the rows of the whole step weigh.
-   * @param logps of the rows' answers by the reference model, where there is one
+   * @param logps of the rows' answers by the reference; zeros where it is absent
    */
   fill(inputs: Inputs, rows: readonly TokenRow[], share: number, logps?: Float32Array): void;
 }
@@ -42,6 +42,12 @@ export interface Objective {
   readonly together?: boolean;
   /** Records one micro-batch forward, with what its gradient will need where it trains. */
   record(model: Model, net: Net, recipe: Recipe, trains: boolean): Forward;
-  /** Records what the model is compared with, for objectives that need it before each micro-batch. */
-  reference?(model: Model, net: Net, recipe: Recipe): Compared;
+  /** What the model is compared with, for objectives that need it. */
+  readonly reference?: {
+    /** With the adapter as it is at the start, or without. */
+    readonly adapter: boolean;
+    /** For all rows before training, or else for each micro-batch before it. */
+    readonly once: boolean;
+    record(model: Model, net: Net, recipe: Recipe): Compared;
+  };
 }
