@@ -1,5 +1,5 @@
 // DoRA against PEFT's forward pass written out in float64, and what must hold of it on the device.
-import { afterAll, expect, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { noise, testDevice } from "../kernels/check.ts";
 import { add } from "../kernels/add/add.ts";
@@ -16,6 +16,7 @@ import { planRun } from "../src/trainer/plan.ts";
 import { prepare, type RunSettings } from "../src/trainer/prepare.ts";
 import { tinyModel, tinyRows, tinySettings } from "./tiny.ts";
 
+setDefaultTimeout(120_000);
 const device = await testDevice();
 const dir = await tinyModel(), model = await openModel(dir);
 afterAll(() => rmSync(dir, { recursive: true }));

@@ -1,5 +1,5 @@
 // What the loss is made of, and what training adds to it: on the device, against what the plain loss says.
-import { afterAll, expect, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { testDevice } from "../kernels/check.ts";
 import { openModel } from "../src/architectures/model.ts";
@@ -9,6 +9,7 @@ import { prepare, type RunSettings } from "../src/trainer/prepare.ts";
 import { supervised } from "../src/trainer/objectives/sft.ts";
 import { tinyModel, tinyRows, tinySettings } from "./tiny.ts";
 
+setDefaultTimeout(120_000);
 const device = await testDevice();
 const dir = await tinyModel(), model = await openModel(dir);
 afterAll(() => rmSync(dir, { recursive: true }));

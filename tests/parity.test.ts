@@ -52,7 +52,7 @@ const optimizer = {
   rate: () => 1e-3,
 };
 
-for (const name of ["llama", "llama_tied", "phi2"]) {
+for (const name of ["llama", "llama_tied", "phi2", "qwen2", "qwen3", "gemma2", "gemma3"]) {
   const dir = join(fixtures, name);
   const run = test.skipIf(!device || !existsSync(dir));
   const reference = (): Reference => JSON.parse(readFileSync(join(dir, "reference.json"), "utf8"));

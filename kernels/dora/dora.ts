@@ -22,16 +22,16 @@ import normCode from "./row_norm.wgsl" with { type: "text" };
 
 /** [W, B, A·Wᵀ, A·Aᵀ] -> [norm f32[N]]; see `rowNorm`. It has no derivative: DoRA wants none. */
 export const rowNormOp: Op<{ readonly scale: number }> = {
-  name: "row_norm",
+  name: "dora_norm",
   infer([w, b, cross, gram]) {
     const N = w!.shape[0]!, R = b!.shape[1]!;
     const fits = [[b, [N, R]], [cross, [R, N]], [gram, [R, R]]] as const;
     for (const [t, shape] of fits) {
       if (String(t!.shape) !== String(shape)) {
-        throw new Fail(`row_norm: ${show(t!)} does not fit ${show(w!)}`);
+        throw new Fail(`dora_norm: ${show(t!)} does not fit ${show(w!)}`);
       }
     }
-    onlyF32("row_norm", b!, cross!, gram!);
+    onlyF32("dora_norm", b!, cross!, gram!);
     return [{ shape: [N], dtype: "f32" }];
   },
   reference([w, b, cross, gram], { scale }, { inputs }) {
@@ -71,15 +71,15 @@ export function rowNorm(g: Graph, w: Tensor, a: Tensor, b: Tensor, scale: number
 
 /** [x, m, norm, bias?] -> [y]; see `magnitude`. */
 export const magnitudeOp: Op<{ readonly bias: boolean }> = {
-  name: "magnitude",
+  name: "dora_magnitude",
   inPlace: () => [[0, 0]],
   infer([x, ...vectors]) {
     for (const t of vectors) {
       if (String(t.shape) !== String(x!.shape.slice(1))) {
-        throw new Fail(`magnitude: ${show(t)} does not fit ${show(x!)}`);
+        throw new Fail(`dora_magnitude: ${show(t)} does not fit ${show(x!)}`);
       }
     }
-    onlyF32("magnitude", x!, ...vectors);
+    onlyF32("dora_magnitude", x!, ...vectors);
     return [{ shape: x!.shape, dtype: "f32" }];
   },
   reference([x, m, norm, bias]) {
@@ -110,9 +110,9 @@ export const magnitudeOp: Op<{ readonly bias: boolean }> = {
 
 /** [dy, x, norm] -> [part f32[B,C]], what sums to d / d m. It serves a backward pass and has none of its own. */
 export const magnitudeGradientOp: Op<null> = {
-  name: "magnitude_gradient",
+  name: "dora_magnitude_gradient",
   infer([dy, x]) {
-    onlyF32("magnitude_gradient", dy!, x!);
+    onlyF32("dora_magnitude_gradient", dy!, x!);
     return [{ shape: [rowBlocks(x!.shape[0]!), x!.shape[1]!], dtype: "f32" }];
   },
   reference([dy, x, norm], _attrs, { outputs: [part] }) {

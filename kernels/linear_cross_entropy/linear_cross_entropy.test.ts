@@ -49,6 +49,12 @@ test("linear_cross_entropy: derivative of the loss and of each row", () => {
   expect(checkDerivative(of(small), [0, 1])).toBeLessThan(1e-6);
   expect(checkDerivative(of(small, { bias: true }))).toBeLessThan(1e-6);
 });
+test("linear_cross_entropy: derivative with a cap on the logits", () => {
+  const small = { S: 6, C: 3, V: 5 };
+  expect(checkDerivative(of(small, { cap: 1.5 }), [0, 1])).toBeLessThan(1e-6);
+  const all = { bias: true, trainsW: true, trainsBias: true, cap: 1.5 };
+  expect(checkDerivative(of(small, all))).toBeLessThan(1e-6);
+});
 test("linear_cross_entropy: derivative with softened labels", () => {
   const small = { S: 6, C: 3, V: 5 }, smoothing = 0.2;
   expect(checkDerivative(of(small, { smoothing }), [0, 1])).toBeLessThan(1e-6);
@@ -87,8 +93,12 @@ const cases: [Sizes, Partial<CrossEntropyAttrs>, number?][] = [
   [{ S: 70, C: 36, V: 129, stored: "f16" }, { bias: true, trainsW: true }],
   [{ S: 70, C: 64, V: 300, dtype: "bf16" }, {}],
   [{ S: 9, C: 8, V: 50, scale: 60 }, {}], // logits of thousands
+  [{ S: 70, C: 64, V: 300 }, { cap: 2, bias: true, trainsW: true, trainsBias: true }],
+  [{ S: 65, C: 33, V: 67, dtype: "f16" }, { cap: 30 }],
+  [{ S: 9, C: 8, V: 50, scale: 4 }, { cap: 30 }], // beyond the cap
   [{ S: 65, C: 33, V: 300 }, { smoothing: 0.1, bias: true }],
   [{ S: 70, C: 64, V: 129, dtype: "f16" }, { smoothing: 0.9, trainsW: true }],
+  [{ S: 65, C: 33, V: 300 }, { smoothing: 0.1, cap: 3 }],
   // The projection in bindings of so many bytes.
   [{ S: 70, C: 64, V: 300, dtype: "f16" }, { bias: true }, 20_000],
   [{ S: 5, C: 12, V: 515, dtype: "bf16" }, {}, 5_000],

@@ -26,8 +26,8 @@ export interface Architecture<C = unknown> {
   /** [T, width] after the final norm, stored as `net.compute` says. */
   hidden(net: Net, config: C, stream: Stream): Tensor;
   /**
-   * The projection to the vocabulary, [V, width], and its bias. The embedding itself when tied. An encoder
-   * has none: see `headOf`.
+   * The projection to the vocabulary, [V, width], and its bias. The embedding itself when tied. With a cap,
+   * logits z are cap · tanh(z / cap). An encoder has none: see `headOf`.
    */
   head?(net: Net, config: C): Head;
   /** Every token sees the whole of its sequence, not only what stands before it. */
@@ -43,6 +43,7 @@ export interface Architecture<C = unknown> {
 export interface Head {
   readonly weight: Tensor;
   readonly bias?: Tensor;
+  readonly cap?: number;
 }
 
 /** What a config.json describes: a family and its settings, without weights. */

@@ -178,9 +178,10 @@ export class PackedBatch {
     gradient: boolean,
     smoothing = 0,
   ): ReturnType<typeof linearCrossEntropy> {
-    const { g } = net, { weight, bias } = headOf(model, net);
+    const { g } = net, { weight, bias, cap } = headOf(model, net);
     const h = gatherRows(g, hidden, this.map, this.inverse);
     const { labels, weights } = this;
-    return linearCrossEntropy(g, { h, w: weight, bias, labels, weights, gradient, smoothing });
+    const given = { labels, weights, gradient, cap, smoothing };
+    return linearCrossEntropy(g, { h, w: weight, bias, ...given });
   }
 }

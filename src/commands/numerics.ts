@@ -81,12 +81,15 @@ export async function numerics(
   const lora = { rank: 8, alpha: 16, rslora: false, dropout: 0.1, targets: () => true };
   const graphs = [
     step(modelOf(llama, "F16"), { lora, full: false }),
-    step(modelOf(llama, "F32"), { full: true }),
+    step(modelOf(llama, "F32"), { full: true, neftune: 5, smoothing: 0.1 }),
     step({ ...modelOf(llama, "F16"), compute: "f16" }, { lora, full: false }),
     // So that its feed-forward layers are done in two chunks.
     step(modelOf(phi, "F32"), { lora, full: false, size: { tokens: 128, targets: 64 }, chunk: 1 }),
     ...([{ type: "nf4", double: true }, { type: "int8" }] as const).map((quant) =>
-      step({ ...modelOf(quantised, "F16"), quant }, { lora, full: false })
+      step({ ...modelOf(quantised, "F16"), quant }, {
+        lora: { ...lora, dora: quant.type === "nf4" },
+        full: false,
+      })
     ),
     update(),
     generation(),
@@ -160,7 +163,9 @@ function fill(nodes: readonly Node[], given: Map<Tensor, Float64Array>): Given {
 
 function step(
   model: Model,
-  how: Pick<Recipe, "lora" | "full" | "chunk"> & Partial<Pick<Recipe, "size">>,
+  how:
+    & Pick<Recipe, "lora" | "full" | "chunk" | "neftune" | "smoothing">
+    & Partial<Pick<Recipe, "size">>,
 ) {
   const recipe = { size: SIZE, positions: SIZE.tokens, ...how };
   const recorded = recordStep(model, recipe), { g } = recorded;

@@ -2,11 +2,11 @@ import { requireHead } from "../architectures/architecture.ts";
 import { type Model, openModel } from "../architectures/model.ts";
 import type { TokenRow } from "../architectures/packed.ts";
 import { Exit, Fail } from "../base/fail.ts";
-import { permutation } from "../base/random.ts";
 import { plural, short, thousands } from "../base/text.ts";
 import { datasetHash, leaks, tokensHash } from "../data/hash.ts";
 import { type PairExample, preparePairs, readPairs } from "../data/pairs.ts";
 import { type LengthReport, type PreparedRow, prepareSft } from "../data/prepare.ts";
+import { automaticSplit, splitRows } from "../data/split.ts";
 import { readDataset, type SftExample } from "../data/rows.ts";
 import type { Rows } from "../report/record.ts";
 import type { DpoSettings } from "../settings/dpo.ts";
@@ -109,9 +109,6 @@ function today(): string {
   return `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
 }
 
-/** More rows than this are split by themselves. */
-const SPLIT_ABOVE = 100;
-
 /**
  * Takes rows to measure on away from those to train: a tenth where there are more than 100, chosen by the
  * seed, so that it is the same tenth in every run; with --tail the last ones.
@@ -124,22 +121,19 @@ function split(
   io: Io,
   measured: (part: TokenRows) => TokenRows,
 ): { data: TokenRows; validation?: TokenRows } {
-  const n = all.rows.length;
-  const share = val_split ?? (n > SPLIT_ABOVE ? 0.1 : 0);
-  const kept = Math.floor(n * (1 - share) + 1e-9);
-  if (kept === n || kept === 0) return { data: all };
-  const order = tail ? [...all.rows.keys()] : [...permutation(seed, SPLIT_STREAM, n)];
-  const inOrder = (indices: readonly number[]) => indices.toSorted((a, b) => a - b);
-  io.note(`Split: ${thousands(kept)} train, ${thousands(n - kept)} val`);
-  const validation = part(all, inOrder(order.slice(kept)));
+  const n = all.rows.length, key = (row: number) => all.rows[row]!.ids.join();
+  const options = { seed, tail, key };
+  const { train, val } = val_split === undefined
+    ? automaticSplit(n, options)
+    : splitRows(n, val_split, options);
+  if (val.length === 0 || train.length === 0) return { data: all };
+  io.note(`Split: ${thousands(train.length)} train, ${thousands(val.length)} val`);
+  const validation = part(all, val);
   return {
-    data: part(all, inOrder(order.slice(0, kept))),
+    data: part(all, train),
     validation: loss_on === "response" ? validation : measured(validation),
   };
 }
-
-/** An epoch that no run reaches: the split must not follow the order of any. */
-const SPLIT_STREAM = 2 ** 32 - 1;
 
 function part({ examples, rows, facts }: TokenRows, indices: readonly number[]): TokenRows {
   const chosen = indices.map((i) => rows[i]!);

@@ -16,7 +16,8 @@ export const trainSft = command({
   details:
     'A row is one JSON object a line: {"prompt":"...","completion":"..."}, {"messages":[...]}, ' +
     '{"instruction":"...","output":"..."}, {"text":"..."} or {"input_ids":[...],"labels":[...]}. Only ' +
-    "answers are trained, and the token that ends them.\n\nCtrl-C once finishes the step and writes a " +
+    "answers are trained, and the token that ends them, unless --loss-on says otherwise: the loss of a step is " +
+    "the sum of weight x loss over all its trained tokens, divided by the sum of their weights.\n\nCtrl-C once finishes the step and writes a " +
     "checkpoint; --resume goes on from it as if nothing had stopped. The run folder holds the adapter in " +
     "PEFT format, checkpoints, metrics.jsonl, report.html and a model card.",
   settings: trainSettings,

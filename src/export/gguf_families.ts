@@ -11,17 +11,10 @@ import {
   text,
   u32,
 } from "../formats/gguf_types.ts";
+import { attention, gated, layers, needed, scalingKeys, scalingOf } from "./gguf_decoder.ts";
 import type { GgufFamily } from "./gguf_family.ts";
-
-const layers = "model.layers.{}";
-const attention = {
-  "model.embed_tokens": "token_embd",
-  [`${layers}.input_layernorm`]: "blk.{}.attn_norm",
-  [`${layers}.self_attn.q_proj`]: "blk.{}.attn_q",
-  [`${layers}.self_attn.k_proj`]: "blk.{}.attn_k",
-  [`${layers}.self_attn.v_proj`]: "blk.{}.attn_v",
-  lm_head: "output",
-};
+import { gemma2, gemma3 } from "./gguf_gemma.ts";
+import { qwen2, qwen3 } from "./gguf_qwen.ts";
 
 interface Sizes {
   readonly width: number;
@@ -112,35 +105,11 @@ function scalingFrom(
   };
 }
 
-/** A size that the file must have. */
-function needed(metadata: Metadata, key: string): number {
-  const value = integerAt(metadata, key, { min: 1, max: 2 ** 24 });
-  if (value !== undefined) return value;
-  throw new Fail(`the GGUF file has no ${key}`, { exit: Exit.data });
-}
-
-function linearScaling(config: ConfigReader): [string, GgufValue][] {
-  const { scaling } = config.rope();
-  if (scaling?.type !== "linear") return [];
-  return [["llama.rope.scaling.type", text("linear")], [
-    "llama.rope.scaling.factor",
-    f32(scaling.factor),
-  ]];
-}
-
 /** Llama 2 and 3, SmolLM, Mistral. Rotary pairs are stored side by side. */
 const llama: GgufFamily = {
   arch: "llama",
   architectures: ["LlamaForCausalLM", "MistralForCausalLM"],
-  names: {
-    ...attention,
-    [`${layers}.self_attn.o_proj`]: "blk.{}.attn_output",
-    [`${layers}.post_attention_layernorm`]: "blk.{}.ffn_norm",
-    [`${layers}.mlp.gate_proj`]: "blk.{}.ffn_gate",
-    [`${layers}.mlp.up_proj`]: "blk.{}.ffn_up",
-    [`${layers}.mlp.down_proj`]: "blk.{}.ffn_down",
-    "model.norm": "output_norm",
-  },
+  names: gated,
   metadata(json, fileType) {
     const config = new ConfigReader(json);
     const { width, heads, kvHeads, headDim } = sizes(config);
@@ -151,7 +120,7 @@ const llama: GgufFamily = {
       ["llama.feed_forward_length", u32(config.size("intermediate_size"))],
       ["llama.attention.head_count", u32(heads)],
       ["llama.attention.head_count_kv", u32(kvHeads)],
-      ...linearScaling(config),
+      ...scalingKeys("llama", config),
       ["llama.rope.freq_base", f32(config.rope().theta)],
       ["llama.attention.layer_norm_rms_epsilon", f32(config.number("rms_norm_eps", 1e-6))],
       ["llama.attention.key_length", u32(headDim)],
@@ -187,8 +156,6 @@ const llama: GgufFamily = {
     const [width, heads] = [need("embedding_length"), need("attention.head_count")];
     const head_dim = integerAt(metadata, "llama.attention.key_length") ?? width / heads;
     const rope_theta = numberAt(metadata, "llama.rope.freq_base") ?? 10000;
-    const type = stringAt(metadata, "llama.rope.scaling.type");
-    const factor = numberAt(metadata, "llama.rope.scaling.factor");
     return {
       architectures: ["LlamaForCausalLM"],
       model_type: "llama",
@@ -203,8 +170,7 @@ const llama: GgufFamily = {
       rms_norm_eps: numberAt(metadata, "llama.attention.layer_norm_rms_epsilon") ?? 1e-6,
       rope_parameters: {
         rope_theta,
-        rope_type: "default",
-        ...(type === undefined || type === "none" ? {} : { rope_type: type, factor }),
+        ...scalingOf("llama", metadata),
         ...(factors === undefined ? {} : scalingFrom(rope_theta, head_dim, factors)),
       },
     };
@@ -265,7 +231,7 @@ const phi2: GgufFamily = {
   },
 };
 
-const families: readonly GgufFamily[] = [llama, phi2];
+const families: readonly GgufFamily[] = [llama, phi2, qwen2, qwen3, gemma2, gemma3];
 
 /**
  * The family of a model by "architectures" in its config.json.

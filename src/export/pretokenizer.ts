@@ -65,11 +65,13 @@ export function pretokenizerSteps(name: string): { pre_tokenizer: Json; ignore_m
   return { pre_tokenizer: { type: "Sequence", pretokenizers }, ignore_merges: ignoresMerges(name) };
 }
 
-/** What a step does, in one comparable text. */
+/** What a step does, in one comparable text; single digits are a split by a pattern. */
 const signature = (
-  { type, pattern, behavior, invert, add_prefix_space, use_regex }: Json,
+  { type, pattern, behavior, invert, add_prefix_space, use_regex, individual_digits }: Json,
 ): string =>
-  type === "Split"
+  type === "Digits" && individual_digits === true
+    ? signature(split("\\p{N}"))
+    : type === "Split"
     ? JSON.stringify([type, (pattern as Json | undefined)?.Regex, behavior, invert === true])
     : JSON.stringify([type, add_prefix_space === true, use_regex !== false]);
 

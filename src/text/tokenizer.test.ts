@@ -24,7 +24,7 @@ async function cases(folder: string): Promise<{ text: string; ids: number[] }[]>
 }
 
 describe.skipIf(!present)("against Hugging Face and llama.cpp ids", () => {
-  for (const name of ["phi2", "llama3.2", "gpt2", "bert"]) {
+  for (const name of ["phi2", "llama3.2", "gpt2", "bert", "llama-spm"]) {
     test(name, async () => {
       const tokenizer = await loadTokenizer(`${fixtures}/${name}`);
       const all = await cases(`${fixtures}/${name}`);

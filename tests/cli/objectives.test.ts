@@ -116,7 +116,7 @@ test("DoRA: trained, evaluated on bases of all kinds, merged, resumed", async ()
   const more = ["--init-adapter", "dora-none", "--use-dora", "--target", "q_proj,down_proj"];
   const { baseline } = await trained("more", ...more);
   expect(Math.abs(baseline - best!.val_loss)).toBeLessThan(1e-4);
-  const without = await whet([...sft, ...more.slice(0, 2), "-o", "refused"], folder);
+  const without = await whet([...sft, ...more.slice(0, 2), "-o", "other"], folder);
   expect(without.code).toBe(2);
 });
 
