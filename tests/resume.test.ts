@@ -10,6 +10,7 @@ import { fieldsOf } from "../src/settings/field.ts";
 import { trainSettings } from "../src/settings/train.ts";
 import { attempt, forget, type Outcome, weightsIn, workshop } from "./faults.ts";
 import { sound } from "./faults_cases.ts";
+import { interrupted, ways } from "./stops.ts";
 
 setDefaultTimeout(120_000);
 const device = await testDevice();
@@ -34,6 +35,14 @@ async function resume(name: string, change: Record<string, unknown>): Promise<Ou
 gpu("every setting that changes the numbers is refused with its old and new value", async () => {
   const changes: Record<string, [was: unknown, now: unknown]> = {
     full: [false, true],
+    use_dora: [false, true],
+    layers: [undefined, "1"],
+    loraplus_ratio: [1, 16],
+    lr_decay: [undefined, 0.2],
+    lr_decay_shape: [undefined, "linear"],
+    min_lr_ratio: [0, 0.1],
+    label_smoothing: [0, 0.1],
+    neftune_alpha: [0, 5],
     quant: ["none", "nf4"],
     double_quant: [false, true],
     compute: ["f32", "f16"],
@@ -62,7 +71,11 @@ gpu("every setting that changes the numbers is refused with its old and new valu
   );
   expect(Object.keys(changes).sort()).toEqual(marked.map(({ key }) => key).sort());
   for (const [key, [was, now]] of Object.entries(changes)) {
-    const needed = key === "double_quant" ? { quant: "nf4" } : {};
+    const needed = key === "double_quant"
+      ? { quant: "nf4" }
+      : key.startsWith("lr_decay")
+      ? { scheduler: "wsd" }
+      : {};
     const { error, out } = await resume("changed", { ...needed, [key]: now });
     const line = `${key}: ${JSON.stringify(was)} -> ${JSON.stringify(now)}`;
     expect(error).toBeInstanceOf(Fail);
@@ -135,6 +148,43 @@ gpu(
     const measured = events.filter(({ event }) => event === "eval");
     // However it compares with the one on the rows of before, the first on these is the best on these.
     expect(measured[0]).toMatchObject({ step: 6, best: true });
+  },
+);
+
+/** Makes a run look as if it had been killed before it wrote its weights. */
+function unfinish(out: string) {
+  const path = join(out, "run.json"), manifest = JSON.parse(readFileSync(path, "utf8"));
+  writeFileSync(path, JSON.stringify({ ...manifest, status: "running", seconds: undefined }));
+  rmSync(join(out, "adapter_model.safetensors"));
+}
+
+gpu(
+  "a run killed after its last step, or as it stopped early, is only brought to its end",
+  async () => {
+    const go = (name: string, change = {}) =>
+      attempt(dir, name, device!, { resume: "auto", ...change });
+    const ended = ({ events }: Outcome) => events.find(({ event }) => event === "end");
+    const steps = ({ events }: Outcome) => events.filter(({ event }) => event === "step").length;
+
+    cpSync(whole.out, join(dir, "over"), { recursive: true });
+    unfinish(join(dir, "over"));
+    const over = await go("over");
+    expect(over.error).toBeUndefined();
+    expect([steps(over), ended(over)!.sha256]).toEqual([0, ended(whole)!.sha256]);
+    const { error } = await go("over");
+    expect(error).toMatchObject({ message: expect.stringContaining("has all 6 steps") });
+
+    const patient = { lr: 5, eval_every: 1, patience: 1 };
+    const early = await attempt(dir, "early", device!, patient);
+    expect(ended(early)).toMatchObject({ status: "early" });
+    unfinish(early.out);
+    const again = await go("early", patient);
+    expect([steps(again), ended(again)!.status]).toEqual([0, "early"]);
+    expect(ended(again)!.sha256).toBe(ended(early)!.sha256);
+    const refused = await go("early", patient);
+    expect(refused.error).toMatchObject({ message: expect.stringContaining("stopped early") });
+    const longer = await go("early", { ...patient, patience: 2 });
+    expect(steps(longer)).toBeGreaterThan(0);
   },
 );
 
@@ -231,3 +281,12 @@ gpu("a template that tells the date tells the day that the run was begun", async
     setSystemTime();
   }
 });
+
+gpu(
+  "stopped after the first, some and the last but one step, a run comes to the same bytes",
+  async () => {
+    for (const way of Object.keys(ways)) {
+      expect(await interrupted(dir, device!, way, 12, [[1, 6, 11]])).toBe(1);
+    }
+  },
+);

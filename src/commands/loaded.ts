@@ -51,6 +51,12 @@ export async function openBoth(
   const model = { ...open, quant: quantOf(settings), compute: settings.compute };
   const adapter = adapterPath === undefined ? undefined : await readAdapter(adapterPath);
   if (adapter) {
+    if (adapter.config.use_dora && settings.compute === "f16") {
+      throw new Fail(`the adapter ${adapterPath} is of DoRA, which is computed in f32 only`, {
+        fix: "leave --compute f16 out",
+        exit: Exit.usage,
+      });
+    }
     checkFit(adapter, model.folder.tensors);
     checkBase(adapterPath!, path, model);
   }
@@ -67,6 +73,7 @@ export async function openBoth(
 /**
  * Puts what was opened on the device that the settings ask for, or on one that is open already and then
  * stays open.
+ * @param tensors which weights are needed; those of a language model unless told
  * @throws Fail (gpu) (memory)
  */
 export async function load(
@@ -74,13 +81,14 @@ export async function load(
   settings: Pick<CommonSettings, "device" | "backend">,
   io: Io,
   shared?: Device,
+  tensors = Generator.tensors,
 ): Promise<Loaded> {
   const { model, adapter, adapted, unlike } = opened;
   if (unlike) {
     const message = "the adapter was trained on a base whose weights were kept another way";
     io.warn("WH0309", `${message}; its answers may differ a little`, `add ${unlike}`);
   }
-  const { frozen, trained } = Generator.tensors(model, adapted);
+  const { frozen, trained } = tensors(model, adapted);
   const parameters = [...model.folder.tensors.values()]
     .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
   const device = shared ??
@@ -151,6 +159,7 @@ function loraOf({ config, tensors }: Adapter, path: string): Lora {
     alpha: scaling(config, first) * root,
     rslora: config.use_rslora,
     dropout: 0,
+    dora: config.use_dora,
     targets: (module) => adapted.has(module) && targets(config, module),
   };
 }

@@ -24,6 +24,18 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./train_sft.ts")).trainSft,
   },
   {
+    name: "train dpo",
+    group: "Train",
+    about: "Teaches a model which of two answers is the better one",
+    load: async () => (await import("./train_dpo.ts")).trainDpo,
+  },
+  {
+    name: "train embed",
+    group: "Train",
+    about: "Teaches a model which texts belong together, from triplets or pairs",
+    load: async () => (await import("./train_embed.ts")).trainEmbed,
+  },
+  {
     name: "plan",
     group: "Train",
     about: "Says what a training run needs, without touching a GPU",
@@ -102,6 +114,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./score.ts")).score,
   },
   {
+    name: "embed",
+    group: "Use and measure",
+    about: "Turns texts into vectors that are close where meanings are",
+    load: async () => (await import("./embed.ts")).embedCommand,
+  },
+  {
     name: "bench",
     group: "This machine",
     about: "Measures kernels, training or generation on this machine's GPU",
@@ -124,6 +142,12 @@ export const table: readonly Entry[] = [
     group: "Models",
     about: "Writes a copy in 4 or 8 bits, which later starts read in a quarter of the time",
     load: async () => (await import("./model_quantize.ts")).modelQuantize,
+  },
+  {
+    name: "data generate",
+    group: "Data",
+    about: "Writes training rows from a schema, by templates, a model or by hand",
+    load: async () => (await import("./data_generate.ts")).dataGenerate,
   },
   {
     name: "config show",
@@ -167,10 +191,7 @@ export const aliases: Readonly<Record<string, readonly string[]>> = {
 
 /** Commands that the contract names and this version refuses, each with what serves instead. */
 export const later: Readonly<Record<string, string>> = {
-  "train dpo": "this version trains by example only: whet train sft",
-  "train embed": "this version trains causal language models only: whet train sft",
   "train auto": "this version trains by example only: whet train sft",
-  embed: "this version runs causal language models only: whet score, whet infer",
   pipeline: "its stages are commands of their own: whet train sft, whet eval, whet export",
   chat: "whet infer -p answers one prompt",
   serve: "whet infer answers rows from stdin",
@@ -178,6 +199,12 @@ export const later: Readonly<Record<string, string>> = {
   "model ls": "models are folders: whet model show -m DIR explains one",
   "model verify": "whet model show -m DIR checks a folder's structure",
   "model rm": "models are folders like others",
-  data: "whet train sft checks every row before it trains",
+  "data reasoning": "whet data generate with a --template of your own asks for any rows",
+  "data preferences": "this version trains by example only: whet train sft",
+  "data adversarial": "one in five rows of whet data generate cannot be carried out as it stands",
+  "data from-phoenix": "export the spans as JSONL and name their keys: whet train sft --map",
+  "data select": "this version trains by example only: whet train sft",
+  "data review": "rows are JSONL: read and edit them before they train",
+  "data push": "rows are JSONL files: send them with the tools of the service",
   remote: "this version trains on this machine only",
 };

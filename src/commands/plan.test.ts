@@ -10,7 +10,7 @@ import { again, halved, prepare } from "../trainer/prepare.ts";
 import { tinyModel, tinyRows } from "../../tests/tiny.ts";
 import { waysToFit } from "./fitting.ts";
 import { modelsOf } from "./models.ts";
-import { requireFit } from "./plan.ts";
+import { requireFit } from "./memory_told.ts";
 import type { PreparedRun } from "./prepared.ts";
 
 const dir = await tinyModel(), model = await openModel(dir);

@@ -1,20 +1,14 @@
 import { Exit, Fail } from "../base/fail.ts";
-import {
-  columns,
-  humanBytes,
-  humanSeconds,
-  plural,
-  progressBar,
-  short,
-  thousands,
-} from "../base/text.ts";
+import { columns, humanBytes, humanSeconds, plural, short, thousands } from "../base/text.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import { planSettings } from "../settings/train.ts";
-import { planRun, type RunBytes } from "../trainer/plan.ts";
+import { planRun } from "../trainer/plan.ts";
 import { command } from "./command.ts";
-import { moreWork, type Way, waysToFit } from "./fitting.ts";
+import { moreWork, waysToFit } from "./fitting.ts";
 import type { Io } from "./io.ts";
+import { NO_WAY, parts, waysTold } from "./memory_told.ts";
 import type { PreparedRun, RunSettings } from "./prepared.ts";
+import type { Probed } from "./probe.ts";
 
 export const plan = command({
   section: "train",
@@ -54,18 +48,6 @@ export const plan = command({
     if (settings.record) io.out(`\nThe step\n${run.prepared.plan.print()}`);
   },
 });
-
-/** What three real steps took. */
-export interface Probed {
-  readonly seconds_per_step: number;
-  readonly tokens_per_second: number;
-  /** Of the whole run; null where the number of steps is not known. */
-  readonly seconds: number | null;
-  readonly allocated_bytes: number;
-  readonly device: string;
-  /** Kernels of which one dispatch took longer than it should, milliseconds. */
-  readonly slow_kernels: Readonly<Record<string, number>>;
-}
 
 /** What a run needs: the answer of `whet plan` and of `whet train --dry-run`. */
 export function tellPlan(
@@ -113,7 +95,7 @@ export function tellPlan(
   io.out(`  ${fits ? "fits in" : "does not fit in"} ${humanBytes(room.bytes)}: ${room.what}`);
   if (!fits) {
     io.out(`\n${humanBytes(-spare)} too much. ${ways.length > 0 ? "It would fit with" : NO_WAY}`);
-    if (ways.length > 0) io.out(table(ways).replaceAll(/^/gm, "  "));
+    if (ways.length > 0) io.out(waysTold(ways).replaceAll(/^/gm, "  "));
   }
   io.out("\nWork");
   const rows: [string, string][] = [
@@ -146,6 +128,16 @@ export function tellPlan(
     if (slow.length > 0) rows.push(["long dispatches", slow.join(", ")]);
   }
   io.out(columns(rows.map(([name, text]) => [`  ${name}`, text])));
+}
+
+/** What a step and the run are made of, as a plan says it, for the start of training. */
+export function workTold(run: PreparedRun, settings: RunSettings): string {
+  const { runs } = workOf(run), { tokens } = run.prepared.recipe.size;
+  const cut = about(runs, "micro-batch", "micro-batches");
+  return columns([
+    ["batch", `${batchTold(settings)}, in ${cut} of ${thousands(tokens)} token places`],
+    ["steps", stepsTold(run, settings)],
+  ]);
 }
 
 /** The work of a step, averaged over up to 256 steps. */
@@ -232,46 +224,6 @@ function timeTold({ seconds_per_step, tokens_per_second, seconds, device }: Prob
 
 const about = (n: number, one: string, many: string) =>
   Number.isInteger(n) ? plural(n, one, many) : `about ${n.toFixed(1)} ${many}`;
-
-const NO_WAY = "No setting makes it fit: a smaller model, or more memory";
-
-/** Ways to fit, one a line. */
-function table(ways: readonly Way[]): string {
-  return columns(
-    ways.map(({ flags, total, note }) => [flags, humanBytes(total), note ? `(${note})` : ""]),
-    [1],
-  );
-}
-
-/** Memory by part, one a line, and each part's share of the whole as a bar. */
-function parts(bytes: RunBytes, ascii: boolean): string {
-  const { weights, adapter, gradients, optimizer, activations, scratch, total } = bytes;
-  const all = { weights, adapter, gradients, optimizer, activations, scratch };
-  const bar = (n: number) => progressBar(n / total, 40, ascii);
-  return columns([
-    ...Object.entries(all).map(([name, n]) => [name, humanBytes(n), bar(n)]),
-    ["total", humanBytes(total), ""],
-  ], [1]);
-}
-
-/**
- * Refuses a run that does not fit in its memory at the smallest that its settings allow, before anything
- * is loaded or written.
- * @throws Fail (memory) with the parts of what would be needed, and settings that would fit
- */
-export function requireFit({ prepared, room }: PreparedRun, settings: RunSettings) {
-  if (prepared.fits) return;
-  const { bytes } = prepared.plan;
-  const ways = waysToFit(prepared, settings);
-  const [needed, there] = [humanBytes(bytes.total), humanBytes(room.bytes)];
-  throw new Fail(`this run needs at least ${needed} of memory, it may take ${there}`, {
-    why: `${room.what}\n${parts(bytes, true)}`,
-    fix: ways.length > 0
-      ? `one of\n${table(ways)}`
-      : `${NO_WAY[0]!.toLowerCase()}${NO_WAY.slice(1)}`,
-    exit: Exit.memory,
-  });
-}
 
 /** PEFT's line on what is trained. */
 export function trainedLine({ trainable, parameters }: { trainable: number; parameters: number }) {

@@ -3,9 +3,21 @@ import type { CommonSettings } from "../settings/common.ts";
 import { start } from "../trainer/loop.ts";
 import { openDevice } from "./gpu.ts";
 import type { Io } from "./io.ts";
-import { type Probed, requireFit } from "./plan.ts";
+import { requireFit } from "./memory_told.ts";
 import type { PreparedRun, RunSettings } from "./prepared.ts";
 import { loading } from "./progress.ts";
+
+/** What three real steps took. */
+export interface Probed {
+  readonly seconds_per_step: number;
+  readonly tokens_per_second: number;
+  /** Of the whole run; null where the number of steps is not known. */
+  readonly seconds: number | null;
+  readonly allocated_bytes: number;
+  readonly device: string;
+  /** Kernels of which one dispatch took longer than it should, milliseconds. */
+  readonly slow_kernels: Readonly<Record<string, number>>;
+}
 
 /** Steps that are measured, after one that is not: the first also warms the device up. */
 const STEPS = 3;

@@ -10,26 +10,29 @@ import {
 } from "../formats/checkpoint.ts";
 import type { Tuned } from "../gpu/device.ts";
 import type { CommonSettings } from "../settings/common.ts";
-import { type Field, fieldsOf } from "../settings/field.ts";
-import { type TrainSettings, trainSettings } from "../settings/train.ts";
+import type { Field } from "../settings/field.ts";
+import type { TrainSettings } from "../settings/train.ts";
 import type { Best } from "../trainer/loop.ts";
 import { again } from "../trainer/prepare.ts";
+import { objectiveOf } from "../trainer/program.ts";
 import type { Trainer } from "../trainer/trainer.ts";
 import type { Io } from "./io.ts";
-import { requireFit } from "./plan.ts";
+import { requireFit } from "./memory_told.ts";
+import { fieldsFor } from "./objectives.ts";
 import type { PreparedRun } from "./prepared.ts";
 
 type Settings = TrainSettings & CommonSettings & { readonly output: string };
 
 /** Settings that a resumed run must have the same; those of rows are compared by what became of the rows. */
-const NUMERIC: readonly Field[] = fieldsOf(trainSettings).filter(({ info: { changes } }) =>
-  changes === "values" || changes === "shapes"
-);
+const numericFields = ({ prepared }: PreparedRun): Field[] =>
+  fieldsFor(objectiveOf(prepared.recipe).kind).filter(({ info: { changes } }) =>
+    changes === "values" || changes === "shapes"
+  );
 
 /** Their values in a run. */
-function numeric(settings: Settings, { targets }: PreparedRun): Record<string, unknown> {
-  const all: Readonly<Record<string, unknown>> = { ...settings, target: targets };
-  return Object.fromEntries(NUMERIC.map(({ key }) => [key, all[key]]));
+function numeric(settings: Settings, run: PreparedRun): Record<string, unknown> {
+  const all: Readonly<Record<string, unknown>> = { ...settings, target: run.targets };
+  return Object.fromEntries(numericFields(run).map(({ key }) => [key, all[key]]));
 }
 
 interface Cursor {
@@ -131,7 +134,9 @@ export async function resumed(
 ): Promise<From | undefined> {
   const { resume, output } = settings;
   if (resume === undefined) return undefined;
-  requireKnownRun(output);
+  const { format, ...before } = recorded(output);
+  // It would be written over.
+  if (format !== 1) throw otherFormat(join(output, "run.json"), format, 1);
   const warn = (message: string) => io.warn("WH1202", message);
   const folder = resume === "auto" ? output : resume;
   const path = existsSync(join(folder, "state.json"))
@@ -157,13 +162,7 @@ export async function resumed(
     : { ...planned, prepared: again(planned.prepared, { micro_tokens: pinned }) };
   compare(settings, run, state, io);
   requireFit(run, { ...settings, micro_tokens: pinned });
-  if (state.step >= run.prepared.batches.steps) {
-    throw new Fail(`${path} has all ${state.step} steps of this run`, {
-      why: `the settings ask for ${run.prepared.batches.steps} steps`,
-      fix: "train longer with a larger --epochs or --iters",
-      exit: Exit.usage,
-    });
-  }
+  requireWork(settings, run, path, state);
   io.note(`resuming from ${path}, step ${state.step}`);
   // Values of two measures, or of other rows, cannot be compared.
   const comparable = measuredOn(run) === extraOf(state).validation &&
@@ -176,23 +175,51 @@ export async function resumed(
     run,
     trackers,
     kernels,
-    began: { started, seconds },
+    // What was written after the checkpoint took its time too, where that is known.
+    began: {
+      started,
+      seconds: before.started === started ? Math.max(seconds, before.seconds ?? 0) : seconds,
+    },
   };
+}
+
+/**
+ * A run that was killed after its last step has yet to write its weights; one that has is over.
+ * @throws Fail (usage) where nothing is left to do
+ */
+function requireWork(settings: Settings, run: PreparedRun, path: string, state: TrainingState) {
+  const { steps } = run.prepared.batches, { patience = Infinity } = settings;
+  const all = state.step >= steps, early = extraOf(state).worse >= patience;
+  if (!all && !early || !["finished", "early"].includes(recorded(settings.output).status)) return;
+  throw new Fail(
+    all
+      ? `${path} has all ${state.step} steps of this run`
+      : `${path} is where the run stopped early`,
+    {
+      why: all
+        ? `the settings ask for ${steps} steps`
+        : `--patience ${patience}: so many measurements were no better`,
+      fix: all
+        ? "train longer with a larger --epochs or --iters"
+        : "go on with a larger --patience",
+      exit: Exit.usage,
+    },
+  );
 }
 
 /** SHA-256 of the validation rows; null where there are none. */
 const measuredOn = ({ validation }: PreparedRun) => validation?.facts.sha256 ?? null;
 
-/** @throws Fail (disk) where the folder holds a run of another format, which would be written over */
-function requireKnownRun(output: string) {
-  const path = join(output, "run.json");
-  let format: unknown = 1;
+/** What the run.json of a folder says: nothing where it is gone or damaged, for it is written anew. */
+function recorded(
+  output: string,
+): Partial<Began> & { readonly format: unknown; readonly status: string } {
+  const none = { format: 1, status: "" };
   try {
-    format = JSON.parse(readFileSync(path, "utf8")).format;
+    return { ...none, ...JSON.parse(readFileSync(join(output, "run.json"), "utf8")) };
   } catch {
-    return; // gone or damaged: it is written anew from what the checkpoint holds
+    return none;
   }
-  if (format !== 1) throw otherFormat(path, format, 1);
 }
 
 /** The day that the chat template showed when the run that is to be resumed was begun. */
@@ -242,7 +269,7 @@ function compare(
   const before = state.settings as Readonly<Record<string, unknown>>;
   const now = numeric(settings, run);
   // Checkpoints from before there was a choice do not speak of it: they were made with the default.
-  const different = NUMERIC.map((field) => ({
+  const different = numericFields(run).map((field) => ({
     ...field,
     was: JSON.stringify(before[field.key] ?? field.default),
     is: JSON.stringify(now[field.key]),
@@ -267,7 +294,7 @@ function compare(
   }
   if (tokens !== data!.facts.tokens_sha256) {
     throw new Fail(`the rows of ${settings.data} become other tokens than when the run was begun`, {
-      why: "the tokenizer, --template, --date, --max-seq or --overlong is another one",
+      why: "the tokenizer, --template, --date, --max-seq, --overlong or --loss-on is another one",
       fix: "put it back, or begin a new run with another -o",
       exit: Exit.data,
     });

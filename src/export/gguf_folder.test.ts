@@ -35,7 +35,7 @@ const essential = [
 ] as const;
 
 describe.skipIf(!present)("a GGUF file is the folder it was made from", () => {
-  for (const model of ["llama", "llama_tied", "phi2"]) {
+  for (const model of ["llama", "llama_tied", "phi2", "qwen2", "qwen3"]) {
     test(model, async () => {
       using folder = await openModel(`${fixtures}/models/${model}/hf`);
       const out = join(dir, `${model}.gguf`);

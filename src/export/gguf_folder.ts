@@ -16,7 +16,7 @@ import { ggufTemplate, tokenizerFromGguf } from "./gguf_tokenizer_read.ts";
 export interface GgufModel extends ModelFolder {
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate | undefined;
-  /** GGUF type of every tensor, by checkpoint name. */
+  /** GGUF type of every tensor, by checkpoint name; ", shifted" where the file holds one more. */
   readonly types: ReadonlyMap<string, string>;
 }
 
@@ -54,7 +54,7 @@ export function openGgufModel(path: string): GgufModel {
         ? plain[type.name as keyof typeof plain]
         : "F32";
       stored.set(checkpoint, name);
-      types.set(checkpoint, type.name);
+      types.set(checkpoint, family.shift?.(checkpoint) ? `${type.name}, shifted` : type.name);
       tensors.set(checkpoint, { dtype, shape, bytes: values * (dtype === "F32" ? 4 : 2) });
     }
     const config = {
@@ -74,9 +74,10 @@ export function openGgufModel(path: string): GgufModel {
       const end = to ?? shape[0]!;
       // A vector is one row of a GGUF file, and one row a value of a checkpoint.
       if (shape.length === 1) {
-        const whole = file.readF32(stored);
+        const whole = file.readF32(stored), by = family.shift?.(name);
         const perHead = family.interleavedRows?.(name, config);
-        return (perHead ? separate(whole, perHead, 1) : whole).slice(from, end);
+        const values = (perHead ? separate(whole, perHead, 1) : whole).slice(from, end);
+        return by === undefined ? values : values.map((v) => v - by);
       }
       const width = shape[1]!;
       const perHead = family.interleavedRows?.(name, config) ?? 1;

@@ -1,9 +1,8 @@
-import { createHash } from "node:crypto";
 import { humanBytes, humanSeconds, short } from "../base/text.ts";
 import { smooth } from "./diagnose.ts";
 import { STATUS } from "./facts.ts";
 import { bestOf, type RunRecord } from "./record.ts";
-import { style } from "./style.ts";
+import { page } from "./page.ts";
 import { escape, lineChart, type Point, type Series, spansDecades } from "./svg.ts";
 
 /** A run among others: what it has of its own, and what is known of it. */
@@ -130,33 +129,26 @@ export function comparisonHtml(
   flat: number,
 ): string {
   const rows = rowsOf(runs), best = winner(rows);
-  const hash = createHash("sha256").update(style).digest("base64");
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'">
-<title>${escape(title)} · whet</title>
-<style>${style}</style>
-</head>
-<body><main>
-<header><h1>${escape(title)}</h1><span class="badge finished">${runs.length} runs</span></header>
-<p class="sub">${escape(note ?? "compared by the best validation loss")}</p>
-${best ? bestCard(best) : ""}
-${table(rows, best)}
-${curves(runs, best)}
-${judgement(rows, flat)}
-<footer>Every run's own report is in its folder.</footer>
-</main></body>
-</html>
-`;
+  return page(
+    title,
+    [
+      `<header><h1>${escape(title)}</h1>` +
+      `<span class="badge finished">${runs.length} runs</span></header>`,
+      `<p class="sub">${escape(note ?? "compared by the best validation loss")}</p>`,
+      best ? bestCard(best) : "",
+      table(rows, best),
+      curves(runs, best),
+      judgement(rows, flat),
+      "<footer>Every run's own report is in its folder.</footer>",
+    ].join("\n"),
+  );
 }
 
 function bestCard(best: ComparedRow): string {
   const loss = best.best_val_loss === undefined
     ? `training loss ${short(best.train_loss!)}; there were no rows to measure on`
-    : `best validation loss ${short(best.best_val_loss)}, perplexity ${short(best.best_ppl!)}`;
+    : `best validation loss ${short(best.best_val_loss)}` +
+      (best.best_ppl === undefined ? "" : `, perplexity ${short(best.best_ppl)}`);
   return `<div class="card finding good best"><b>Best: ${escape(labelOf(best.choice))}</b><p>${
     escape(loss)
   }</p></div>`;

@@ -1,10 +1,17 @@
-import { createHash } from "node:crypto";
 import { short } from "../base/text.ts";
 import { diagnose, smooth } from "./diagnose.ts";
 import { headline, origins, settingsTold, STATUS, subtitle } from "./facts.ts";
 import { gradientsByLayer, movementByModule } from "./layers.ts";
-import { byQuestion, type Metrics, type RunRecord, type Sample } from "./record.ts";
-import { style } from "./style.ts";
+import { page } from "./page.ts";
+import {
+  byQuestion,
+  type EvalPoint,
+  type Metrics,
+  type Rewards,
+  type RunRecord,
+  type Sample,
+  type StepPoint,
+} from "./record.ts";
 import {
   beforeAfter,
   type Chart,
@@ -16,39 +23,26 @@ import {
   spansDecades,
 } from "./svg.ts";
 
-/**
- * A run as one page that needs nothing else: no script, no font, no network. Its content security policy
- * allows this style sheet by its hash and forbids all else, so that text from models and data, which is
- * escaped besides, can do nothing.
- */
+/** A run as one page: see `page`. */
 export function reportHtml(record: RunRecord): string {
   const { manifest } = record;
-  const hash = createHash("sha256").update(style).digest("base64");
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'">
-<title>${escape(manifest.name)} · whet</title>
-<style>${style}</style>
-</head>
-<body><main>
-${head(record)}
-${tiles(record)}
-${measured(manifest.before, manifest.after)}
-${curves(record)}
-${layers(record)}
-${findings(record)}
-${samples(record.samples)}
-${settings(record)}
-${surroundings(record)}
-<footer>Made by whet ${
-    escape(manifest.whet.version)
-  } from run.json and metrics.jsonl in this folder.</footer>
-</main></body>
-</html>
-`;
+  return page(
+    manifest.name,
+    [
+      head(record),
+      tiles(record),
+      measured(manifest.before, manifest.after),
+      curves(record),
+      layers(record),
+      findings(record),
+      samples(record.samples),
+      settings(record),
+      surroundings(record),
+      `<footer>Made by whet ${
+        escape(manifest.whet.version)
+      } from run.json and metrics.jsonl in this folder.</footer>`,
+    ].join("\n"),
+  );
 }
 
 function head({ manifest }: RunRecord): string {
@@ -123,7 +117,35 @@ function curves({ steps, evals }: RunRecord): string {
       ],
     }),
   ];
+  if (steps.some((s) => s["rewards/margins"] !== undefined)) cards.push(...rewards(steps, evals));
   return `<h2>Curves</h2><div class="charts">${cards.join("")}</div>`;
+}
+
+/** What training on pairs is judged by: whether the chosen answer is preferred, and by how much. */
+function rewards(steps: readonly StepPoint[], evals: readonly EvalPoint[]): string[] {
+  const of = (points: readonly (StepPoint | EvalPoint)[], key: keyof Rewards): Point[] =>
+    points.filter((p) => p[key] !== undefined).map((p) => [p.step, p[key]!] as const);
+  const both = (title: string, keys: readonly (readonly [keyof Rewards, string])[]) =>
+    card({
+      title,
+      x: "step",
+      series: keys.flatMap(([key, name], i): Series[] => [
+        { name, points: of(steps, key), look: "line", color: i === 0 ? 1 : 4 },
+        ...evals.length === 0 ? [] : [
+          {
+            name: `${name}, validation`,
+            points: of(evals, key),
+            look: "marks",
+            color: i === 0 ? 2 : 3,
+          } as const,
+        ],
+      ]),
+    });
+  return [
+    both("Rewards", [["rewards/chosen", "chosen"], ["rewards/rejected", "rejected"]]),
+    both("Reward margin", [["rewards/margins", "training"]]),
+    both("Pairs the right way round", [["rewards/accuracies", "training"]]),
+  ];
 }
 
 function card(chart: Chart, wide = false): string {

@@ -1,5 +1,6 @@
 import { Exit, Fail } from "../base/fail.ts";
 import type { ChatTemplate, Message, RenderOptions } from "./chat_template.ts";
+import { sectionWeights } from "./sections.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { quoteSpecials, unquote } from "./quoted.ts";
 import { prependsSpace } from "./tokenizer_json.ts";
@@ -20,6 +21,8 @@ export interface EncodedExample {
   readonly ids: number[];
   /** As long as ids, not shifted: ids[i] where position i is trained, -100 elsewhere. */
   readonly labels: number[];
+  /** What each label counts, where not all count the same; 0 where none is trained. */
+  readonly weights?: number[];
   /** How many labels are trained. */
   readonly supervised: number;
 }
@@ -29,6 +32,11 @@ export interface ExampleOptions {
   readonly template?: ChatTemplate;
   /** Which assistant turns are trained; all by default. Turns with weight 0 never are. */
   readonly turns?: "all" | "last";
+  /**
+   * What is trained: answers (default), every token of the row whatever its turns say, or answers in which
+   * sections of these names have a weight of their own; see `sectionWeights`.
+   */
+  readonly lossOn?: "response" | "all" | ReadonlyMap<string, number>;
   /** Passed on to the template. */
   readonly render?: Omit<RenderOptions, "addGenerationPrompt">;
 }
@@ -100,12 +108,26 @@ function endedOnce(tokenizer: Tokenizer, ids: readonly number[]): number[] {
 class Row {
   readonly ids: number[] = [];
   readonly labels: number[] = [];
+  readonly #weights: number[] = [];
+  #weighted = false;
 
-  add(ids: readonly number[], trained: boolean): void {
-    for (const id of ids) {
+  constructor(
+    private readonly tokenizer: Tokenizer,
+    private readonly lossOn: NonNullable<ExampleOptions["lossOn"]> = "response",
+  ) {}
+
+  add(ids: readonly number[], answer: boolean): void {
+    const { lossOn } = this, trained = answer || lossOn === "all";
+    const weights = trained && typeof lossOn !== "string"
+      ? sectionWeights(this.tokenizer, ids, lossOn)
+      : undefined;
+    this.#weighted ||= weights !== undefined;
+    ids.forEach((id, i) => {
+      const weight = trained ? weights?.[i] ?? 1 : 0;
       this.ids.push(id);
-      this.labels.push(trained ? id : ignoredLabel);
-    }
+      this.labels.push(weight > 0 ? id : ignoredLabel);
+      this.#weights.push(weight);
+    });
   }
 
   done(): EncodedExample {
@@ -117,14 +139,15 @@ class Row {
         exit: Exit.data,
       });
     }
-    return { ids: this.ids, labels: this.labels, supervised };
+    const { ids, labels } = this;
+    return { ids, labels, supervised, ...(this.#weighted ? { weights: this.#weights } : {}) };
   }
 }
 
 function encodeConversation(
   tokenizer: Tokenizer,
   given: readonly Message[],
-  { template, turns = "all", render }: ExampleOptions,
+  { template, turns = "all", render, lossOn }: ExampleOptions,
 ): EncodedExample {
   const { render: draw } = needTemplate(template);
   const messages = quoteSpecials(tokenizer, given);
@@ -132,7 +155,7 @@ function encodeConversation(
   const chosen = (turns === "all" ? answers : answers.slice(-1))
     .filter((i) => messages[i]!.weight !== 0);
 
-  const row = new Row();
+  const row = new Row(tokenizer, lossOn);
   let done = "";
   const extend = (text: string): string => {
     if (!text.startsWith(done)) {
@@ -184,6 +207,7 @@ const continuationOrStart = (tokenizer: Tokenizer, text: string, row: Row): numb
  * - messages: each assistant turn from the generation prompt to its end token is trained; where the
  *   template ends the last turn without one, it is added
  * - text: everything is trained, with an end token
+ * - `lossOn` trains more, or weighs it; the ids are the same
  *
  * Nothing is cut, however long the row.
  * @throws Fail when nothing is trained, or the template does not let the turns be told apart
@@ -194,7 +218,7 @@ export function encodeExample(
   options: ExampleOptions = {},
 ): EncodedExample {
   if ("messages" in example) return encodeConversation(tokenizer, example.messages, options);
-  const row = new Row();
+  const row = new Row(tokenizer, options.lossOn);
   if ("text" in example) row.add(endedOnce(tokenizer, opening(tokenizer, example.text)), true);
   else {
     row.add(opening(tokenizer, example.prompt), false);
