@@ -92,6 +92,7 @@ const COMPANIONS = [
   "special_tokens_map.json",
   "added_tokens.json",
   "vocab.txt",
+  "tokenizer.model",
   "sentencepiece.bpe.model",
   "chat_template.jinja",
 ];
