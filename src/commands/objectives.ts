@@ -8,7 +8,7 @@ import { sft } from "../trainer/objectives/sft.ts";
 /** What a run minimises, and how its rows are read. */
 export type PairSettings = Pick<
   DpoSettings,
-  "loss_type" | "beta" | "label_smoothing" | "reference" | "min_pairs"
+  "loss_type" | "beta" | "label_smoothing" | "reference" | "min_pairs" | "share_prompt"
 >;
 
 const usual: PairSettings = {
@@ -17,6 +17,7 @@ const usual: PairSettings = {
   label_smoothing: 0,
   reference: "adapter-off",
   min_pairs: 1,
+  share_prompt: true,
 };
 
 /** The settings of training on pairs, where these are such. */

@@ -168,6 +168,7 @@ export interface Reading {
   readonly overlong: "drop" | "error" | "truncate";
   /** As --loss-on has it; plain responses where absent. */
   readonly loss_on?: string;
+  readonly compute?: "f32" | "f16";
   readonly map?: string;
   readonly json_indent: number;
   readonly skip_bad: boolean;
@@ -237,8 +238,12 @@ function tokenised(
     template,
     lossOn: lossOnOf(loss_on),
   };
-  const { rows, report } = pairsOf(settings)
-    ? preparePairs(examples as readonly PairExample[], tokenizer, options)
+  const pairs = pairsOf(settings);
+  const { rows, report } = pairs
+    ? preparePairs(examples as readonly PairExample[], tokenizer, {
+      ...options,
+      share: pairs.share_prompt && settings.compute !== "f16",
+    })
     : prepareSft(examples, tokenizer, options);
   return { ...factsOf(path, examples, rows), report };
 }

@@ -3,7 +3,7 @@ import type { TokenRow } from "../architectures/packed.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import type { Lora } from "../nn/net.ts";
 import { adapterOf } from "./adapter.ts";
-import { type BatchPlan, layOut, pack, type RowLength } from "./layout.ts";
+import { type BatchPlan, keysOf, layOut, pack, type RowLength } from "./layout.ts";
 import { fitRun, type RunPlan } from "./plan.ts";
 import { objectiveOf, type Recipe } from "./program.ts";
 import type { Objective } from "./objectives/objective.ts";
@@ -97,7 +97,12 @@ export function prepare(
   objective: Objective = sft,
 ): Prepared {
   const lora = settings.full ? undefined : adapterOf(model, targets, settings);
-  const length = (row: TokenRow) => ({ tokens: row.ids.length, targets: supervised(row) });
+  const length = (row: TokenRow) => ({
+    tokens: row.ids.length,
+    targets: supervised(row),
+    keys: row.ids.length + (row.pair?.shared ?? 0),
+  });
+  const shares = [...rows, ...validation].some(({ pair }) => pair && pair.shared > 0);
   const lengths = rows.map(length), checks = validation.map(length);
   const longest = [...lengths, ...checks].reduce((most, row) => Math.max(most, row.tokens), 1);
   const most = Math.max(settings.packing ? Math.min(settings.max_seq, BUDGET) : BUDGET, longest);
@@ -123,6 +128,9 @@ export function prepare(
       tokens: batches.size.tokens,
       targets: Math.max(batches.size.targets, up(top(answers))),
       rows: Math.max(batches.size.rows ?? 1, top(bins.map((bin) => bin.length))),
+      keys: shares
+        ? Math.max(batches.size.keys ?? 0, up(top(bins.map((bin) => keysOf(bin, checks)))))
+        : undefined,
     };
     const { full, label_smoothing: smoothing, neftune_alpha: neftune } = settings;
     const { loraplus_ratio: plus } = settings;
