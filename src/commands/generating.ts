@@ -61,8 +61,9 @@ export async function runGenerate(settings: Settings, io: Io): Promise<void> {
   using _lock = await lockOutput(places.train);
   if (settings.force) rmSync(places.journal, { force: true });
   const journal = await openJournal(places.journal);
+  let progress: Progress | undefined;
   try {
-    const progress = await Progress.open(schema, sha256(schema.text), journal);
+    progress = await Progress.open(schema, sha256(schema.text), journal);
     if (begun && !settings.force) {
       io.note(`going on with ${plural(progress.rows.length, "row")} of ${places.journal}`);
     }
@@ -85,6 +86,8 @@ export async function runGenerate(settings: Settings, io: Io): Promise<void> {
     await finish(job, progress, io);
   } finally {
     await journal.close();
+    // Where nothing was asked yet, there is nothing to go on with.
+    if (progress?.empty) rmSync(places.journal, { force: true });
   }
   rmSync(places.journal, { force: true });
 }
