@@ -50,6 +50,8 @@ export async function runGenerate(settings: Settings, io: Io): Promise<void> {
   if (settings.emit_prompts !== undefined) {
     return await emit(job, await looked(job), settings.emit_prompts, io);
   }
+  // Looked at under the lock: another program may be just finishing it.
+  using _lock = await lockOutput(places.train);
   const begun = existsSync(places.journal);
   if (existsSync(places.train) && !begun && !settings.force) {
     io.note(`${places.train} is there already; --force begins afresh`);
@@ -58,7 +60,6 @@ export async function runGenerate(settings: Settings, io: Io): Promise<void> {
   }
   // Before anything is written, the teacher must be one that can be asked.
   using teacher = settings.import.length > 0 ? undefined : await teacherFor(job, io);
-  using _lock = await lockOutput(places.train);
   if (settings.force) rmSync(places.journal, { force: true });
   const journal = await openJournal(places.journal);
   let progress: Progress | undefined;
