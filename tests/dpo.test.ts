@@ -6,6 +6,7 @@ import { testDevice } from "../kernels/check.ts";
 import type { LossName } from "../kernels/preference_loss/losses.ts";
 import { openModel } from "../src/architectures/model.ts";
 import type { TokenRow } from "../src/architectures/packed.ts";
+import { joined } from "../src/data/pairs.ts";
 import { readAdapter } from "../src/formats/peft.ts";
 import { openSafetensors } from "../src/formats/safetensors.ts";
 import { layOut } from "../src/trainer/layout.ts";
@@ -35,18 +36,13 @@ interface Reference {
   losses: Record<string, Measured>;
 }
 
-/** A pair as one row: the two sequences one after the other. */
-function rowOf({ prompt, chosen, rejected }: Reference["pairs"][number]): TokenRow {
+/** A pair as one row: the two sequences one after the other, the prompt once or twice. */
+function rowOf({ prompt, chosen, rejected }: Reference["pairs"][number], share = false): TokenRow {
   const one = (answer: number[]) => ({
     ids: [...prompt, ...answer],
     labels: [...prompt.map(() => -100), ...answer],
   });
-  const [a, b] = [one(chosen), one(rejected)];
-  return {
-    ids: [...a.ids, ...b.ids],
-    labels: [...a.labels, ...b.labels],
-    pair: { shared: 0, rejected: a.ids.length },
-  };
+  return joined(1, one(chosen), one(rejected), share);
 }
 
 async function trainerOf(
@@ -56,7 +52,11 @@ async function trainerOf(
   budget = 128,
 ) {
   const model = await openModel(join(dir, "hf"));
-  const lengths = rows.map((row) => ({ tokens: row.ids.length, targets: supervised(row) }));
+  const lengths = rows.map((row) => ({
+    tokens: row.ids.length,
+    targets: supervised(row),
+    keys: row.ids.length + row.pair!.shared,
+  }));
   const plan = layOut(lengths, {
     rows: rows.length,
     fill: false,
@@ -104,14 +104,18 @@ const cases: [string, LossName, number][] = [
   ["hinge", "hinge", 0],
   ["ipo_sum", "ipo_sum", 0],
 ];
-for (const name of ["llama", "llama_tied", "phi2"]) {
+for (const name of ["llama", "llama_tied", "phi2", "qwen2", "qwen3", "gemma2", "gemma3"]) {
   const dir = join(fixtures, name), run = test.skipIf(!device || !existsSync(dir));
   const reference = (): Reference =>
     JSON.parse(readFileSync(join(dir, "reference.json"), "utf8")).dpo;
   for (const [key, loss, smoothing] of cases) {
     run(`${name}: ${key}`, async () => {
       const { pairs, beta, losses } = reference(), want = losses[key]!;
-      const trainer = await trainerOf(dir, pairs.map(rowOf), { loss, smoothing, beta });
+      const trainer = await trainerOf(dir, pairs.map((pair) => rowOf(pair)), {
+        loss,
+        smoothing,
+        beta,
+      });
       if (key === "sigmoid") {
         const gradients = await trainer.gradients(0);
         using file = openSafetensors(join(dir, "dpo_sigmoid_grads.safetensors"));
@@ -139,6 +143,39 @@ for (const name of ["llama", "llama_tied", "phi2"]) {
     });
   }
 }
+
+test.skipIf(!device)(
+  "a prompt that is computed once gives the same as one computed twice",
+  async () => {
+    const dir = join(fixtures, "llama");
+    const ids = (n: number, from: number) =>
+      Array.from({ length: n }, (_, i) => (from + i * 37) % 480);
+    const pairs = [[40, 9, 5], [3, 1, 20], [1, 4, 4], [17, 30, 2]].map(([p, c, r], i) => ({
+      prompt: ids(p!, i),
+      // The first of them begin alike beyond the prompt.
+      chosen: i === 0 ? [7, 8, ...ids(c!, 50)] : ids(c!, 60 + i),
+      rejected: i === 0 ? [7, 8, ...ids(r!, 90)] : ids(r!, 100 + i),
+    }));
+    const measured = [];
+    for (const share of [false, true]) {
+      const rows = pairs.map((pair) => rowOf(pair, share));
+      if (share) expect(rows.map(({ pair }) => pair!.shared)).toEqual([39, 2, 0, 16]);
+      const trainer = await trainerOf(dir, rows, {}, 256);
+      const gradients = await trainer.gradients(0), logps = await trainer.logps(rows);
+      const { loss } = await trainer.validate(rows, [[0, 1, 2, 3]]);
+      measured.push({ gradients, logps, loss });
+      trainer.free();
+    }
+    const [twice, once] = measured as [typeof measured[0], typeof measured[0]];
+    expect(Math.abs(once.loss - twice.loss)).toBeLessThan(1e-6);
+    once.logps.forEach((logp, i) => {
+      expect(Math.abs(logp / twice.logps[i]! - 1)).toBeLessThan(1e-6);
+    });
+    for (const [name, gradient] of once.gradients) {
+      expect(relative(gradient, twice.gradients.get(name)!)).toBeLessThan(3e-6);
+    }
+  },
+);
 
 function relative(got: Float32Array, want: Float32Array): number {
   let off = 0, all = 0;

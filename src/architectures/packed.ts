@@ -1,3 +1,4 @@
+import { add } from "../../kernels/add/add.ts";
 import { attention } from "../../kernels/attention/attention.ts";
 import { sortByToken } from "../../kernels/embedding/embedding.ts";
 import { gatherRows } from "../../kernels/gather_rows/gather_rows.ts";
@@ -7,12 +8,14 @@ import type { Graph } from "../graph/graph.ts";
 import type { Runner } from "../graph/runner.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Net } from "../nn/net.ts";
-import type { ModelSpec } from "./architecture.ts";
+import { headOf, type ModelSpec } from "./architecture.ts";
 
 /** One sequence: `labels[t]` is what position t-1 must predict, -100 where it is not asked. */
 export interface TokenRow {
   readonly ids: ArrayLike<number>;
   readonly labels: ArrayLike<number>;
+  /** Where the row is several texts, one after the other: how many tokens each has; 0 where it is missing. */
+  readonly texts?: readonly { readonly length: number; readonly skip?: number }[];
   /** What each label counts in the loss; 1 where absent. */
   readonly weights?: ArrayLike<number>;
   /** Where the row is two answers to one prompt. */
@@ -53,6 +56,8 @@ export interface PackedSize {
   readonly targets: number;
   /** Most rows of one batch; for those that need a place for each. */
   readonly rows?: number;
+  /** Where rows share tokens between two sequences: places for keys, of which each sequence has its own. */
+  readonly keys?: number;
 }
 
 const NONE = 0xffffffff;
@@ -73,6 +78,8 @@ export class PackedBatch {
   readonly inverse: Tensor;
   readonly labels: Tensor;
   readonly weights: Tensor;
+  /** The key that each token makes, and the second one that shared tokens make: there, and back. */
+  readonly #keys: readonly { readonly map: Tensor; readonly inverse: Tensor }[];
 
   constructor(g: Graph, vocab: number, size: PackedSize) {
     const { tokens: T, targets: S } = size;
@@ -81,7 +88,11 @@ export class PackedBatch {
     this.ids = g.input("ids", [T], "u32");
     this.positions = g.input("positions", [T], "u32");
     this.spans = g.input("spans", [T, 2], "u32");
-    this.reach = g.input("reach", [T, 2], "u32");
+    this.reach = g.input("reach", [size.keys ?? T, 2], "u32");
+    this.#keys = size.keys === undefined ? [] : ["keys", "second keys"].map((name) => ({
+      map: g.input(name, [size.keys!], "u32"),
+      inverse: g.input(`${name} of tokens`, [T], "u32"),
+    }));
     this.sorted = {
       order: g.input("order", [T], "u32"),
       bounds: g.input("bounds", [vocab + 1], "u32"),
@@ -106,24 +117,33 @@ export class PackedBatch {
   ): { targets: number; starts: number[] } {
     const { tokens: T, targets: S } = this.size;
     const ids = new Uint32Array(T), positions = new Uint32Array(T);
-    const spans = new Uint32Array(2 * T), reach = new Uint32Array(2 * T);
+    const K = this.size.keys ?? T, places = new Keys(T, K);
+    const spans = new Uint32Array(2 * T), reach = new Uint32Array(2 * K);
     const map = new Uint32Array(S).fill(NONE), inverse = new Uint32Array(T).fill(NONE);
     const labels = new Uint32Array(S).fill(NONE), weights = new Float32Array(S);
     const starts: number[] = [];
-    let at = 0, s = 0;
+    let at = 0, s = 0, key = 0; // key: the first of the row
     for (const row of rows) {
       const start = at, n = row.ids.length;
       starts.push(start);
       if (at + n > T) throw new Error(`rows of more than ${T} tokens were put into one batch`);
-      const middle = row.pair?.rejected ?? n;
+      const { rejected: middle, shared } = row.pair ?? { rejected: n, shared: 0 };
+      if (key + n + shared > K) throw new Error(`rows of more than ${K} keys in one batch`);
       for (let t = 0; t < n; t++, at++) {
-        const first = t < middle ? 0 : middle;
+        const second = t >= middle, own = key + t + (second ? shared : 0);
         ids[at] = row.ids[t]!;
-        positions[at] = t - first;
-        spans[2 * at] = start + first;
-        spans[2 * at + 1] = at + 1;
-        reach[2 * at] = at;
-        reach[2 * at + 1] = start + (t < middle ? middle : n);
+        positions[at] = second ? shared + t - middle : t;
+        spans[2 * at] = second ? key + middle : key;
+        spans[2 * at + 1] = own + 1;
+        reach[2 * own] = at;
+        reach[2 * own + 1] = start + (second ? n : middle);
+        places.is(0, own, at);
+        if (t < shared) {
+          const copy = key + middle + t;
+          reach[2 * copy] = start + middle;
+          reach[2 * copy + 1] = start + n;
+          places.is(1, copy, at);
+        }
         const label = t + 1 < n ? row.labels[t + 1]! : -100;
         if (label === -100 && !everywhere) continue;
         if (s === S) throw new Error(`more than ${S} supervised tokens were put into one batch`);
@@ -132,7 +152,12 @@ export class PackedBatch {
         if (label !== -100) labels[s] = label;
         weights[s++] = weight * (row.weights?.[t + 1] ?? 1);
       }
+      key += n + shared;
     }
+    this.#keys.forEach(({ map, inverse }, which) => {
+      runner.write(map, places.map[which]!);
+      runner.write(inverse, places.inverse[which]!);
+    });
     runner.write(this.ids, ids);
     runner.write(this.positions, positions);
     runner.write(this.spans, spans);
@@ -160,8 +185,15 @@ export class PackedBatch {
       positions: this.positions,
       sorted: net.full ? this.sorted : undefined,
       noise: alpha > 0 ? (x) => neftune(g, x, { spans, reach, clock }, { alpha }) : undefined,
-      attend: (q, k, v, heads) => attention(g, q, k, v, { spans, reach, ...heads }),
+      attend: (q, k, v, heads) =>
+        attention(g, q, this.#keyed(g, k), this.#keyed(g, v), { spans, reach, ...heads }),
     });
+  }
+
+  /** x[T, C] at the places of keys: shared tokens stand there twice, and their gradients add up. */
+  #keyed(g: Graph, x: Tensor): Tensor {
+    const parts = this.#keys.map(({ map, inverse }) => gatherRows(g, x, map, inverse));
+    return parts.length === 0 ? x : g.add(add, parts, null)[0]!;
   }
 
   /**
@@ -176,10 +208,26 @@ export class PackedBatch {
     gradient: boolean,
     smoothing = 0,
   ): ReturnType<typeof linearCrossEntropy> {
-    const { g } = net, { weight, bias, cap } = model.architecture.head(net, model.config);
+    const { g } = net, { weight, bias, cap } = headOf(model, net);
     const h = gatherRows(g, hidden, this.map, this.inverse);
     const { labels, weights } = this;
     const given = { labels, weights, gradient, cap, smoothing };
     return linearCrossEntropy(g, { h, w: weight, bias, ...given });
+  }
+}
+
+/** Which token makes which key, and back; NONE where there is none. */
+class Keys {
+  readonly map: readonly Uint32Array[];
+  readonly inverse: readonly Uint32Array[];
+
+  constructor(tokens: number, keys: number) {
+    this.map = [0, 1].map(() => new Uint32Array(keys).fill(NONE));
+    this.inverse = [0, 1].map(() => new Uint32Array(tokens).fill(NONE));
+  }
+
+  is(which: 0 | 1, key: number, token: number): void {
+    this.map[which]![key] = token;
+    this.inverse[which]![token] = key;
   }
 }

@@ -30,6 +30,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./train_dpo.ts")).trainDpo,
   },
   {
+    name: "train embed",
+    group: "Train",
+    about: "Teaches a model which texts belong together, from triplets or pairs",
+    load: async () => (await import("./train_embed.ts")).trainEmbed,
+  },
+  {
     name: "plan",
     group: "Train",
     about: "Says what a training run needs, without touching a GPU",
@@ -108,6 +114,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./score.ts")).score,
   },
   {
+    name: "embed",
+    group: "Use and measure",
+    about: "Turns texts into vectors that are close where meanings are",
+    load: async () => (await import("./embed.ts")).embedCommand,
+  },
+  {
     name: "bench",
     group: "This machine",
     about: "Measures kernels, training or generation on this machine's GPU",
@@ -179,9 +191,7 @@ export const aliases: Readonly<Record<string, readonly string[]>> = {
 
 /** Commands that the contract names and this version refuses, each with what serves instead. */
 export const later: Readonly<Record<string, string>> = {
-  "train embed": "this version trains causal language models only: whet train sft",
   "train auto": "this version trains by example only: whet train sft",
-  embed: "this version runs causal language models only: whet score, whet infer",
   pipeline: "its stages are commands of their own: whet train sft, whet eval, whet export",
   chat: "whet infer -p answers one prompt",
   serve: "whet infer answers rows from stdin",

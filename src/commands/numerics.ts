@@ -15,6 +15,7 @@ import { Graph, type Node } from "../graph/graph.ts";
 import { Memory } from "../graph/memory.ts";
 import { Runner } from "../graph/runner.ts";
 import { count, storageOf, type Tensor } from "../graph/tensor.ts";
+import { dpo } from "../trainer/objectives/dpo.ts";
 import { type Recipe, recordStep } from "../trainer/program.ts";
 
 /** What one op's kernels computed on this device, against float64. */
@@ -85,6 +86,12 @@ export async function numerics(
     step({ ...modelOf(llama, "F16"), compute: "f16" }, { lora, full: false }),
     // So that its feed-forward layers are done in two chunks.
     step(modelOf(phi, "F32"), { lora, full: false, size: { tokens: 128, targets: 64 }, chunk: 1 }),
+    step(modelOf({ ...llama, num_hidden_layers: 1 }, "F32"), {
+      lora,
+      full: false,
+      size: { ...SIZE, rows: 2, keys: 128 },
+      objective: dpo({ loss: "sigmoid", beta: 0.1, smoothing: 0, reference: "free" }),
+    }),
     ...([{ type: "nf4", double: true }, { type: "int8" }] as const).map((quant) =>
       step({ ...modelOf(quantised, "F16"), quant }, {
         lora: { ...lora, dora: quant.type === "nf4" },
@@ -164,7 +171,7 @@ function fill(nodes: readonly Node[], given: Map<Tensor, Float64Array>): Given {
 function step(
   model: Model,
   how:
-    & Pick<Recipe, "lora" | "full" | "chunk" | "neftune" | "smoothing">
+    & Pick<Recipe, "lora" | "full" | "chunk" | "neftune" | "smoothing" | "objective">
     & Partial<Pick<Recipe, "size">>,
 ) {
   const recipe = { size: SIZE, positions: SIZE.tokens, ...how };
@@ -174,7 +181,8 @@ function step(
   // Two rows of different length, so that one must not see the other.
   const rows = [37, 22].map((length, r) => {
     const ids = Array.from({ length }, (_, i) => (i * 31 + r * 7 + 3) % VOCABULARY);
-    return { ids, labels: ids.map((id, i) => i < 5 ? -100 : id) };
+    const pair = how.objective && { shared: 4, rejected: 13 };
+    return { ids, labels: ids.map((id, i) => i < 5 || i === pair?.rejected ? -100 : id), pair };
   });
   recorded.fill({ write, reads: () => true }, rows, 1 / 49);
   for (const t of g.all("input")) {

@@ -1,6 +1,6 @@
-import { type DpoSettings, dpoSettings } from "../settings/dpo.ts";
+import type { DpoSettings } from "../settings/dpo.ts";
 import { type Field, fieldsOf } from "../settings/field.ts";
-import { trainSettings } from "../settings/train.ts";
+import { settingsOf } from "../settings/kinds.ts";
 import { dpo } from "../trainer/objectives/dpo.ts";
 import type { Objective } from "../trainer/objectives/objective.ts";
 import { sft } from "../trainer/objectives/sft.ts";
@@ -8,7 +8,7 @@ import { sft } from "../trainer/objectives/sft.ts";
 /** What a run minimises, and how its rows are read. */
 export type PairSettings = Pick<
   DpoSettings,
-  "loss_type" | "beta" | "label_smoothing" | "reference" | "min_pairs"
+  "loss_type" | "beta" | "label_smoothing" | "reference" | "min_pairs" | "share_prompt"
 >;
 
 const usual: PairSettings = {
@@ -17,6 +17,7 @@ const usual: PairSettings = {
   label_smoothing: 0,
   reference: "adapter-off",
   min_pairs: 1,
+  share_prompt: true,
 };
 
 /** The settings of training on pairs, where these are such. */
@@ -42,5 +43,4 @@ export function ownSettings<S extends object>(kind: string, settings: S): Partia
 }
 
 /** Every setting of the command that trains so. */
-export const fieldsFor = (kind: string): Field[] =>
-  fieldsOf(kind === "dpo" ? dpoSettings : trainSettings);
+export const fieldsFor = (kind: string): Field[] => fieldsOf(settingsOf(kind));

@@ -91,6 +91,8 @@ const COMPANIONS = [
   "tokenizer_config.json",
   "special_tokens_map.json",
   "added_tokens.json",
+  "vocab.txt",
+  "sentencepiece.bpe.model",
   "chat_template.jinja",
 ];
 
@@ -117,7 +119,7 @@ export async function writeWeights(
   const { size, sha256 } = await writeAdapter(out, {
     ...loraDefaults,
     base_model_name_or_path: resolve(settings.model),
-    task_type: "CAUSAL_LM",
+    task_type: model.architecture.head ? "CAUSAL_LM" : "FEATURE_EXTRACTION",
     r: settings.rank,
     lora_alpha: settings.alpha,
     lora_dropout: settings.dropout,

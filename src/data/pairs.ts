@@ -152,12 +152,13 @@ export interface PreparedPair extends PreparedRow {
 /**
  * Tokenises pairs as supervised rows are, prompt and answer apart, and applies the limit on length to each
  * of the two sequences. Nothing is cut silently: the report counts it.
+ * @param options `share`: what both sequences of a pair begin with is computed once
  * @throws Fail (exit 3) naming every row that cannot be trained on, at most 20 of them
  */
 export function preparePairs(
   examples: readonly PairExample[],
   tokenizer: Tokenizer,
-  options: PrepareOptions,
+  options: PrepareOptions & { readonly share: boolean },
 ): { rows: PreparedPair[]; report: LengthReport } {
   const { maxSeq, overlong, vocabulary = Infinity } = options;
   const rows: PreparedPair[] = [], bad: BadRow[] = [];
@@ -207,7 +208,7 @@ export function preparePairs(
     }
     lost.tokensLost += tokens - cut.reduce((sum, { ids }) => sum + ids.length, 0);
     if (longest > maxSeq) lost.endsLost++;
-    const row = joined(line, cut[0]!, cut[1]!);
+    const row = joined(line, cut[0]!, cut[1]!, options.share);
     if (cut.every(({ labels }) => trained(labels) > 0)) rows.push(row);
     else refuseRow("one of the answers has nothing to train on");
   }
@@ -231,15 +232,31 @@ const encoded = (body: Body, tokenizer: Tokenizer, options: ExampleOptions): Enc
 const trained = (labels: readonly number[]) =>
   labels.reduce((n, label, i) => i > 0 && label !== ignoredLabel ? n + 1 : n, 0);
 
-/** Both sequences in one row. */
-function joined(line: number, chosen: Encoded, rejected: Encoded): PreparedPair {
-  const labels = [...chosen.labels, ...rejected.labels];
-  labels[chosen.ids.length] = ignoredLabel; // nothing predicts the first token of a sequence
+/**
+ * Both sequences in one row, what they begin with only once where `share` says so: all of the prompt but
+ * its last token, which has to predict the first one of either answer.
+ */
+export function joined(
+  line: number,
+  chosen: Encoded,
+  rejected: Encoded,
+  share: boolean,
+): PreparedPair {
+  const first = (labels: readonly number[]) => labels.findIndex((l) => l !== ignoredLabel);
+  const differs = chosen.ids.findIndex((id, i) => id !== rejected.ids[i]);
+  const most = Math.min(
+    differs < 0 ? chosen.ids.length : differs,
+    first(chosen.labels) - 1,
+    first(rejected.labels) - 1,
+  );
+  const shared = share ? Math.max(0, most) : 0, middle = chosen.ids.length;
+  const labels = [...chosen.labels, ...rejected.labels.slice(shared)];
+  labels[middle] = ignoredLabel; // nothing predicts the first token of a sequence
   return {
     line,
-    ids: [...chosen.ids, ...rejected.ids],
+    ids: [...chosen.ids, ...rejected.ids.slice(shared)],
     labels,
     targets: trained(labels),
-    pair: { shared: 0, rejected: chosen.ids.length },
+    pair: { shared, rejected: middle },
   };
 }

@@ -95,6 +95,12 @@ export const dpoFields = {
     help: "where --reference cached and sft keep log-probabilities",
     otherwise: "reference.json in the output folder",
   }),
+  share_prompt: field(z.boolean().default(true), {
+    group: "Objective",
+    changes: "values",
+    help: "compute the prompt once for both answers; with --compute f16 it is computed twice",
+    off: "compute the prompt once for each answer",
+  }),
   min_pairs: field(whole(1).default(1), {
     group: "Objective",
     value: "N",

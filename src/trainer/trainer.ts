@@ -217,12 +217,13 @@ export class Trainer {
 
   /** How many rows from this one on fit together into a micro-batch; at least one. */
   #fitting(rows: readonly TokenRow[], from: number): number {
-    const { tokens, targets, rows: most = Infinity } = this.recipe.size;
-    let n = 0, places = 0, asked = 0;
+    const { tokens, targets, rows: most = Infinity, keys = Infinity } = this.recipe.size;
+    let n = 0, places = 0, asked = 0, made = 0;
     for (const row of rows.slice(from)) {
       places += row.ids.length;
       asked += supervised(row);
-      if (n > 0 && (places > tokens || asked > targets || n === most)) break;
+      made += row.ids.length + (row.pair?.shared ?? 0);
+      if (n > 0 && (places > tokens || asked > targets || made > keys || n === most)) break;
       n++;
     }
     return n;
