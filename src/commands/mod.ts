@@ -18,6 +18,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./doctor.ts")).doctor,
   },
   {
+    name: "data check",
+    group: "Data",
+    about: "Finds what is wrong with rows, and proposes fixes",
+    load: async () => (await import("./data_check.ts")).dataCheck,
+  },
+  {
     name: "train sft",
     group: "Train",
     about: "Teaches a model from rows of prompts and answers",
@@ -178,6 +184,5 @@ export const later: Readonly<Record<string, string>> = {
   "model ls": "models are folders: whet model show -m DIR explains one",
   "model verify": "whet model show -m DIR checks a folder's structure",
   "model rm": "models are folders like others",
-  data: "whet train sft checks every row before it trains",
   remote: "this version trains on this machine only",
 };

@@ -72,14 +72,13 @@ export async function collectRows(
   const forms: Partial<Record<RowForm, number>> = {};
   let index = 0;
   for await (const value of jsonValues(chunks)) {
-    try {
-      const { form, example } = readRow(value, index++, options);
-      forms[form] = (forms[form] ?? 0) + 1;
-      examples.push({ line: value.line, ...example });
-    } catch (error) {
-      if (!(error instanceof BadRowError)) throw error;
-      rejected.push({ line: value.line, reason: error.message, text: value.text });
+    const row = exampleOf(value, index++, options);
+    if ("problem" in row) {
+      rejected.push({ line: value.line, reason: row.problem, text: value.text });
+      continue;
     }
+    forms[row.form] = (forms[row.form] ?? 0) + 1;
+    examples.push(row.example);
   }
   const all = examples.length + rejected.length;
   const tolerated = options.skipBad === true && rejected.length <= MOST_REJECTED * all;
@@ -101,6 +100,21 @@ export async function collectRows(
     });
   }
   return { examples, forms, rejected };
+}
+
+/** What one value of a dataset says, or what is wrong with it. `index` counts values from 0. */
+export function exampleOf(
+  value: Value,
+  index: number,
+  options: RowOptions = {},
+): { readonly form: RowForm; readonly example: SftExample } | { readonly problem: string } {
+  try {
+    const { form, example } = readRow(value, index, options);
+    return { form, example: { line: value.line, ...example } };
+  } catch (error) {
+    if (error instanceof BadRowError) return { problem: error.message };
+    throw error;
+  }
 }
 
 /** One error for all broken rows of a dataset. */
@@ -358,8 +372,9 @@ function quoted(names: readonly string[]): string {
   return `[${names.map((name) => `'${name}'`).join(", ")}]`;
 }
 
-async function* byteStream(path: string): AsyncGenerator<Uint8Array> {
-  const stream = path === "-" ? process.stdin : createReadStream(path);
+/** The bytes of a file, or of standard input for "-". @throws Fail (exit 3) where it cannot be read */
+export async function* byteStream(path: string): AsyncGenerator<Uint8Array> {
+  const stream = path === "-" ? process.stdin : createReadStream(path, { highWaterMark: 2 ** 20 });
   try {
     for await (const chunk of stream) yield chunk as Uint8Array;
   } catch (cause) {

@@ -1,0 +1,204 @@
+/**
+ * Finding rows that are nearly alike without comparing each with each.
+ *
+ * MinHash by one permutation: every run of five characters of a text is hashed once; the hash says
+ * into which of 64 bins it falls, and each bin keeps its least hash. Two texts agree in a bin with a
+ * probability that is the share of runs they have in common (Jaccard). Broder, On the resemblance and
+ * containment of documents, 1997; Li, Owen, Zhang, One permutation hashing, 2012; empty bins borrow
+ * from others: Shrivastava, Optimal densification, 2017. Eight bits of each bin are kept: Li, König,
+ * b-bit minwise hashing, 2010. Candidates are rows that agree in four bins of one of sixteen bands.
+ */
+
+/** Bins of a signature, each one byte. */
+export const BINS = 64;
+const BANDS = 16;
+const PER_BAND = BINS / BANDS;
+const SHINGLE = 5;
+/** Rows compared with one row at most: where thousands look alike, the last ones stand for them. */
+const MOST_CANDIDATES = 256;
+
+/** Text as it is compared: blind to case, width of spaces and Unicode form. */
+export function loosely(text: string): string {
+  // deno-lint-ignore no-control-regex
+  const plain = /^[\x00-\x7f]*$/.test(text) ? text : text.normalize("NFKC");
+  return plain.toLowerCase().replace(/\s+/gu, " ").trim();
+}
+
+const least = new Uint32Array(BINS);
+
+/** The signature of a text: 64 bytes, written at `at`. */
+export function sign(text: string, out: Uint8Array, at = 0): void {
+  least.fill(0xffffffff);
+  const n = Math.max(1, text.length - SHINGLE + 1);
+  // Each character adds to the hash of its window and leaves it again five characters later.
+  let rolling = 0;
+  for (let i = 0; i < Math.min(SHINGLE, text.length); i++) {
+    rolling = (Math.imul(rolling, 0x01000193) + text.charCodeAt(i) + 1) | 0;
+  }
+  for (let i = 0;;) {
+    let h = rolling;
+    h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+    h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+    h = (h ^ (h >>> 16)) >>> 0;
+    const bin = h & (BINS - 1);
+    if (h < least[bin]!) least[bin] = h;
+    if (++i >= n) break;
+    const leaving = Math.imul(text.charCodeAt(i - 1) + 1, LEAVING);
+    rolling = (Math.imul(rolling - leaving, 0x01000193) + text.charCodeAt(i + SHINGLE - 1) + 1) | 0;
+  }
+  for (let bin = 0; bin < BINS; bin++) {
+    let from = bin;
+    for (let tried = 1; least[from] === 0xffffffff; tried++) {
+      from = (Math.imul(bin + 1, 0x9e3779b1) + Math.imul(tried, 0x7feb352d)) >>> 26;
+    }
+    const h = least[from]!;
+    out[at + bin] = (h >>> 6 ^ h >>> 14 ^ h >>> 22) & 255;
+  }
+}
+
+/** What the oldest of the five characters weighs: 0x01000193 to the fourth power, modulo 2^32. */
+const LEAVING = [1, 2, 3, 4].reduce((power) => Math.imul(power, 0x01000193), 1);
+
+/** The estimated share of common runs of five characters, 0 to 1; the error is about 0.05. */
+export function similarity(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): number {
+  let same = 0;
+  for (let i = 0; i < BINS; i++) if (a[aAt + i] === b[bAt + i]) same++;
+  // One byte agrees by chance once in 256.
+  return Math.max(0, (same / BINS - 1 / 256) / (1 - 1 / 256));
+}
+
+/** Signatures that were seen, to be asked for those like another. */
+export class SimilarRows {
+  #count = 0;
+  #signatures = new Uint8Array(1024 * BINS);
+  #lines = new Uint32Array(1024);
+  /** By band and bucket the last row in it, counted from 1; by band and row the one before it. */
+  #heads = new Uint32Array(BANDS * 1024);
+  #before = new Uint32Array(BANDS * 1024);
+
+  /** @param most rows kept; those after them are compared but not kept */
+  constructor(readonly threshold: number, readonly most: number) {}
+
+  get full(): boolean {
+    return this.#count >= this.most;
+  }
+
+  /** The line of a row at least as similar as the threshold, if there is one. */
+  find(signature: Uint8Array): number | undefined {
+    const { length } = this.#lines;
+    let left = MOST_CANDIDATES;
+    for (let band = 0; band < BANDS; band++) {
+      let row = this.#heads[band * length + bucket(signature, 0, band, length)]!;
+      for (; row > 0 && left > 0; left--) {
+        const at = (row - 1) * BINS;
+        if (similarity(signature, 0, this.#signatures, at) >= this.threshold) {
+          return this.#lines[row - 1];
+        }
+        row = this.#before[band * length + row - 1]!;
+      }
+    }
+    return undefined;
+  }
+
+  add(signature: Uint8Array, line: number): void {
+    if (this.full) return;
+    if (this.#count === this.#lines.length) this.#grow();
+    this.#signatures.set(signature, this.#count * BINS);
+    this.#lines[this.#count++] = line;
+    this.#chain(this.#count);
+  }
+
+  #chain(row: number) {
+    const { length } = this.#lines;
+    for (let band = 0; band < BANDS; band++) {
+      const head = band * length + bucket(this.#signatures, (row - 1) * BINS, band, length);
+      this.#before[band * length + row - 1] = this.#heads[head]!;
+      this.#heads[head] = row;
+    }
+  }
+
+  #grow() {
+    const length = 2 * this.#lines.length;
+    const signatures = new Uint8Array(length * BINS);
+    signatures.set(this.#signatures);
+    const lines = new Uint32Array(length);
+    lines.set(this.#lines);
+    [this.#signatures, this.#lines] = [signatures, lines];
+    [this.#heads, this.#before] = [
+      new Uint32Array(BANDS * length),
+      new Uint32Array(BANDS * length),
+    ];
+    for (let row = 1; row <= this.#count; row++) this.#chain(row);
+  }
+}
+
+/** @param buckets a power of two */
+function bucket(signature: Uint8Array, at: number, band: number, buckets: number): number {
+  let h = band + 1;
+  for (let i = 0; i < PER_BAND; i++) {
+    h = Math.imul(h, 0x01000193) ^ signature[at + band * PER_BAND + i]!;
+  }
+  h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d);
+  return (h ^ (h >>> 13)) & (buckets - 1);
+}
+
+/** Which texts were seen, and on which line: 12 bytes a place, no more than half of them taken. */
+export class SeenTexts {
+  #count = 0;
+  #table = new Uint32Array(3 * 2048);
+
+  /** @param most texts kept; those after them are looked up but not kept */
+  constructor(readonly most: number) {}
+
+  get full(): boolean {
+    return this.#count >= this.most;
+  }
+
+  /** The line of the same text (by its 64-bit hash) seen before; else remembers this one. */
+  seen(text: string, line: number): number | undefined {
+    const hash = hashOf(text);
+    const found = this.#find(hash);
+    if (found !== undefined) return found;
+    if (this.full) return undefined;
+    if (6 * this.#count >= this.#table.length) this.#grow();
+    this.#put(hash.low, hash.high, line);
+    this.#count++;
+    return undefined;
+  }
+
+  /** The same without remembering. */
+  lineOf(text: string): number | undefined {
+    return this.#find(hashOf(text));
+  }
+
+  #find({ low, high }: { low: number; high: number }): number | undefined {
+    const places = this.#table.length / 3;
+    for (let at = low & (places - 1);; at = (at + 1) & (places - 1)) {
+      const line = this.#table[3 * at + 2]!;
+      if (line === 0) return undefined;
+      if (this.#table[3 * at] === low && this.#table[3 * at + 1] === high) return line;
+    }
+  }
+
+  #put(low: number, high: number, line: number) {
+    const places = this.#table.length / 3;
+    let at = low & (places - 1);
+    while (this.#table[3 * at + 2] !== 0) at = (at + 1) & (places - 1);
+    this.#table[3 * at] = low;
+    this.#table[3 * at + 1] = high;
+    this.#table[3 * at + 2] = line;
+  }
+
+  #grow() {
+    const old = this.#table;
+    this.#table = new Uint32Array(2 * old.length);
+    for (let at = 0; at < old.length; at += 3) {
+      if (old[at + 2] !== 0) this.#put(old[at]!, old[at + 1]!, old[at + 2]!);
+    }
+  }
+}
+
+function hashOf(text: string): { low: number; high: number } {
+  const hash = Bun.hash.wyhash(text);
+  return { low: Number(hash & 0xffffffffn), high: Number(hash >> 32n) };
+}
