@@ -102,19 +102,19 @@ export const dataConvertSettings = z.strictObject({
   system: field(z.string().optional(), {
     group: "Main",
     value: "FILE",
-    help: "the one system prompt of all rows: a file, or the text itself after text:",
+    help: "the one system prompt of all rows: a file, @FILE, or the text itself",
   }),
   model: field(path().optional(), {
     group: "Main",
     short: "m",
     value: "DIR",
-    help: "for --to text and --to cot: the model whose begin and end tokens stand in the text",
+    help: "with --to cot: write this model's end token after every answer",
   }),
   json_indent: field(whole().max(16).optional(), {
     group: "Main",
     value: "N",
     help: "spaces of indentation for answers that are JSON objects",
-    otherwise: "0; 2 with --to cot and --to text",
+    otherwise: "0; 2 with --to cot",
   }),
   output: output("the file to write (default: stdout)"),
 });
@@ -201,7 +201,7 @@ export const dataPlanSettings = z.strictObject({
     aliases: ["num"],
     value: "N",
     help: "plan so many rows",
-    otherwise: "50 a subcommand, and a quarter more for negatives",
+    otherwise: "100 a subcommand: 50, rows without context, negatives and edge cases",
   }),
   batch: field(whole(1).default(50), {
     group: "Main",
