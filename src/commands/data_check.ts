@@ -43,7 +43,7 @@ export const dataCheck = command({
     "With a CLI schema each answer must be valid JSON, name a command and subcommand that exist, " +
     "have arguments of the right type, and have those that are required, or ask for them.\n" +
     "The file is read once, in a stream; memory does not grow with it. Copies are found among the " +
-    "first 4 million rows, near copies among the first 262,144; the report says where that was not " +
+    "first 1.5 million rows, near copies among the first 262,144; the report says where that was not " +
     "all. From stdin (-) the rows pass through to stdout unchanged, for the next in a pipe, and " +
     "the report goes to stderr. A file is never changed in place.",
   settings: dataCheckSettings,

@@ -2,15 +2,15 @@ import { word } from "../base/random.ts";
 import { isObject } from "../base/strict_json.ts";
 import { Balance, type FieldBalance } from "./balance.ts";
 import type { Value } from "./json_values.ts";
-import { type AnyRow, anyRow, type Kind, kindOf } from "./kinds.ts";
+import { type AnyRow, anyRow, contentOf, type Kind, kindOf } from "./kinds.ts";
 import { Lengths } from "./lengths.ts";
 import type { BadRow, RowOptions } from "./rows.ts";
-import { BINS, loosely, SeenTexts, sign, similarity, SimilarRows } from "./similar.ts";
+import { BINS, SeenTexts, sign, similarity, SimilarRows } from "./similar.ts";
 
 /** From this share of common runs of five characters on, two rows are nearly the same. */
 export const NEAR = 0.8;
 /** Rows among which copies are found, exact and near, so that memory does not grow with the file. */
-const MOST_EXACT = 2 ** 22;
+const MOST_EXACT = 3 * 2 ** 19;
 const MOST_NEAR = 2 ** 18;
 /** Rows drawn for the diversity. */
 const DRAWN = 1000;
@@ -106,8 +106,8 @@ export class Held {
 
 /** What near copies are found by: question and answer, without what all rows share (the system text). */
 function compared(row: AnyRow): string | undefined {
-  if (row.asked !== undefined) return loosely(`${row.asked}\n${row.answer ?? ""}`);
-  return row.example && "text" in row.example ? loosely(row.example.text) : undefined;
+  if (row.asked !== undefined) return `${row.asked}\n${row.answer ?? ""}`;
+  return row.example && "text" in row.example ? row.example.text : undefined;
 }
 
 /** Looks at the rows of a file one after the other; memory does not grow with them. */
@@ -267,6 +267,5 @@ export class Checker {
 /** A question in its surroundings: the same words after another system text are another question. */
 function questionOf({ example, asked }: AnyRow): string {
   if (!example || !("messages" in example)) return asked!;
-  const last = example.messages.findLastIndex((m) => m.role === "assistant");
-  return JSON.stringify(example.messages.slice(0, last));
+  return contentOf(example.messages.slice(0, -1));
 }

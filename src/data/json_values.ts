@@ -42,17 +42,17 @@ export async function* jsonValues(chunks: AsyncIterable<Uint8Array>): AsyncGener
       return;
     }
     first = false;
-    const shown = lenient.decode(bytes.subarray(0, 400));
+    const shown = () => lenient.decode(bytes.subarray(0, 400));
     if (raw.length > LINE_LIMIT) {
       const problem = `the line has ${raw.length} bytes, more than the ${LINE_LIMIT} allowed`;
-      yield { line: raw.number, text: shown, problem };
+      yield { line: raw.number, text: shown(), problem };
       continue;
     }
     let text: string;
     try {
       text = utf8.decode(bytes);
     } catch {
-      yield { line: raw.number, text: shown, problem: badUtf8(bytes) };
+      yield { line: raw.number, text: shown(), problem: badUtf8(bytes) };
       continue;
     }
     yield parsed(raw.number, text, raw.ended);

@@ -46,15 +46,32 @@ export function anyRow(
   const row = exampleOf(value, index, options);
   if ("problem" in row) return row;
   const { form, example } = row;
-  const { line: _, ...body } = example;
-  return { kind, form, example, content: JSON.stringify(body), ...said(example) };
+  if ("prompt" in example) {
+    const { prompt: asked, answer } = example;
+    return { kind, form, example, asked, answer, content: `${asked}\0${answer}` };
+  }
+  if ("messages" in example) {
+    let asked = "", answer = "";
+    for (const message of example.messages) {
+      if (message.role === "user") asked += (asked === "" ? "" : "\n") + textOf(message);
+      else if (message.role === "assistant") answer = textOf(message);
+    }
+    return { kind, form, example, asked, answer, content: contentOf(example.messages) };
+  }
+  const content = "text" in example ? example.text : `${example.ids}\0${example.labels}`;
+  return { kind, form, example, content };
 }
 
-function said(example: SftExample): { asked?: string; answer?: string } {
-  if ("prompt" in example) return { asked: example.prompt, answer: example.answer };
-  if (!("messages" in example)) return {};
-  const of = (role: string) => example.messages.filter((m) => m.role === role).map(textOf);
-  return { asked: of("user").join("\n"), answer: of("assistant").at(-1) };
+/** All of a conversation in one text: equal for equal ones. */
+export function contentOf(messages: readonly Message[]): string {
+  let content = "";
+  for (const message of messages) {
+    // Seldom there is more than a role and a text.
+    const more = typeof message.content !== "string" || message.weight !== undefined ||
+      message.tool_calls !== undefined || message.role === "tool";
+    content += more ? `${JSON.stringify(message)}\0` : `${message.role}\0${message.content}\0`;
+  }
+  return content;
 }
 
 const textOf = ({ content }: Message): string =>

@@ -17,34 +17,56 @@ const SHINGLE = 5;
 /** Rows compared with one row at most: where thousands look alike, the last ones stand for them. */
 const MOST_CANDIDATES = 256;
 
-/** Text as it is compared: blind to case, width of spaces and Unicode form. */
-export function loosely(text: string): string {
-  // deno-lint-ignore no-control-regex
-  const plain = /^[\x00-\x7f]*$/.test(text) ? text : text.normalize("NFKC");
-  return plain.toLowerCase().replace(/\s+/gu, " ").trim();
+/** What each character is compared as: small letters, and all kinds of space the same. */
+let folded: Uint16Array | undefined;
+
+function foldings(): Uint16Array {
+  return Uint16Array.from({ length: 65536 }, (_, c) => {
+    const small = String.fromCharCode(c).toLowerCase();
+    if (c <= 32 || /\s/.test(small)) return 32;
+    return small.length === 1 ? small.charCodeAt(0) : c;
+  });
+}
+
+let letters = new Uint16Array(4096);
+
+/** Puts the characters as they are compared into `letters`. @returns how many */
+function fold(text: string): number {
+  if (text.length > letters.length) letters = new Uint16Array(2 * text.length);
+  folded ??= foldings();
+  const [to, all] = [folded, letters];
+  let n = 0;
+  let before = 32;
+  for (let i = 0; i < text.length; i++) {
+    const c = to[text.charCodeAt(i)]!;
+    if (c === 32 && before === 32) continue;
+    all[n++] = before = c;
+  }
+  return n > 0 && before === 32 ? n - 1 : n;
 }
 
 const least = new Uint32Array(BINS);
 
-/** The signature of a text: 64 bytes, written at `at`. */
-export function sign(text: string, out: Uint8Array, at = 0): void {
+/** Writes the signature of a text, 64 bytes, blind to case and the width of spaces. */
+export function sign(text: string, out: Uint8Array): void {
+  const length = fold(text);
+  const all = letters;
   least.fill(0xffffffff);
-  const n = Math.max(1, text.length - SHINGLE + 1);
   // Each character adds to the hash of its window and leaves it again five characters later.
   let rolling = 0;
-  for (let i = 0; i < Math.min(SHINGLE, text.length); i++) {
-    rolling = (Math.imul(rolling, 0x01000193) + text.charCodeAt(i) + 1) | 0;
+  for (let i = 0; i < Math.min(SHINGLE, length); i++) {
+    rolling = (Math.imul(rolling, 0x01000193) + all[i]! + 1) | 0;
   }
-  for (let i = 0;;) {
+  for (let i = SHINGLE;; i++) {
     let h = rolling;
     h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
     h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
     h = (h ^ (h >>> 16)) >>> 0;
     const bin = h & (BINS - 1);
     if (h < least[bin]!) least[bin] = h;
-    if (++i >= n) break;
-    const leaving = Math.imul(text.charCodeAt(i - 1) + 1, LEAVING);
-    rolling = (Math.imul(rolling - leaving, 0x01000193) + text.charCodeAt(i + SHINGLE - 1) + 1) | 0;
+    if (i >= length) break;
+    rolling -= Math.imul(all[i - SHINGLE]! + 1, LEAVING);
+    rolling = (Math.imul(rolling, 0x01000193) + all[i]! + 1) | 0;
   }
   for (let bin = 0; bin < BINS; bin++) {
     let from = bin;
@@ -52,7 +74,7 @@ export function sign(text: string, out: Uint8Array, at = 0): void {
       from = (Math.imul(bin + 1, 0x9e3779b1) + Math.imul(tried, 0x7feb352d)) >>> 26;
     }
     const h = least[from]!;
-    out[at + bin] = (h >>> 6 ^ h >>> 14 ^ h >>> 22) & 255;
+    out[bin] = (h >>> 6 ^ h >>> 14 ^ h >>> 22) & 255;
   }
 }
 
@@ -71,6 +93,8 @@ export function similarity(a: Uint8Array, aAt: number, b: Uint8Array, bAt: numbe
 export class SimilarRows {
   #count = 0;
   #signatures = new Uint8Array(1024 * BINS);
+  /** The same bytes, a band to a word. */
+  #bands = bandsOf(this.#signatures);
   #lines = new Uint32Array(1024);
   /** By band and bucket the last row in it, counted from 1; by band and row the one before it. */
   #heads = new Uint32Array(BANDS * 1024);
@@ -86,13 +110,18 @@ export class SimilarRows {
   /** The line of a row at least as similar as the threshold, if there is one. */
   find(signature: Uint8Array): number | undefined {
     const { length } = this.#lines;
+    const mine = bandsOf(signature);
     let left = MOST_CANDIDATES;
     for (let band = 0; band < BANDS; band++) {
-      let row = this.#heads[band * length + bucket(signature, 0, band, length)]!;
-      for (; row > 0 && left > 0; left--) {
-        const at = (row - 1) * BINS;
-        if (similarity(signature, 0, this.#signatures, at) >= this.threshold) {
-          return this.#lines[row - 1];
+      let row = this.#heads[band * length + bucket(mine[band]!, length)]!;
+      while (row > 0 && left > 0) {
+        // Most rows of a bucket came there by chance: their band is another.
+        if (this.#bands[(row - 1) * BANDS + band] === mine[band]) {
+          left--;
+          const at = (row - 1) * BINS;
+          if (similarity(signature, 0, this.#signatures, at) >= this.threshold) {
+            return this.#lines[row - 1];
+          }
         }
         row = this.#before[band * length + row - 1]!;
       }
@@ -111,7 +140,7 @@ export class SimilarRows {
   #chain(row: number) {
     const { length } = this.#lines;
     for (let band = 0; band < BANDS; band++) {
-      const head = band * length + bucket(this.#signatures, (row - 1) * BINS, band, length);
+      const head = band * length + bucket(this.#bands[(row - 1) * BANDS + band]!, length);
       this.#before[band * length + row - 1] = this.#heads[head]!;
       this.#heads[head] = row;
     }
@@ -124,6 +153,7 @@ export class SimilarRows {
     const lines = new Uint32Array(length);
     lines.set(this.#lines);
     [this.#signatures, this.#lines] = [signatures, lines];
+    this.#bands = bandsOf(signatures);
     [this.#heads, this.#before] = [
       new Uint32Array(BANDS * length),
       new Uint32Array(BANDS * length),
@@ -132,17 +162,18 @@ export class SimilarRows {
   }
 }
 
+/** Four bytes of a signature are one band. */
+function bandsOf(signatures: Uint8Array): Uint32Array {
+  return new Uint32Array(signatures.buffer, signatures.byteOffset, signatures.length / PER_BAND);
+}
+
 /** @param buckets a power of two */
-function bucket(signature: Uint8Array, at: number, band: number, buckets: number): number {
-  let h = band + 1;
-  for (let i = 0; i < PER_BAND; i++) {
-    h = Math.imul(h, 0x01000193) ^ signature[at + band * PER_BAND + i]!;
-  }
-  h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d);
+function bucket(band: number, buckets: number): number {
+  const h = Math.imul(band ^ (band >>> 15), 0x2c1b3c6d);
   return (h ^ (h >>> 13)) & (buckets - 1);
 }
 
-/** Which texts were seen, and on which line: 12 bytes a place, no more than half of them taken. */
+/** Which texts were seen, and on which line: 12 bytes a place, three in four taken at most. */
 export class SeenTexts {
   #count = 0;
   #table = new Uint32Array(3 * 2048);
@@ -160,7 +191,7 @@ export class SeenTexts {
     const found = this.#find(hash);
     if (found !== undefined) return found;
     if (this.full) return undefined;
-    if (6 * this.#count >= this.#table.length) this.#grow();
+    if (4 * this.#count >= this.#table.length) this.#grow();
     this.#put(hash.low, hash.high, line);
     this.#count++;
     return undefined;
