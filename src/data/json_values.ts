@@ -74,7 +74,8 @@ function whatIsWrong(error: JsonError, text: string, ended: boolean): string {
   const bytes = new TextEncoder().encode(text);
   const rest = lenient.decode(bytes.subarray(error.offset)).trim();
   if (text.includes("\0")) return `a NUL byte at column ${text.indexOf("\0") + 1}`;
-  if (rest === "" && !ended) return "the line breaks off at the end of the file: it is truncated";
+  const open = rest === "" || error.message === "string without an end";
+  if (open && !ended) return "the line breaks off at the end of the file: it is truncated";
   if (rest === "") return "the line breaks off";
   if (/^[{[]/.test(rest) && complete(text.slice(0, text.length - rest.length))) {
     return "more than one JSON value on the line";
