@@ -33,7 +33,8 @@ export async function valuesOf(
       exit: Exit.usage,
     });
   }
-  return /^[^\s{["\0]+[^\n]*[,"]/.test(begins) && !/^[\u001f-\u001f\ufffd]/.test(begins)
+  // A header begins with a name, quoted or not, and has a comma on its line.
+  return /^["\p{L}\p{N}_][^\n]*,/u.test(begins)
     ? { container: "csv", values: csvValues(all()) }
     : { container: "json", values: jsonValues(all()) };
 }
