@@ -53,6 +53,7 @@ const settings = {
 /**
  * Trains in `dir`/`name`: on `shared`, or on a device of its own with these faults.
  * @param stopAfter the step after which Ctrl-C comes
+ * @param heard sees every event as it comes
  */
 export async function attempt(
   dir: string,
@@ -60,6 +61,7 @@ export async function attempt(
   where: Device | Faults,
   change: Record<string, unknown> = {},
   stopAfter?: number,
+  heard?: (event: Told) => void,
 ): Promise<Outcome> {
   const out = join(dir, name);
   const all = {
@@ -75,7 +77,7 @@ export async function attempt(
     output: out,
   };
   const events: Told[] = [], submits: string[] = [];
-  const io = listener(events, stopAfter);
+  const io = listener(events, stopAfter, heard);
   const shared = where instanceof Device;
   const device = shared ? where : await Device.open({ faults: where });
   const { submit, buffer } = device;
@@ -119,11 +121,13 @@ export function weightsIn(out: string): string[] {
 /** Removes a run that is done with. */
 export const forget = ({ out }: Outcome) => rmSync(out, { recursive: true, force: true });
 
-function listener(events: Told[], stopAfter?: number): Io {
+function listener(events: Told[], stopAfter?: number, heard?: (event: Told) => void): Io {
   const nothing = () => {};
   const stop: Io["stop"] = { requested: undefined, watched: true };
   const event: Io["event"] = (kind, fields) => {
-    events.push({ ...fields, event: kind });
+    const told = { ...fields, event: kind };
+    events.push(told);
+    heard?.(told);
     if (kind === "step" && fields.step === stopAfter) stop.requested = "SIGINT";
   };
   return {

@@ -10,7 +10,8 @@ import { Generator } from "../src/generate/generator.ts";
 import { Device } from "../src/gpu/device.ts";
 import { Memory } from "../src/graph/memory.ts";
 import { layOut } from "../src/trainer/layout.ts";
-import { supervised, Trainer } from "../src/trainer/trainer.ts";
+import { supervised } from "../src/trainer/objectives/sft.ts";
+import { Trainer } from "../src/trainer/trainer.ts";
 import { tinyModel, tinyRows } from "./tiny.ts";
 
 const whole = await testDevice(), folders: string[] = [];

@@ -12,7 +12,8 @@ import { Generator } from "../src/generate/generator.ts";
 import { Memory } from "../src/graph/memory.ts";
 import type { Lora } from "../src/nn/net.ts";
 import { layOut } from "../src/trainer/layout.ts";
-import { supervised, Trainer } from "../src/trainer/trainer.ts";
+import { supervised } from "../src/trainer/objectives/sft.ts";
+import { Trainer } from "../src/trainer/trainer.ts";
 import { testDevice } from "../kernels/check.ts";
 
 const fixtures = join(import.meta.dir, "../../shared/fixtures/models");
@@ -51,7 +52,7 @@ const optimizer = {
   rate: () => 1e-3,
 };
 
-for (const name of ["llama", "llama_tied", "phi2"]) {
+for (const name of ["llama", "llama_tied", "phi2", "qwen2", "qwen3", "gemma2", "gemma3"]) {
   const dir = join(fixtures, name);
   const run = test.skipIf(!device || !existsSync(dir));
   const reference = (): Reference => JSON.parse(readFileSync(join(dir, "reference.json"), "utf8"));

@@ -35,6 +35,14 @@ async function resume(name: string, change: Record<string, unknown>): Promise<Ou
 gpu("every setting that changes the numbers is refused with its old and new value", async () => {
   const changes: Record<string, [was: unknown, now: unknown]> = {
     full: [false, true],
+    use_dora: [false, true],
+    layers: [undefined, "1"],
+    loraplus_ratio: [1, 16],
+    lr_decay: [undefined, 0.2],
+    lr_decay_shape: [undefined, "linear"],
+    min_lr_ratio: [0, 0.1],
+    label_smoothing: [0, 0.1],
+    neftune_alpha: [0, 5],
     quant: ["none", "nf4"],
     double_quant: [false, true],
     compute: ["f32", "f16"],
@@ -63,7 +71,11 @@ gpu("every setting that changes the numbers is refused with its old and new valu
   );
   expect(Object.keys(changes).sort()).toEqual(marked.map(({ key }) => key).sort());
   for (const [key, [was, now]] of Object.entries(changes)) {
-    const needed = key === "double_quant" ? { quant: "nf4" } : {};
+    const needed = key === "double_quant"
+      ? { quant: "nf4" }
+      : key.startsWith("lr_decay")
+      ? { scheduler: "wsd" }
+      : {};
     const { error, out } = await resume("changed", { ...needed, [key]: now });
     const line = `${key}: ${JSON.stringify(was)} -> ${JSON.stringify(now)}`;
     expect(error).toBeInstanceOf(Fail);

@@ -41,10 +41,10 @@ async function sitting(dir: string, argv: readonly string[], milliseconds = Infi
 }
 
 /** What two runs must agree in to the last bit. */
-async function result(out: string) {
+async function result(out: string): Promise<Record<string, string>> {
   const { manifest, steps, evals } = readRun(out);
   const { tensors } = await loadCheckpoint((await latestCheckpoint(out, () => {}))!);
-  return JSON.stringify({
+  const all = {
     status: manifest.status,
     weights: Bun.hash(readFileSync(join(out, "adapter_model.safetensors"))).toString(),
     tensors: [...tensors].map((
@@ -52,7 +52,10 @@ async function result(out: string) {
     ) => [name, ...[w, m, v].map((part) => Bun.hash(part).toString())]),
     steps: steps.map(({ step, loss, lr, grad_norm }) => [step, loss, lr, grad_norm]),
     evals: evals.map(({ step, val_loss, best }) => [step, val_loss, best]),
-  });
+  };
+  return Object.fromEntries(
+    Object.entries(all).map(([key, value]) => [key, JSON.stringify(value)]),
+  );
 }
 
 /**
@@ -84,9 +87,10 @@ export async function killRuns(
       [...argv, "-o", name, "--resume"],
       after,
     );
-    const from = printed.find(({ event }) => event === "start")?.resumed_from as number | undefined;
-    if (printed.length > 0 && (from ?? 0) < newest) problem(`went on from ${from}, not ${newest}`);
-    if (from !== undefined) resumed++;
+    const begun = printed.find(({ event }) => event === "start"),
+      from = Number(begun?.resumed_from ?? 0);
+    if (begun && from < newest) problem(`went on from ${from}, not ${newest}`);
+    if (from > 0) resumed++;
     for (const { event, step, best: isBest } of printed) {
       if (event !== "checkpoint") continue;
       acknowledged++;
@@ -109,7 +113,11 @@ export async function killRuns(
     // The kill may have come between the last file and the end of the process: all is there already.
     const over = code === 2 && err.includes("has all");
     if (code !== 0 && !over) problem(`ended with ${code}: ${err}`);
-    else if (await result(out) !== right) problem("other bytes than the run that nobody killed");
+    else {
+      for (const [what, is] of Object.entries(await result(out))) {
+        if (is !== right[what]) problem(`other ${what} than of the run that nobody killed`);
+      }
+    }
     runs++;
     newest = best = 0;
   }

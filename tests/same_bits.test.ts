@@ -7,7 +7,7 @@ import type { TokenRow } from "../src/architectures/packed.ts";
 import { start } from "../src/trainer/loop.ts";
 import { planRun } from "../src/trainer/plan.ts";
 import { prepare, type RunSettings } from "../src/trainer/prepare.ts";
-import { supervised } from "../src/trainer/trainer.ts";
+import { supervised } from "../src/trainer/objectives/sft.ts";
 import { tinyModel, tinyRows, tinySettings } from "./tiny.ts";
 
 const device = await testDevice();
@@ -178,11 +178,11 @@ gpu("one micro-batch of eight rows = eight micro-batches of one row", async () =
 gpu("packed rows see only themselves: a row's loss is the same alone and in company", async () => {
   const { trainer } = await begin({ dropout: 0 });
   const few = rows.filter((row) => row.ids.length <= 20).slice(0, 3);
-  const together = await trainer.validate(few, [[0, 1, 2]]);
+  const { loss: together } = await trainer.validate(few, [[0, 1, 2]]);
   let weighted = 0, count = 0;
   for (const row of few) {
     const n = supervised(row);
-    weighted += await trainer.validate([row], [[0]]) * n;
+    weighted += (await trainer.validate([row], [[0]])).loss * n;
     count += n;
   }
   expect(Math.abs(together - weighted / count)).toBeLessThan(1e-6);
@@ -191,11 +191,11 @@ gpu("packed rows see only themselves: a row's loss is the same alone and in comp
 
 gpu("a fresh adapter changes nothing, a trained one does", async () => {
   const { trainer } = await begin({ dropout: 0 });
-  const before = await trainer.validate(rows, rows.map((_, i) => [i]));
+  const { loss: before } = await trainer.validate(rows, rows.map((_, i) => [i]));
   const full = await begin({ full: true });
-  expect(before).toBe(await full.trainer.validate(rows, rows.map((_, i) => [i])));
+  expect(before).toBe((await full.trainer.validate(rows, rows.map((_, i) => [i]))).loss);
   for (let i = 0; i < 10; i++) await trainer.next();
-  expect(await trainer.validate(rows, rows.map((_, i) => [i]))).toBeLessThan(before);
+  expect((await trainer.validate(rows, rows.map((_, i) => [i]))).loss).toBeLessThan(before);
   trainer.free();
   full.trainer.free();
 });

@@ -20,7 +20,11 @@ const settings = {
 
 /** The ways to train, by name. */
 export const ways: Readonly<Record<string, Record<string, unknown>>> = {
-  LoRA: { rank: 2, target: ["q_proj", "down_proj"], lr: 1e-2 },
+  LoRA: {
+    ...{ rank: 2, target: ["q_proj", "down_proj"], lr: 1e-2 },
+    ...{ neftune_alpha: 5, label_smoothing: 0.1, loraplus_ratio: 4 },
+  },
+  DoRA: { rank: 2, use_dora: true, layers: "1", lr: 1e-2, scheduler: "wsd" },
   QLoRA: {
     ...{ rank: 2, target: "all-linear", lr: 1e-2, use_rslora: true, scheduler: "linear" },
     ...{ quant: "nf4", double_quant: true },
@@ -86,6 +90,7 @@ export async function interrupted(
   const whole = await attempt(dir, "unstopped", device, change);
   const wanted = await leftBy(whole, iters);
   expect(wanted.log).toHaveLength(iters);
+  expect(new Set(readRun(whole.out).steps.map(({ mem_bytes }) => mem_bytes)).size).toBe(1);
   expect(wanted.samples.length > 0).toBe(way === "LoRA with samples");
   forget(whole);
   for (const after of stops) {

@@ -7,6 +7,7 @@ test("attention: derivative", () => {
   checkDerivative(forwardOf({ H: 2, KV: 1, D: 3, segments: [4, -1, 3] }));
   checkDerivative(forwardOf({ H: 2, KV: 2, D: 4, segments: [1, 5], scale: 0.7 }));
   checkDerivative(forwardOf({ H: 2, KV: 1, D: 4, segments: [1, 5], dtype: "f16" }));
+  checkDerivative(forwardOf({ H: 2, KV: 1, D: 3, segments: [4, -1, 3], cap: 1.5 }));
 });
 
 // Kernels are compiled for their heads and widths: few of those, so that this takes seconds.
@@ -15,6 +16,7 @@ const sizes: [Size, boolean][] = [
   [{ ...common, segments: [70, 3, 1, 40, -9, 33] }, true],
   [{ ...common, segments: [65] }, true],
   [{ ...common, segments: [70, 3, 1, 40, -9, 33], dtype: "f16" }, true],
+  [{ ...common, segments: [70, 3, 1, 40, -9, 33], cap: 2 }, true],
   [{ H: 3, KV: 1, D: 5, segments: [7, -3, 63] }, false], // the other variants are in *.deep.ts
 ];
 for (const [size, every] of sizes) {
@@ -22,20 +24,21 @@ for (const [size, every] of sizes) {
 }
 /** Few rows over a cache: row t at position p[t] of the sequence that starts at base[t]. */
 for (
-  const { H, KV, D, S, rows, dtype } of [
+  const { H, KV, D, S, rows, dtype, cap } of [
     { H: 4, KV: 2, D: 64, S: 300, rows: [[0, 300]] },
     { H: 2, KV: 1, D: 80, S: 700, rows: [[0, 257], [300, 301], [5, 5], [310, 699]] },
     { H: 4, KV: 2, D: 64, S: 300, rows: [[0, 300], [3, 9]], dtype: "f16" as const },
+    { H: 4, KV: 2, D: 64, S: 300, rows: [[0, 300], [3, 9]], cap: 1.5 },
     { H: 1, KV: 1, D: 7, S: 70, rows: [[0, 64], [1, 66]] },
     { H: 1, KV: 1, D: 255, S: 20, rows: [[0, 20]] },
     { H: 2, KV: 2, D: 256, S: 33, rows: [[3, 20]] },
   ]
 ) {
-  test(`attention over a cache: ${JSON.stringify({ H, KV, D, S, rows })}`, async () => {
+  test(`attention over a cache: ${JSON.stringify({ H, KV, D, S, rows, cap })}`, async () => {
     const T = rows.length;
     await checkKernel({
       op: attentionOp,
-      attrs: { heads: H, kvHeads: KV, scale: 1 / Math.sqrt(D) },
+      attrs: { heads: H, kvHeads: KV, scale: 1 / Math.sqrt(D), cap },
       inputs: [
         { shape: [T, H * D], scale: 2, dtype },
         { shape: [S, KV * D], scale: 2, dtype },

@@ -2,8 +2,10 @@ import { Fail } from "../../src/base/fail.ts";
 import type { Capabilities } from "../../src/gpu/device.ts";
 import type { Graph, Op } from "../../src/graph/graph.ts";
 import { count, show, type Tensor } from "../../src/graph/tensor.ts";
+import { capped, capping, slope } from "../common/cap.ts";
 import { grid } from "../common/grid.ts";
 import { storage, stored } from "../common/stored.ts";
+import { firstOf, lastOf } from "../window/window.ts";
 import forward from "./attention.wgsl" with { type: "text" };
 import forwardSubgroup from "./attention_subgroup.wgsl" with { type: "text" };
 import backwardKv from "./backward_kv.wgsl" with { type: "text" };
@@ -25,6 +27,8 @@ export interface AttentionAttrs {
   readonly kvHeads: number;
   /** What the scores are multiplied with, usually 1/sqrt(D). */
   readonly scale: number;
+  /** Scores s become cap · tanh(s / cap) before the softmax, as in Gemma 2. */
+  readonly cap?: number;
 }
 
 /**
@@ -54,7 +58,7 @@ export const attentionOp: Op<AttentionAttrs> = {
         const scores = Array.from({ length: hi - lo }, (_, i) => {
           let score = 0;
           for (let d = 0; d < D; d++) score += q![row + d]! * k![((lo + i) * KV + group) * D + d]!;
-          return score * attrs.scale;
+          return capped(score * attrs.scale, attrs.cap);
         });
         const high = scores.reduce((a, b) => Math.max(a, b));
         const total = scores.reduce((sum, score) => sum + Math.exp(score - high), 0);
@@ -70,10 +74,15 @@ export const attentionOp: Op<AttentionAttrs> = {
   launch(node, can) {
     const { T, H, KV, wide, W } = sizes(node.inputs, node.attrs);
     const bind = [...node.inputs.slice(0, 4), ...node.outputs];
-    const constants = { H, KV, W, SCALE: node.attrs.scale };
     const { alias, parts } = vectors(wide, node.inputs[0]!);
     if (T <= 16) {
-      const shader = { kernel: source("decode", decode), parts, alias, constants };
+      const { part, constants: cap } = capping(node.attrs.cap);
+      const shader = {
+        kernel: source("decode", decode),
+        parts: [...parts, part],
+        alias: { ...alias, Scores: "vec4f" },
+        constants: { H, KV, W, SCALE: node.attrs.scale, ...cap },
+      };
       return [{ shader, workgroups: [T, H, 1], bind }];
     }
     const { rows, forward, ...shader } = tiles(node.attrs, W, vectors(wide, node.inputs[0]!), can);
@@ -118,8 +127,8 @@ export const attentionBackward: Op<AttentionAttrs> = {
             score += q![row + d]! * k![key + d]!;
             dp += dout![row + d]! * v![key + d]!;
           }
-          const p = Math.exp(attrs.scale * score - lse![t * H + h]!);
-          const ds = attrs.scale * p * (dp - delta);
+          const z = capped(attrs.scale * score, attrs.cap), p = Math.exp(z - lse![t * H + h]!);
+          const ds = attrs.scale * p * (dp - delta) * slope(z, attrs.cap);
           for (let d = 0; d < D; d++) {
             dq[row + d]! += ds * k![key + d]!;
             dk[key + d]! += ds * q![row + d]!;
@@ -166,16 +175,17 @@ const source = (name: string, code: string) => ({ file: `kernels/attention/${nam
 function tiles(
   attrs: AttentionAttrs,
   W: number,
-  { alias, parts }: ReturnType<typeof vectors>,
+  vec: ReturnType<typeof vectors>,
   can: Capabilities,
 ) {
-  const run = source("runs", runs);
-  const constants = { H: attrs.heads, KV: attrs.kvHeads, W, SCALE: attrs.scale };
+  const alias = { ...vec.alias, Scores: "vec4f" };
+  const run = source("runs", runs), { part, constants: cap } = capping(attrs.cap);
+  const constants = { H: attrs.heads, KV: attrs.kvHeads, W, SCALE: attrs.scale, ...cap };
   if (can.subgroupSize === 8) {
     return {
       rows: 8,
       alias,
-      parts: [...parts, run, source("exchange", exchange)],
+      parts: [...vec.parts, run, part, source("exchange", exchange)],
       constants,
       forward: source("attention_subgroup", forwardSubgroup),
       backwardQ: source("backward_q_subgroup", backwardQSubgroup),
@@ -186,7 +196,7 @@ function tiles(
   return {
     rows: TILE,
     alias,
-    parts: [...parts, run, source("tile", tile)],
+    parts: [...vec.parts, run, part, source("tile", tile)],
     constants: { ...constants, TILE },
     forward: source("attention", forward),
     backwardQ: source("backward_q", backwardQ),
@@ -223,11 +233,14 @@ export function attention(
   q: Tensor,
   k: Tensor,
   v: Tensor,
-  { spans, reach, ...attrs }: AttentionAttrs & {
+  { spans, reach, window, ...attrs }: AttentionAttrs & {
     readonly spans: Tensor;
     readonly reach?: Tensor;
+    /** A row sees the last so many keys of its span only: a sliding window, its own key included. */
+    readonly window?: number;
   },
 ): Tensor {
-  const inputs = reach ? [q, k, v, spans, reach] : [q, k, v, spans];
+  const inputs = [q, k, v, window ? lastOf(g, spans, window) : spans];
+  if (reach) inputs.push(window ? firstOf(g, reach, window) : reach);
   return g.add(attentionOp, inputs, attrs)[0]!;
 }

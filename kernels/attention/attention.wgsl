@@ -1,4 +1,4 @@
-// attention: o[t, h] = sum over s in [lo[t], hi[t]) of softmax_s(SCALE · q[t, h]·k[s, g]) · v[s, g]
+// attention: o[t, h] = sum over s in [lo[t], hi[t]) of softmax_s(cap(SCALE · q[t, h]·k[s, g])) · v[s, g]
 //   with g = h / (H / KV), and lse[t, h] = log of the softmax's denominator
 //   q      Stored[T, H, D]    read
 //   k      Stored[S, KV, D]   read
@@ -86,7 +86,7 @@ fn main(
       var top = high;
       for (var c = 0u; c < 4u; c++) {
         let s = key + lane.x + c * X;
-        score[c] = select(vec4f(LOW), score[c], (vec4u(s) >= lo) & (vec4u(s) < min(hi, run.yyyy)));
+        score[c] = select(vec4f(LOW), capped(score[c]), (vec4u(s) >= lo) & (vec4u(s) < min(hi, run.yyyy)));
         top = max(top, score[c]);
       }
       top = highest(top, lane);

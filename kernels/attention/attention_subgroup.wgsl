@@ -1,4 +1,4 @@
-// attention: o[t, h] = sum over s in [lo[t], hi[t]) of softmax_s(SCALE · q[t, h]·k[s, g]) · v[s, g]
+// attention: o[t, h] = sum over s in [lo[t], hi[t]) of softmax_s(cap(SCALE · q[t, h]·k[s, g])) · v[s, g]
 //   with g = h / (H / KV), and lse[t, h] = log of the softmax's denominator
 //   q      Stored[T, H, D]    read
 //   k      Stored[S, KV, D]   read
@@ -55,8 +55,8 @@ fn main(
       let end = min(span.y, run.y);
       let near_seen = seen(key, span.x, end);
       let far_seen = seen(key + 4u, span.x, end);
-      near = select(vec4f(LOW), near, near_seen);
-      far = select(vec4f(LOW), far, far_seen);
+      near = select(vec4f(LOW), capped(near), near_seen);
+      far = select(vec4f(LOW), capped(far), far_seen);
       let tops = max(near, far);
       let top = max(high, max(max(tops.x, tops.y), max(tops.z, tops.w)));
       let keep = exp(high - top);

@@ -1,5 +1,5 @@
-// attention_backward, for keys and values: with p[t] = exp(SCALE · q[t]·k - lse[t]) and
-// ds[t] = p[t]·(do[t]·v - delta[t]), summed over the H / KV query heads that share the key's head:
+// attention_backward, for keys and values: with z[t] = cap(SCALE · q[t]·k), p[t] = exp(z[t] - lse[t]) and
+// ds[t] = p[t]·(do[t]·v - delta[t])·cap'[t], summed over the H / KV query heads that share the key's head:
 //   dk[s] = SCALE · sum over t in [lo[s], hi[s]) of ds[t] · q[t]
 //   dv[s] =         sum over t in [lo[s], hi[s]) of p[t] · do[t]
 //   dout   Vec[T, H, D]       read
@@ -86,9 +86,10 @@ fn main(
           let t = query + lane.x + c * X;
           let stat = stats[min(t, run.y - 1u) * H + head];
           let seen = (vec4u(t) >= lo) & (vec4u(t) < min(hi, run.yyyy));
-          let p = select(vec4f(), exp(score[c] - stat.x), seen);
+          let z = capped(score[c]);
+          let p = select(vec4f(), exp(z - stat.x), seen);
           weights[(lane.x + c * X) * X + lane.y] = p;
-          slopes[(lane.x + c * X) * X + lane.y] = select(vec4f(), p * (dp[c] - stat.y), seen);
+          slopes[(lane.x + c * X) * X + lane.y] = select(vec4f(), p * (dp[c] - stat.y) * slope(z), seen);
         }
         workgroupBarrier();
 

@@ -1,5 +1,5 @@
-// attention_backward, for keys and values: with p[t] = exp(SCALE · q[t]·k - lse[t]) and
-// ds[t] = p[t]·(do[t]·v - delta[t]), summed over the H / KV query heads that share the key's head:
+// attention_backward, for keys and values: with z[t] = cap(SCALE · q[t]·k), p[t] = exp(z[t] - lse[t]) and
+// ds[t] = p[t]·(do[t]·v - delta[t])·cap'[t], summed over the H / KV query heads that share the key's head:
 //   dk[s] = SCALE · sum over t in [lo[s], hi[s]) of ds[t] · q[t]
 //   dv[s] =         sum over t in [lo[s], hi[s]) of p[t] · do[t]
 //   dout   Vec[T, H, D]       read
@@ -75,10 +75,12 @@ fn main(
         let end = min(span.y, run.y);
         let near_seen = seen(row, span.x, end);
         let far_seen = seen(row + 4u, span.x, end);
-        near = select(vec4f(), exp(near - near_lse), near_seen);
-        far = select(vec4f(), exp(far - far_lse), far_seen);
-        near_ds = select(vec4f(), SCALE * near * (near_ds - near_delta), near_seen);
-        far_ds = select(vec4f(), SCALE * far * (far_ds - far_delta), far_seen);
+        let near_z = capped(near);
+        let far_z = capped(far);
+        near = select(vec4f(), exp(near_z - near_lse), near_seen);
+        far = select(vec4f(), exp(far_z - far_lse), far_seen);
+        near_ds = select(vec4f(), SCALE * near * (near_ds - near_delta) * slope(near_z), near_seen);
+        far_ds = select(vec4f(), SCALE * far * (far_ds - far_delta) * slope(far_z), far_seen);
         for (var i = 0u; i < wide; i++) {
           let key_part = combine(near_ds, far_ds, widened(q[from_row + i]));
           let value_part = combine(near, far, dout[from_row + i]);

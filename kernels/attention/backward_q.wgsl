@@ -1,4 +1,5 @@
-// attention_backward, for queries: with p[s] = exp(SCALE · q·k[s] - lse) and ds[s] = p[s]·(do·v[s] - delta)
+// attention_backward, for queries: with z[s] = cap(SCALE · q·k[s]), p[s] = exp(z[s] - lse) and
+// ds[s] = p[s]·(do·v[s] - delta)·cap'[s]:
 //   dq[t, h] = SCALE · sum over s in [lo[t], hi[t]) of ds[s] · k[s, g],   g = h / (H / KV)
 //   dout   Vec[T, H, D]       read
 //   q      Stored[T, H, D]    read
@@ -82,7 +83,8 @@ fn main(
       for (var c = 0u; c < 4u; c++) {
         let s = key + lane.x + c * X;
         let seen = (vec4u(s) >= lo) & (vec4u(s) < min(hi, run.yyyy));
-        let ds = select(vec4f(), exp(score[c] - lse) * (dp[c] - delta), seen);
+        let z = capped(score[c]);
+        let ds = select(vec4f(), exp(z - lse) * (dp[c] - delta) * slope(z), seen);
         weights[(lane.x + c * X) * X + lane.y] = ds;
       }
       workgroupBarrier();

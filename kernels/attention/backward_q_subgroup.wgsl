@@ -1,4 +1,5 @@
-// attention_backward, for queries: with p[s] = exp(SCALE · q·k[s] - lse) and ds[s] = p[s]·(do·v[s] - delta)
+// attention_backward, for queries: with z[s] = cap(SCALE · q·k[s]), p[s] = exp(z[s] - lse) and
+// ds[s] = p[s]·(do·v[s] - delta)·cap'[s]:
 //   dq[t, h] = SCALE · sum over s in [lo[t], hi[t]) of ds[s] · k[s, g],   g = h / (H / KV)
 //   dout   Vec[T, H, D]       read
 //   q      Stored[T, H, D]    read
@@ -58,8 +59,10 @@ fn main(
         multiply(dout[at + i], widened(v[from_key + i]), &near_dp, &far_dp);
       }
       let end = min(span.y, run.y);
-      near = SCALE * exp(near - stat.x) * (near_dp - stat.y);
-      far = SCALE * exp(far - stat.x) * (far_dp - stat.y);
+      near = capped(near);
+      far = capped(far);
+      near = SCALE * exp(near - stat.x) * (near_dp - stat.y) * slope(near);
+      far = SCALE * exp(far - stat.x) * (far_dp - stat.y) * slope(far);
       near = select(vec4f(), near, seen(key, span.x, end));
       far = select(vec4f(), far, seen(key + 4u, span.x, end));
       for (var i = 0u; i < wide; i++) {

@@ -1,5 +1,5 @@
 // attention, for few rows:
-// o[t, h] = sum over s in [lo[t], hi[t]) of softmax_s(SCALE · q[t, h]·k[s, g]) · v[s, g]
+// o[t, h] = sum over s in [lo[t], hi[t]) of softmax_s(cap(SCALE · q[t, h]·k[s, g])) · v[s, g]
 //   with g = h / (H / KV), and lse[t, h] = log of the softmax's denominator
 //   q      Stored[T, H, D]    read
 //   k      Stored[S, KV, D]   read
@@ -58,6 +58,7 @@ fn main(
       let at = ((base + key) * KV + shared_head) * W;
       var score = 0f;
       for (var i = 0u; i < W * one; i++) { score += product(widened(q[row * W + i]) * SCALE, widened(k[at + i])); }
+      score = capped(vec4f(score)).x;
       weight[key] = score;
       top = max(top, score);
     }

@@ -10,6 +10,7 @@ export interface Size {
   /** Lengths of causal segments packed one after another; a negative one is padding that sees nothing. */
   segments: number[];
   scale?: number;
+  cap?: number;
   dtype?: "f16";
 }
 
@@ -26,11 +27,11 @@ function packed(segments: number[]) {
 }
 
 /** A causal batch for the forward op. */
-export function forwardOf({ H, KV, D, segments, scale = 1 / Math.sqrt(D), dtype }: Size) {
+export function forwardOf({ H, KV, D, segments, scale = 1 / Math.sqrt(D), cap, dtype }: Size) {
   const { T, spans, reach } = packed(segments);
   return {
     op: attentionOp,
-    attrs: { heads: H, kvHeads: KV, scale },
+    attrs: { heads: H, kvHeads: KV, scale, cap },
     inputs: [
       { shape: [T, H * D], scale: 2, dtype },
       { shape: [T, KV * D], scale: 2, dtype },

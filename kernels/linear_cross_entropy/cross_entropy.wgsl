@@ -1,9 +1,10 @@
-// cross_entropy: for each row s of a chunk of logits z
+// cross_entropy: for each row s of a chunk of logits z, once they are cap(z), see common/capped.wgsl
 //   argmax[s] = the lowest v with the largest z[s, v]
-//   nll[s]    = log(sum over v of exp(z[s, v])) - z[s, labels[s]], 0 where labels[s] is no token
-//   and where GRADIENT is 1, in place, d nll / d z:
-//   z[s, v]   = (exp(z[s, v]) / sum - [v = labels[s]]) * f,   f = weights[s] where WEIGHTED is 1, else 1;
-//               0 where labels[s] is no token
+//   nll[s]    = log(sum over v of exp(z[s, v])) - (1 - e) z[s, labels[s]] - e (mean over v of z[s, v]),
+//               e = SMOOTHING; 0 where labels[s] is no token
+//   and where GRADIENT is 1, in place, d nll / d z before the cap:
+//   z[s, v]   = (exp(z[s, v]) / sum - (1 - e) [v = labels[s]] - e / V) * f * cap',
+//               f = weights[s] where WEIGHTED is 1, else 1; 0 where labels[s] is no token
 //   logits   Vec[S, V]   read_write
 //   labels   u32[S]      read
 //   weights  f32[S]      read
@@ -15,6 +16,7 @@
 override V: u32;
 override GRADIENT: u32;
 override WEIGHTED: u32;
+override SMOOTHING: f32;
 
 @group(0) @binding(0) var<storage, read_write> logits: array<Vec>;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
@@ -30,7 +32,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let s = group.x;
   let row = s * V;
   var top = -0x1.fffffep+127f;
-  for (var v = lane; v < V; v += LANES) { top = max(top, highest(logits[row + v])); }
+  for (var v = lane; v < V; v += LANES) {
+    let z = capped(logits[row + v]);
+    if (CAPPED) { logits[row + v] = z; }
+    top = max(top, highest(z));
+  }
+  if (CAPPED) { storageBarrier(); } // lane 0 reads the label's logit of another lane
   tops[lane] = top;
   workgroupBarrier();
   for (var n = LANES / 2u; n > 0u; n /= 2u) {
@@ -40,13 +47,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   top = tops[0];
 
   var part = 0.0;
+  var mean = 0.0; // of the shifted logits
   var place = V; // of the first Vec that holds the largest
   for (var v = lane; v < V; v += LANES) {
     let z = logits[row + v];
     part += total(exp(z - top));
+    if (SMOOTHING > 0f) { mean += total(z - top); }
     if (place == V && any(z == Vec(top))) { place = v; }
   }
   let sum = workgroup_sum(part, lane);
+  let classes = f32(V * WIDTH);
+  if (SMOOTHING > 0f) { mean = workgroup_sum(mean, lane) / classes; }
   places[lane] = place;
   workgroupBarrier();
   for (var n = LANES / 2u; n > 0u; n /= 2u) {
@@ -65,7 +76,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     argmax[s] = place * WIDTH + i;
     var loss = 0.0;
     if (known) {
-      loss = log(sum) - (element(logits[row + label / WIDTH], label % WIDTH) - top);
+      let goal = element(logits[row + label / WIDTH], label % WIDTH) - top;
+      loss = log(sum) - select(goal, (1f - SMOOTHING) * goal + SMOOTHING * mean, SMOOTHING > 0f);
     }
     nll[s] = loss;
   }
@@ -73,7 +85,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   storageBarrier(); // what lane 0 reads is read before it is overwritten
   let f = select(0.0, select(1.0, weights[s], WEIGHTED == 1u), known);
   for (var v = lane; v < V; v += LANES) {
-    let p = exp(logits[row + v] - top) / sum;
-    logits[row + v] = (p - one_hot(label - v * WIDTH)) * f;
+    let z = logits[row + v];
+    let p = exp(z - top) / sum;
+    let soft = (1f - SMOOTHING) * one_hot(label - v * WIDTH) + SMOOTHING / classes;
+    logits[row + v] = (p - soft) * f * slope(z);
   }
 }

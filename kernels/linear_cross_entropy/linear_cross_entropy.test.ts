@@ -24,6 +24,7 @@ function of(
     bias: false,
     trainsW: false,
     trainsBias: false,
+    smoothing: 0,
     ...change,
   };
   const learns = (yes: boolean) => yes ? {} : { grad: false as const };
@@ -48,6 +49,34 @@ test("linear_cross_entropy: derivative of the loss and of each row", () => {
   expect(checkDerivative(of(small), [0, 1])).toBeLessThan(1e-6);
   expect(checkDerivative(of(small, { bias: true }))).toBeLessThan(1e-6);
 });
+test("linear_cross_entropy: derivative with a cap on the logits", () => {
+  const small = { S: 6, C: 3, V: 5 };
+  expect(checkDerivative(of(small, { cap: 1.5 }), [0, 1])).toBeLessThan(1e-6);
+  const all = { bias: true, trainsW: true, trainsBias: true, cap: 1.5 };
+  expect(checkDerivative(of(small, all))).toBeLessThan(1e-6);
+});
+test("linear_cross_entropy: derivative with softened labels", () => {
+  const small = { S: 6, C: 3, V: 5 }, smoothing = 0.2;
+  expect(checkDerivative(of(small, { smoothing }), [0, 1])).toBeLessThan(1e-6);
+  const all = { bias: true, trainsW: true, trainsBias: true, smoothing };
+  expect(checkDerivative(of(small, all))).toBeLessThan(1e-6);
+});
+test("linear_cross_entropy: softened labels are the cross entropy to torch's target distribution", () => {
+  const z = [2, -1, 0.5, 3], V = 4, label = 2, e = 0.3;
+  const c = of({ S: 1, C: 1, V }, { smoothing: e, gradient: false });
+  const values = [[1], z, [label], [1]].map((v) => Float64Array.from(v));
+  const node = {
+    inputs: [{ shape: [1, 1] }, { shape: [V, 1] }],
+    outputs: [[1], [1], [1], [1, V]].map((shape) => ({ shape })),
+  };
+  const [loss] = linearCrossEntropyOp.reference(values, c.attrs, node as never);
+  const log = Math.log(z.reduce((sum, v) => sum + Math.exp(v), 0));
+  const want = z.reduce(
+    (sum, v, i) => sum + (e / V + (i === label ? 1 - e : 0)) * (log - v),
+    0,
+  );
+  expect(Math.abs(loss![0]! - want)).toBeLessThan(1e-12);
+});
 test("linear_cross_entropy: derivative with a projection and a bias that learn", () => {
   const all = { bias: true, trainsW: true, trainsBias: true };
   expect(checkDerivative(of({ S: 6, C: 3, V: 5 }, all))).toBeLessThan(1e-6);
@@ -64,6 +93,12 @@ const cases: [Sizes, Partial<CrossEntropyAttrs>, number?][] = [
   [{ S: 70, C: 36, V: 129, stored: "f16" }, { bias: true, trainsW: true }],
   [{ S: 70, C: 64, V: 300, dtype: "bf16" }, {}],
   [{ S: 9, C: 8, V: 50, scale: 60 }, {}], // logits of thousands
+  [{ S: 70, C: 64, V: 300 }, { cap: 2, bias: true, trainsW: true, trainsBias: true }],
+  [{ S: 65, C: 33, V: 67, dtype: "f16" }, { cap: 30 }],
+  [{ S: 9, C: 8, V: 50, scale: 4 }, { cap: 30 }], // beyond the cap
+  [{ S: 65, C: 33, V: 300 }, { smoothing: 0.1, bias: true }],
+  [{ S: 70, C: 64, V: 129, dtype: "f16" }, { smoothing: 0.9, trainsW: true }],
+  [{ S: 65, C: 33, V: 300 }, { smoothing: 0.1, cap: 3 }],
   // The projection in bindings of so many bytes.
   [{ S: 70, C: 64, V: 300, dtype: "f16" }, { bias: true }, 20_000],
   [{ S: 5, C: 12, V: 515, dtype: "bf16" }, {}, 5_000],

@@ -9,6 +9,7 @@ import {
   type View,
 } from "../../src/graph/tensor.ts";
 import { add } from "../add/add.ts";
+import { capped, capping, slope } from "../common/cap.ts";
 import tree from "../common/sum_tree.wgsl" with { type: "text" };
 import { matmulLaunch, matmulLaunches } from "../matmul/matmul.ts";
 import { scale } from "../scale/scale.ts";
@@ -27,6 +28,10 @@ export interface CrossEntropyAttrs {
   /** The projection learns: dw is made too, and every gradient has `weights` in it. */
   readonly trainsW: boolean;
   readonly trainsBias: boolean;
+  /** Logits z become cap · tanh(z / cap), as in Gemma 2. */
+  readonly cap?: number;
+  /** Share of the target probability that is spread evenly over all of the vocabulary. */
+  readonly smoothing: number;
 }
 
 /** Which output is which; those that `attrs` does not ask for are absent. */
@@ -76,18 +81,20 @@ export const linearCrossEntropyOp: Op<CrossEntropyAttrs> = {
       const z = Float64Array.from({ length: V }, (_, v) => {
         let sum = attrs.bias ? bias![v]! : 0;
         for (let c = 0; c < C; c++) sum += h![s * C + c]! * w![v * C + c]!;
-        return sum;
+        return capped(sum, attrs.cap);
       });
       const top = z.reduce((a, b) => Math.max(a, b));
       const sum = z.reduce((a, b) => a + Math.exp(b - top), 0), label = labels![s]!;
       made[2]![s] = z.indexOf(top);
       if (label >= V) continue;
-      made[1]![s] = Math.log(sum) - (z[label]! - top);
+      const e = attrs.smoothing, mean = z.reduce((a, b) => a + (b - top), 0) / V;
+      made[1]![s] = Math.log(sum) - (1 - e) * (z[label]! - top) - e * mean;
       made[0]![0]! += weights![s]! * made[1]![s]!;
       if (dh === undefined) continue;
       const f = weighted(attrs) ? weights![s]! : 1;
       for (let v = 0; v < V; v++) {
-        const d = (Math.exp(z[v]! - top) / sum - (v === label ? 1 : 0)) * f;
+        const soft = (v === label ? 1 - e : 0) + e / V;
+        const d = (Math.exp(z[v]! - top) / sum - soft) * f * slope(z[v]!, attrs.cap);
         for (let c = 0; c < C; c++) {
           made[dh]![s * C + c]! += d * w![v * C + c]!;
           if (dw !== undefined) made[dw]![v * C + c]! += d * h![s * C + c]!;
@@ -109,7 +116,7 @@ export const linearCrossEntropyOp: Op<CrossEntropyAttrs> = {
       offset,
       shape,
     });
-    const launches: Launch[] = [];
+    const launches: Launch[] = [], { part: cap, constants: capConstants } = capping(attrs.cap);
     for (let from = 0; from < S; from += attrs.chunk) {
       const rows = Math.min(attrs.chunk, S - from), accumulate = from > 0;
       const z = view(logits, 0, rows, V), x = view(h!, from * C, rows, C);
@@ -118,14 +125,20 @@ export const linearCrossEntropyOp: Op<CrossEntropyAttrs> = {
       launches.push({
         shader: {
           kernel: { file: "kernels/linear_cross_entropy/cross_entropy.wgsl", code: rowsCode },
-          parts: [{ file: "kernels/common/sum_tree.wgsl", code: tree }, V % 4 === 0 ? row4 : row1],
+          parts: [
+            { file: "kernels/common/sum_tree.wgsl", code: tree },
+            V % 4 === 0 ? row4 : row1,
+            cap,
+          ],
           constants: {
             V: V % 4 === 0 ? V / 4 : V,
             GRADIENT: attrs.gradient ? 1 : 0,
             WEIGHTED: weighted(attrs) ? 1 : 0,
+            SMOOTHING: attrs.smoothing,
             LANES: can.software ? 64 : 256,
+            ...capConstants,
           },
-          alias: { Sum: "f32" },
+          alias: { Sum: "f32", Scores: V % 4 === 0 ? "vec4f" : "f32" },
         },
         workgroups: [rows, 1, 1],
         bind: [z, part(labels!), part(weights!), part(outputs[at.nll]!), part(outputs[at.argmax]!)],
@@ -193,6 +206,13 @@ export interface CrossEntropyInputs {
   /** f32[S] */
   readonly weights: Tensor;
   readonly gradient: boolean;
+  /** Logits z become cap · tanh(z / cap). */
+  readonly cap?: number;
+  /**
+   * Labels are softened as torch's CrossEntropyLoss(label_smoothing) does (Szegedy et al. 2016): the target
+   * is 1 - smoothing + smoothing / V for the label and smoothing / V for all else.
+   */
+  readonly smoothing?: number;
   /** Rows in a chunk, a multiple of 64; by default as many as 64 MiB of logits hold, 64 to 256. */
   readonly chunk?: number;
 }
@@ -207,7 +227,8 @@ const chunkOf = (V: number) => Math.max(64, Math.min(256, 64 * Math.floor(2 ** 1
  */
 export function linearCrossEntropy(
   g: Graph,
-  { h, w, bias, labels, weights, gradient, chunk = chunkOf(w.shape[0]!) }: CrossEntropyInputs,
+  { h, w, bias, labels, weights, gradient, cap, smoothing = 0, chunk = chunkOf(w.shape[0]!) }:
+    CrossEntropyInputs,
 ): { readonly loss: Tensor; readonly nll: Tensor; readonly argmax: Tensor } {
   if (chunk % 64 !== 0) {
     throw new Fail(`linear_cross_entropy: a chunk of ${chunk} rows is no multiple of 64`, {
@@ -220,7 +241,7 @@ export function linearCrossEntropy(
   if (trainsBias) {
     inputs.push(g.constant("ones", [chunk, 1] as Shape, new Float32Array(chunk).fill(1)));
   }
-  const attrs = { chunk, gradient, bias: bias !== undefined, trainsW, trainsBias };
+  const attrs = { chunk, gradient, bias: bias !== undefined, trainsW, trainsBias, smoothing, cap };
   const [loss, nll, argmax] = g.add(linearCrossEntropyOp, inputs, attrs);
   return { loss: loss!, nll: nll!, argmax: argmax! };
 }

@@ -396,8 +396,12 @@ const nf4Matrix = (b: Tensor | View) => [
 
 const inTiles = (bound: Tensor | View) => isNf4(dtypeOf(bound)) && tiled(bound.shape);
 
-/** Reads four neighbours of the right operand. */
-function rightLoader(b: Tensor | View, vec4: boolean): Source[] {
+/**
+ * Parts that define right(row, column), four neighbours of a matrix as it is stored, bound at 1, for a
+ * kernel that defines right_height and right_width.
+ * @param vec4 where its width and every column asked for are multiples of 4; the caller stays inside
+ */
+export function rightLoader(b: Tensor | View, vec4: boolean): Source[] {
   const dtype = dtypeOf(b);
   switch (dtype) {
     case "f32":

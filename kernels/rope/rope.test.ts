@@ -98,3 +98,50 @@ test("tables: frequencies of plain, linear and Llama 3 models", () => {
   expect(Math.abs(cos[4]! - Math.cos(2))).toBeLessThan(1e-7);
   expect(Math.abs(sin[5]! - Math.sin(0.02))).toBeLessThan(1e-8);
 });
+
+test("tables: dynamic scaling is plain up to the model's context, and another base beyond", () => {
+  const scaling = { type: "dynamic" as const, factor: 2, context: 1024 };
+  const of = (positions: number) =>
+    inverseFrequencies({ theta: 1e4, rotary: 32, positions, scaling });
+  expect(of(1024)).toEqual(inverseFrequencies({ theta: 1e4, rotary: 32 }));
+  // base · (factor · length / context - (factor - 1))^(R / (R - 2)): 7^(32 / 30) for 4 times the context
+  expect(of(4096)).toEqual(inverseFrequencies({ theta: 1e4 * 7 ** (32 / 30), rotary: 32 }));
+});
+test("tables: YaRN keeps what turns often, divides what turns seldom, and scales the result", () => {
+  const scaling = {
+    type: "yarn" as const,
+    factor: 4,
+    originalContext: 32768,
+    betaFast: 32,
+    betaSlow: 1,
+    truncate: true,
+    attentionFactor: 0.1 * Math.log(4) + 1,
+  };
+  const plain = inverseFrequencies({ theta: 1e6, rotary: 128 });
+  const yarn = inverseFrequencies({ theta: 1e6, rotary: 128, scaling });
+  // The pairs at which 32 turns and 1 turn fit the original context: 23.6 and 39.6.
+  plain.forEach((f, i) => {
+    const ramp = Math.min(1, Math.max(0, (i - 23) / (40 - 23)));
+    const want = f / 4 * ramp + f * (1 - ramp);
+    expect(Math.abs(yarn[i]! / want - 1)).toBeLessThan(1e-6);
+  });
+  const { cos } = ropeTables({ theta: 1e6, rotary: 128, positions: 2, scaling });
+  expect(Math.abs(cos[0]! - 1.138629436)).toBeLessThan(1e-7);
+});
+test("tables: LongRoPE divides by the list for short texts, and for long ones", () => {
+  const scaling = {
+    type: "longrope" as const,
+    short: [1, 1.5],
+    long: [2, 8],
+    originalContext: 64,
+    attentionFactor: 1,
+  };
+  const of = (positions: number) => [
+    ...inverseFrequencies({ theta: 1e4, rotary: 4, positions, scaling }),
+  ];
+  expect(of(64)).toEqual([1, Math.fround(1 / 150)]);
+  expect(of(65)).toEqual([0.5, Math.fround(1 / 800)]);
+  expect(() => inverseFrequencies({ theta: 1e4, rotary: 6, scaling })).toThrow(
+    "2 divisors for the 3 pairs",
+  );
+});

@@ -4,7 +4,7 @@ import { count, show, type Tensor } from "../../src/graph/tensor.ts";
 import { elementwise } from "../common/wide.ts";
 import code from "./scale.wgsl" with { type: "text" };
 
-/** [x, s f32[1]] -> [y]; see `scale`. It serves backward passes and has none of its own. */
+/** [x, s f32[1]] -> [y]; see `scale`. The number itself has no gradient. */
 export const scaleOp: Op<null> = {
   name: "scale",
   inPlace: () => [[0, 0]],
@@ -17,6 +17,7 @@ export const scaleOp: Op<null> = {
     const kernel = { file: "kernels/scale/scale.wgsl", code };
     return [elementwise(kernel, count(y!.shape), [x!, s!, y!])];
   },
+  backward: (g, { inputs: [, s] }, [dy]) => [scale(g, dy!, s!)],
 };
 
 /** y = x · s[0]; f32, any shape. Multiplying by the constant one records nothing. */

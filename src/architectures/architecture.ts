@@ -20,10 +20,19 @@ export interface Architecture<C = unknown> {
   /** Reads config.json in transformers 4 or 5 style. Throws Fail, naming the key, on what it cannot run. */
   config(json: Record<string, unknown>): C;
   sizes(config: C): Sizes;
+  /** What sets this model apart from others, for people: a word and a sentence each. */
+  describe?(config: C): [what: string, text: string][];
   /** [T, width] after the final norm, stored as `net.compute` says. */
   hidden(net: Net, config: C, stream: Stream): Tensor;
-  /** The projection to the vocabulary, [V, width], and its bias. The embedding itself when tied. */
-  head(net: Net, config: C): { readonly weight: Tensor; readonly bias?: Tensor };
+  /**
+   * The projection to the vocabulary, [V, width], and its bias. The embedding itself when tied. With a cap,
+   * logits z are cap · tanh(z / cap).
+   */
+  head(net: Net, config: C): {
+    readonly weight: Tensor;
+    readonly bias?: Tensor;
+    readonly cap?: number;
+  };
   /** Last names of every linear layer but the head: what `all-linear` means. */
   readonly linears: readonly string[];
   /** What PEFT adapts when no target is named. */

@@ -1,10 +1,26 @@
 import { Exit, Fail } from "../base/fail.ts";
 import type { Architecture } from "./architecture.ts";
+import { gemma2, gemma3 } from "./gemma.ts";
 import { llama } from "./llama.ts";
+import { mistral } from "./mistral.ts";
 import { phi } from "./phi.ts";
+import { phi3 } from "./phi3.ts";
+import { qwen2 } from "./qwen2.ts";
+import { qwen3 } from "./qwen3.ts";
+import { smollm3 } from "./smollm3.ts";
 
 /** Every model family. A compiled binary cannot look in folders, so the table is explicit. */
-export const architectures: readonly Architecture[] = [erase(llama), erase(phi)];
+export const architectures: readonly Architecture[] = [
+  erase(llama),
+  erase(phi),
+  erase(qwen2),
+  erase(qwen3),
+  erase(gemma2),
+  erase(gemma3),
+  erase(mistral),
+  erase(phi3),
+  erase(smollm3),
+];
 
 /** A family reads its own config; outside its file nobody looks into it. */
 function erase<C>(architecture: Architecture<C>): Architecture {

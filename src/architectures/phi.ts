@@ -1,13 +1,13 @@
 // Phi-1, 1.5 and 2: attention and MLP in parallel on one LayerNorm, biases everywhere, the head
 // included; the first part of each head is rotated; gelu_new.
 import { add } from "../../kernels/add/add.ts";
-import { embed } from "../../kernels/embedding/embedding.ts";
 import { geluNew } from "../../kernels/gelu_new/gelu_new.ts";
 import { layernorm } from "../../kernels/layernorm/layernorm.ts";
 import type { RopeScaling } from "../../kernels/rope/tables.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { selfAttention } from "../nn/attention.ts";
 import { inChunks } from "../nn/chunks.ts";
+import { embedded } from "../nn/embedding.ts";
 import { linear } from "../nn/linear.ts";
 import type { Net } from "../nn/net.ts";
 import { rotaryTables } from "../nn/rotary.ts";
@@ -66,7 +66,7 @@ export const phi: Architecture<PhiConfig> = {
     for (let i = 0; i < c.layers; i++) {
       const given = x; // the first block embeds, so that nothing must be held for it
       x = g.block("", () => {
-        const from = given ?? embed(g, words, stream.ids, stream.sorted);
+        const from = given ?? embedded(net, words, stream);
         return g.scope(`model.layers.${i}`, () => {
           const h = norm(net, "input_layernorm", from, c);
           const mixed = selfAttention(net, stream, h, shape);

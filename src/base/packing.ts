@@ -102,3 +102,26 @@ export function share(pool: readonly number[], sizes: readonly number[]): number
   }
   return chosen;
 }
+
+/**
+ * Lays parts one after another into pages of at most `page`, in the order given, a larger part in one of its
+ * own; those of each group share pages with no others.
+ * @returns the size and the group of each page, and for each part its page and where it begins there
+ */
+export function inPages(
+  parts: readonly { readonly size: number; readonly group: number }[],
+  page: number,
+): { pages: number[]; groups: number[]; at: { page: number; offset: number }[] } {
+  const pages: number[] = [], groups: number[] = [];
+  const at = parts.map(({ size, group }) => {
+    let last = groups.lastIndexOf(group);
+    if (last < 0 || pages[last]! + size > page) {
+      last = groups.push(group) - 1;
+      pages.push(0);
+    }
+    const offset = pages[last]!;
+    pages[last] = offset + size;
+    return { page: last, offset };
+  });
+  return { pages, groups, at };
+}

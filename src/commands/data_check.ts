@@ -7,12 +7,12 @@ import { jsonValues } from "../data/json_values.ts";
 import type { AnyRow } from "../data/kinds.ts";
 import type { Lengths } from "../data/lengths.ts";
 import { byteStream, EMPTY_DATASET } from "../data/rows.ts";
+import { parseAnswerSchema } from "../settings/answer_schema.ts";
 import { dataCheckSettings } from "../settings/data.ts";
 import { mapOf } from "../settings/model.ts";
 import { encodeExample } from "../text/prompt.ts";
-import { problemsOf } from "./answer_schema.ts";
 import { command } from "./command.ts";
-import type { Io } from "./io.ts";
+import { type Io, readText } from "./io.ts";
 import { textsOf } from "./texts.ts";
 
 /** What can be done about each finding, in the order of the numbers. */
@@ -106,7 +106,9 @@ interface Settings {
 
 async function optionsOf({ model, template: given, schema, against, map }: Settings) {
   const rowOptions = { map: mapOf(map) };
-  const problems = schema === undefined ? undefined : problemsOf(schema);
+  const problems = schema === undefined
+    ? undefined
+    : parseAnswerSchema(readText(schema, "the schema"), schema).problems;
   let tokens: ((row: AnyRow) => number | { problem: string }) | undefined;
   if (model !== undefined) {
     const { tokenizer, template } = await textsOf(model, given);

@@ -2,7 +2,6 @@ import { Exit, Fail } from "../base/fail.ts";
 import { columns, humanSeconds, short, suggest } from "../base/text.ts";
 import { writeFile } from "../base/durable.ts";
 import { evalSettings } from "../settings/use.ts";
-import { problemsOf } from "./answer_schema.ts";
 import { command } from "./command.ts";
 import type { Answered, Measures } from "./evaluation.ts";
 import { checkPrompt } from "./prompt_check.ts";
@@ -21,7 +20,7 @@ export const evaluate = command({
   settings: evalSettings,
   async run(settings, io) {
     const limits = settings.fail_under.map(limitOf);
-    const [{ load, openBoth }, { measure }, { readRows }, { textsOf }] = await Promise
+    const [{ load, openBoth }, { measure, problemsOf }, { readRows }, { textsOf }] = await Promise
       .all([
         import("./loaded.ts"),
         import("./evaluation.ts"),

@@ -11,11 +11,15 @@ import {
 } from "../evaluate/metrics.ts";
 import { Scorer } from "../evaluate/score.ts";
 import { Generator } from "../generate/generator.ts";
+import { parseAnswerSchema } from "../settings/answer_schema.ts";
 import { encodePrompt } from "../text/prompt.ts";
-import type { Problems } from "./answer_schema.ts";
+import { readText } from "./io.ts";
 import type { Loaded } from "./loaded.ts";
 import { questionOf } from "./questions.ts";
 import type { Texts } from "./texts.ts";
+
+/** What a schema finds wrong with an answer. */
+export type Problems = (answer: unknown) => readonly string[];
 
 export interface Asked {
   readonly examples: readonly SftExample[];
@@ -145,4 +149,9 @@ function calibration(answered: readonly Answered[]): { ece?: number } {
     return typeof value?.confidence === "number" ? [{ confidence: value.confidence, right }] : [];
   });
   return stated.length > 0 ? { ece: expectedCalibrationError(stated) } : {};
+}
+
+/** --schema: a CLI schema in YAML, or a JSON Schema. @throws Fail (usage) (data) */
+export function problemsOf(path: string): Problems {
+  return parseAnswerSchema(readText(path, "the schema"), path).problems;
 }

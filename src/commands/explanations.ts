@@ -139,6 +139,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "Which kernels are the fastest is measured on each device and kept with the run, so that a resumed run gives the same bytes. This device does not have some of them: others compute the same numbers, which may differ in their last bits.",
   },
+  WH0219: {
+    title: "no adapter could be made",
+    text:
+      "--target names no layer of this model. --on-lora-failure full trains all weights instead, where that fits in memory; the result is then a whole model and no adapter. Without it the run stops with the names that exist.",
+  },
   WH0301: { title: "input that cannot be read", text: "The file is missing or is not a file." },
   WH0302: {
     title: "text that is not UTF-8",
@@ -206,6 +211,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     title: "few validation rows",
     text:
       "Below about 30 rows, measurements differ mostly by chance: early stopping and the best checkpoint are then a lottery. More --val rows, or a larger --val-split.",
+  },
+  WH0311: {
+    title: "a pair with the same answer twice",
+    text:
+      "Such a pair says nothing about which answer is better. It is left out; the other pairs are trained.",
   },
   WH0601: {
     title: "a step was not applied",

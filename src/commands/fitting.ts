@@ -1,7 +1,8 @@
-import type { TokenRow } from "../architectures/packed.ts";
+import { type TokenRow, truncated } from "../architectures/packed.ts";
 import { quantOf } from "../settings/model.ts";
 import type { PlanSettings, TrainSettings } from "../settings/train.ts";
 import { extra, prepare, type Prepared } from "../trainer/prepare.ts";
+import { objectiveOf } from "../trainer/program.ts";
 
 /** Settings with which a run would fit in the memory that it is planned for. */
 export interface Way {
@@ -98,15 +99,12 @@ function planned(p: Prepared, before: Settings, change: Change): Way | undefined
   const targets = settings.full || p.targets.length > 0
     ? p.targets
     : model.architecture.defaultTargets;
-  const cut = (rows: readonly TokenRow[]) =>
-    rows.map(({ ids, labels }) => ({
-      ids: Array.from(ids).slice(0, settings.max_seq),
-      labels: Array.from(labels).slice(0, settings.max_seq),
-    }));
+  const cut = (rows: readonly TokenRow[]) => rows.map((row) => truncated(row, settings.max_seq));
   const { rows, validation, budget } = p;
-  const way = prepare(model, cut(rows), cut(validation), targets, settings, budget);
+  const objective = objectiveOf(p.recipe);
+  const way = prepare(model, cut(rows), cut(validation), targets, settings, budget, objective);
   if (!way.fits) return undefined;
-  const longer = rows.filter(({ ids }) => ids.length > settings.max_seq).length;
+  const longer = rows.filter((row) => truncated(row, settings.max_seq) !== row).length;
   const notes = [
     ...(longer > 0 && rows.length > longer ? [`${longer} of ${rows.length} rows are longer`] : []),
     ...(extra(way) > 0.1 ? [moreWork(way)] : []),

@@ -51,6 +51,12 @@ export async function openBoth(
   const model = { ...open, quant: quantOf(settings), compute: settings.compute };
   const adapter = adapterPath === undefined ? undefined : await readAdapter(adapterPath);
   if (adapter) {
+    if (adapter.config.use_dora && settings.compute === "f16") {
+      throw new Fail(`the adapter ${adapterPath} is of DoRA, which is computed in f32 only`, {
+        fix: "leave --compute f16 out",
+        exit: Exit.usage,
+      });
+    }
     checkFit(adapter, model.folder.tensors);
     checkBase(adapterPath!, path, model);
   }
@@ -151,6 +157,7 @@ function loraOf({ config, tensors }: Adapter, path: string): Lora {
     alpha: scaling(config, first) * root,
     rslora: config.use_rslora,
     dropout: 0,
+    dora: config.use_dora,
     targets: (module) => adapted.has(module) && targets(config, module),
   };
 }

@@ -15,6 +15,7 @@ import { Graph, type Node } from "../graph/graph.ts";
 import { Memory } from "../graph/memory.ts";
 import { Runner } from "../graph/runner.ts";
 import { count, storageOf, type Tensor } from "../graph/tensor.ts";
+import { dpo } from "../trainer/objectives/dpo.ts";
 import { type Recipe, recordStep } from "../trainer/program.ts";
 
 /** What one op's kernels computed on this device, against float64. */
@@ -81,12 +82,21 @@ export async function numerics(
   const lora = { rank: 8, alpha: 16, rslora: false, dropout: 0.1, targets: () => true };
   const graphs = [
     step(modelOf(llama, "F16"), { lora, full: false }),
-    step(modelOf(llama, "F32"), { full: true }),
+    step(modelOf(llama, "F32"), { full: true, neftune: 5, smoothing: 0.1 }),
     step({ ...modelOf(llama, "F16"), compute: "f16" }, { lora, full: false }),
     // So that its feed-forward layers are done in two chunks.
     step(modelOf(phi, "F32"), { lora, full: false, size: { tokens: 128, targets: 64 }, chunk: 1 }),
+    step(modelOf({ ...llama, num_hidden_layers: 1 }, "F32"), {
+      lora,
+      full: false,
+      size: { ...SIZE, rows: 2, keys: 128 },
+      objective: dpo({ loss: "sigmoid", beta: 0.1, smoothing: 0, reference: "free" }),
+    }),
     ...([{ type: "nf4", double: true }, { type: "int8" }] as const).map((quant) =>
-      step({ ...modelOf(quantised, "F16"), quant }, { lora, full: false })
+      step({ ...modelOf(quantised, "F16"), quant }, {
+        lora: { ...lora, dora: quant.type === "nf4" },
+        full: false,
+      })
     ),
     update(),
     generation(),
@@ -160,18 +170,21 @@ function fill(nodes: readonly Node[], given: Map<Tensor, Float64Array>): Given {
 
 function step(
   model: Model,
-  how: Pick<Recipe, "lora" | "full" | "chunk"> & Partial<Pick<Recipe, "size">>,
+  how:
+    & Pick<Recipe, "lora" | "full" | "chunk" | "neftune" | "smoothing" | "objective">
+    & Partial<Pick<Recipe, "size">>,
 ) {
   const recipe = { size: SIZE, positions: SIZE.tokens, ...how };
-  const { g, batch } = recordStep(model, recipe);
+  const recorded = recordStep(model, recipe), { g } = recorded;
   const given = new Map<Tensor, Float64Array>();
   const write = (t: Tensor, data: ArrayLike<number>) => given.set(t, Float64Array.from(data));
   // Two rows of different length, so that one must not see the other.
   const rows = [37, 22].map((length, r) => {
     const ids = Array.from({ length }, (_, i) => (i * 31 + r * 7 + 3) % VOCABULARY);
-    return { ids, labels: ids.map((id, i) => i < 5 ? -100 : id) };
+    const pair = how.objective && { shared: 4, rejected: 13 };
+    return { ids, labels: ids.map((id, i) => i < 5 || i === pair?.rejected ? -100 : id), pair };
   });
-  batch.fill({ write, reads: () => true }, rows, 1 / 49);
+  recorded.fill({ write, reads: () => true }, rows, 1 / 49);
   for (const t of g.all("input")) {
     if (!given.has(t)) write(t, new Uint32Array(count(t.shape)).fill(3));
   }

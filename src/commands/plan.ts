@@ -130,6 +130,16 @@ export function tellPlan(
   io.out(columns(rows.map(([name, text]) => [`  ${name}`, text])));
 }
 
+/** What a step and the run are made of, as a plan says it, for the start of training. */
+export function workTold(run: PreparedRun, settings: RunSettings): string {
+  const { runs } = workOf(run), { tokens } = run.prepared.recipe.size;
+  const cut = about(runs, "micro-batch", "micro-batches");
+  return columns([
+    ["batch", `${batchTold(settings)}, in ${cut} of ${thousands(tokens)} token places`],
+    ["steps", stepsTold(run, settings)],
+  ]);
+}
+
 /** The work of a step, averaged over up to 256 steps. */
 function workOf({ prepared, data }: PreparedRun) {
   const { plan, batches, rows, settings } = prepared;

@@ -1,19 +1,25 @@
 import { type Model, openModel } from "../architectures/model.ts";
+import type { TokenRow } from "../architectures/packed.ts";
 import { Exit, Fail } from "../base/fail.ts";
-import { permutation } from "../base/random.ts";
 import { plural, short, thousands } from "../base/text.ts";
 import { datasetHash, leaks, tokensHash } from "../data/hash.ts";
+import { type PairExample, preparePairs, readPairs } from "../data/pairs.ts";
 import { type LengthReport, type PreparedRow, prepareSft } from "../data/prepare.ts";
+import { automaticSplit, splitRows } from "../data/split.ts";
 import { readDataset, type SftExample } from "../data/rows.ts";
 import type { Rows } from "../report/record.ts";
+import type { DpoSettings } from "../settings/dpo.ts";
+import { lossOnOf } from "../settings/loss_on.ts";
 import { mapOf, quantOf } from "../settings/model.ts";
 import type { PlanSettings, TrainSettings } from "../settings/train.ts";
 import type { ChatTemplate } from "../text/chat_template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { prepare, type Prepared } from "../trainer/prepare.ts";
 import type { Io } from "./io.ts";
+import { objectiveFor, pairsOf } from "./objectives.ts";
 import { dateOf } from "./resuming.ts";
 import { type Room, roomOf } from "./room.ts";
+import { fallback, targetsOf, tellFallback } from "./targets.ts";
 import { type Texts, textsOf } from "./texts.ts";
 
 /** Rows of a file, tokenised, and what is to be recorded of them. */
@@ -36,10 +42,12 @@ export interface PreparedRun {
   readonly validation: TokenRows | undefined;
   /** The memory that it was fitted to. */
   readonly room: Room;
+  /** Settings in the place of those asked for, where no adapter could be made. */
+  readonly instead?: Partial<TrainSettings>;
 }
 
 /** Settings of a training run on one model. */
-export type RunSettings = (TrainSettings | Omit<PlanSettings, "model">) & {
+export type RunSettings = (TrainSettings | DpoSettings | Omit<PlanSettings, "model">) & {
   readonly model: string;
   readonly device?: string;
 };
@@ -49,31 +57,33 @@ export type RunSettings = (TrainSettings | Omit<PlanSettings, "model">) & {
  * and whether it fits is left to the caller: `prepared.fits`.
  * @throws Fail (usage) (data)
  */
-export async function prepareRun(settings: RunSettings, io: Io): Promise<PreparedRun> {
-  const model = {
-    ...await openModel(settings.model),
-    quant: quantOf(settings),
-    compute: settings.compute,
-  };
+export async function prepareRun(asked: RunSettings, io: Io): Promise<PreparedRun> {
+  const opened = await openModel(asked.model);
+  const instead = fallback(asked, opened), settings = { ...asked, ...instead };
+  const model = { ...opened, quant: quantOf(settings), compute: settings.compute };
   const { tokenizer, template: asItIs } = await textsOf(settings.model, settings.template);
   const date = asItIs?.source.includes("strftime_now")
     ? settings.date ?? dateOf(settings) ?? today()
     : undefined;
   const texts = { tokenizer, template: date && asItIs ? dated(asItIs, date) : asItIs };
   const { vocab, context } = model.sizes;
-  const read = (path: string) => readRows(path, settings, { vocab, context, ...texts }, io);
-  const all = settings.data === undefined ? undefined : await read(settings.data);
-  const given = settings.val === undefined ? undefined : await read(settings.val);
+  const known = { vocab, context, ...texts };
+  const read = (path: string, how: Reading) => readRows(path, how, known, io);
+  const plain = { ...settings, loss_on: "response", min_pairs: 1 };
+  const all = settings.data === undefined ? undefined : await read(settings.data, settings);
+  const given = settings.val === undefined ? undefined : await read(settings.val, plain);
   const { data, validation } = all && !given
-    ? split(all, settings, io)
+    ? split(all, settings, io, (part) => tokenised(part.facts.path, part.examples, plain, known))
     : { data: all, validation: given };
   if (data && validation) warnOfLeaks(data, validation, io);
   requireValidation(settings, data, validation);
   const targets = targetsOf(settings, model);
   const rows = data?.rows ?? imagined(settings, model);
   const room = roomOf(settings);
-  const prepared = prepare(model, rows, validation?.rows ?? [], targets, settings, room.bytes);
-  return { prepared, targets, ...texts, date, data, validation, room };
+  const objective = objectiveFor(settings), checks = validation?.rows ?? [];
+  const prepared = prepare(model, rows, checks, targets, settings, room.bytes, objective);
+  if (instead) tellFallback(asked, prepared, io);
+  return { prepared, targets, ...texts, date, data, validation, room, instead };
 }
 
 /** The template as it reads on one day: rows must become the same tokens whenever a run is resumed. */
@@ -91,33 +101,31 @@ function today(): string {
   return `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
 }
 
-/** More rows than this are split by themselves. */
-const SPLIT_ABOVE = 100;
-
 /**
  * Takes rows to measure on away from those to train: a tenth where there are more than 100, chosen by the
  * seed, so that it is the same tenth in every run; with --tail the last ones.
+ * @param measured makes rows to measure on of those that were read to be trained: plain responses, so that
+ *   the validation loss says the same whatever the training loss is
  */
 function split(
   all: TokenRows,
-  { val_split, tail, seed }: RunSettings,
+  { val_split, tail, seed, loss_on }: RunSettings,
   io: Io,
+  measured: (part: TokenRows) => TokenRows,
 ): { data: TokenRows; validation?: TokenRows } {
-  const n = all.rows.length;
-  const share = val_split ?? (n > SPLIT_ABOVE ? 0.1 : 0);
-  const kept = Math.floor(n * (1 - share) + 1e-9);
-  if (kept === n || kept === 0) return { data: all };
-  const order = tail ? [...all.rows.keys()] : [...permutation(seed, SPLIT_STREAM, n)];
-  const inOrder = (indices: readonly number[]) => indices.toSorted((a, b) => a - b);
-  io.note(`Split: ${thousands(kept)} train, ${thousands(n - kept)} val`);
+  const n = all.rows.length, key = (row: number) => all.rows[row]!.ids.join();
+  const options = { seed, tail, key };
+  const { train, val } = val_split === undefined
+    ? automaticSplit(n, options)
+    : splitRows(n, val_split, options);
+  if (val.length === 0 || train.length === 0) return { data: all };
+  io.note(`Split: ${thousands(train.length)} train, ${thousands(val.length)} val`);
+  const validation = part(all, val);
   return {
-    data: part(all, inOrder(order.slice(0, kept))),
-    validation: part(all, inOrder(order.slice(kept))),
+    data: part(all, train),
+    validation: loss_on === "response" ? validation : measured(validation),
   };
 }
-
-/** An epoch that no run reaches: the split must not follow the order of any. */
-const SPLIT_STREAM = 2 ** 32 - 1;
 
 function part({ examples, rows, facts }: TokenRows, indices: readonly number[]): TokenRows {
   const chosen = indices.map((i) => rows[i]!);
@@ -146,17 +154,13 @@ function requireValidation(
   }
 }
 
-function targetsOf(settings: RunSettings, model: Model): readonly string[] {
-  const { full, target } = settings;
-  if (full) return [];
-  const { linears, defaultTargets } = model.architecture;
-  return target === undefined ? defaultTargets : target === "all-linear" ? linears : target;
-}
-
 /** How rows are read: what training, planning and evaluating have in common. */
 export interface Reading {
   readonly max_seq: number;
   readonly overlong: "drop" | "error" | "truncate";
+  /** As --loss-on has it; plain responses where absent. */
+  readonly loss_on?: string;
+  readonly compute?: "f32" | "f16";
   readonly map?: string;
   readonly json_indent: number;
   readonly skip_bad: boolean;
@@ -174,13 +178,18 @@ export async function readRows(
   io: Io,
 ): Promise<TokenRows> {
   const { max_seq, overlong, limit, smoke } = settings;
-  const { tokenizer, template } = model;
-  const { examples: all, rejected } = await readDataset(path, {
+  const options = {
     map: mapOf(settings.map),
     jsonIndent: settings.json_indent,
     vocabulary: model.vocab,
     skipBad: settings.skip_bad,
-  });
+  };
+  const pairs = pairsOf(settings);
+  const { examples: all, rejected, identical = [] } = pairs
+    ? await readPairs(path, options, pairs.min_pairs)
+    : { ...await readDataset(path, options), identical: undefined };
+  for (const message of identical.slice(0, 20)) io.warn("WH0311", message);
+  if (identical.length > 20) io.warn("WH0311", `and ${identical.length - 20} more identical pairs`);
   if (rejected.length > 0) {
     const first = rejected[0]!;
     io.warn(
@@ -194,15 +203,9 @@ export async function readRows(
   const most = smoke ? Math.min(limit ?? Infinity, 3 * settings.batch * settings.accum) : limit;
   const examples = most === undefined ? all : all.slice(0, most);
   const name = path === "-" ? "stdin" : path;
-  const { rows, report } = prepareSft(examples, tokenizer, {
-    name,
-    vocabulary: model.vocab,
-    maxSeq: Math.min(max_seq, model.context),
-    overlong,
-    template,
-  });
+  const { report, ...read } = tokenised(path, examples, settings, model);
+  const { rows } = read;
   warnOfLength(name, report, Math.min(max_seq, model.context), model.context, overlong, io);
-  const read = factsOf(path, examples, rows);
   const { tokens, supervised_tokens } = read.facts;
   io.detail(
     `${name}: ${plural(rows.length, "row")}, ${thousands(tokens!)} tokens, ${
@@ -210,6 +213,31 @@ export async function readRows(
     } trained`,
   );
   return read;
+}
+
+function tokenised(
+  path: string,
+  examples: readonly SftExample[],
+  settings: Reading,
+  { tokenizer, template, vocab, context }: Texts & { vocab: number; context: number },
+): TokenRows & { readonly report: LengthReport } {
+  const { max_seq, overlong, loss_on = "response" } = settings;
+  const options = {
+    name: path === "-" ? "stdin" : path,
+    vocabulary: vocab,
+    maxSeq: Math.min(max_seq, context),
+    overlong,
+    template,
+    lossOn: lossOnOf(loss_on),
+  };
+  const pairs = pairsOf(settings);
+  const { rows, report } = pairs
+    ? preparePairs(examples as readonly PairExample[], tokenizer, {
+      ...options,
+      share: pairs.share_prompt && settings.compute !== "f16",
+    })
+    : prepareSft(examples, tokenizer, options);
+  return { ...factsOf(path, examples, rows), report };
 }
 
 function factsOf(
@@ -268,9 +296,10 @@ function warnOfLeaks(data: TokenRows, validation: TokenRows, io: Io) {
 }
 
 /** Rows for a plan without data: as many as a step takes, each as long as may be, half of it trained. */
-function imagined(settings: RunSettings, model: Model) {
-  const length = Math.min(settings.max_seq, model.sizes.context);
-  const ids = new Uint32Array(length);
-  const labels = Int32Array.from(ids, (_, i) => i % 2 === 0 ? -100 : 0);
-  return Array.from({ length: settings.batch * settings.accum }, () => ({ ids, labels }));
+function imagined(settings: RunSettings, model: Model): TokenRow[] {
+  const length = Math.min(settings.max_seq, model.sizes.context), pairs = pairsOf(settings);
+  const ids = new Uint32Array(pairs ? 2 * length : length);
+  const labels = Int32Array.from(ids, (_, i) => i % length === 0 || i % 2 === 0 ? -100 : 0);
+  const pair = pairs && { shared: 0, rejected: length };
+  return Array.from({ length: settings.batch * settings.accum }, () => ({ ids, labels, pair }));
 }

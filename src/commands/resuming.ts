@@ -10,26 +10,29 @@ import {
 } from "../formats/checkpoint.ts";
 import type { Tuned } from "../gpu/device.ts";
 import type { CommonSettings } from "../settings/common.ts";
-import { type Field, fieldsOf } from "../settings/field.ts";
-import { type TrainSettings, trainSettings } from "../settings/train.ts";
+import type { Field } from "../settings/field.ts";
+import type { TrainSettings } from "../settings/train.ts";
 import type { Best } from "../trainer/loop.ts";
 import { again } from "../trainer/prepare.ts";
+import { objectiveOf } from "../trainer/program.ts";
 import type { Trainer } from "../trainer/trainer.ts";
 import type { Io } from "./io.ts";
 import { requireFit } from "./memory_told.ts";
+import { fieldsFor } from "./objectives.ts";
 import type { PreparedRun } from "./prepared.ts";
 
 type Settings = TrainSettings & CommonSettings & { readonly output: string };
 
 /** Settings that a resumed run must have the same; those of rows are compared by what became of the rows. */
-const NUMERIC: readonly Field[] = fieldsOf(trainSettings).filter(({ info: { changes } }) =>
-  changes === "values" || changes === "shapes"
-);
+const numericFields = ({ prepared }: PreparedRun): Field[] =>
+  fieldsFor(objectiveOf(prepared.recipe).kind).filter(({ info: { changes } }) =>
+    changes === "values" || changes === "shapes"
+  );
 
 /** Their values in a run. */
-function numeric(settings: Settings, { targets }: PreparedRun): Record<string, unknown> {
-  const all: Readonly<Record<string, unknown>> = { ...settings, target: targets };
-  return Object.fromEntries(NUMERIC.map(({ key }) => [key, all[key]]));
+function numeric(settings: Settings, run: PreparedRun): Record<string, unknown> {
+  const all: Readonly<Record<string, unknown>> = { ...settings, target: run.targets };
+  return Object.fromEntries(numericFields(run).map(({ key }) => [key, all[key]]));
 }
 
 interface Cursor {
@@ -131,7 +134,7 @@ export async function resumed(
 ): Promise<From | undefined> {
   const { resume, output } = settings;
   if (resume === undefined) return undefined;
-  const { format } = recorded(output);
+  const { format, ...before } = recorded(output);
   // It would be written over.
   if (format !== 1) throw otherFormat(join(output, "run.json"), format, 1);
   const warn = (message: string) => io.warn("WH1202", message);
@@ -172,7 +175,11 @@ export async function resumed(
     run,
     trackers,
     kernels,
-    began: { started, seconds },
+    // What was written after the checkpoint took its time too, where that is known.
+    began: {
+      started,
+      seconds: before.started === started ? Math.max(seconds, before.seconds ?? 0) : seconds,
+    },
   };
 }
 
@@ -204,7 +211,9 @@ function requireWork(settings: Settings, run: PreparedRun, path: string, state: 
 const measuredOn = ({ validation }: PreparedRun) => validation?.facts.sha256 ?? null;
 
 /** What the run.json of a folder says: nothing where it is gone or damaged, for it is written anew. */
-function recorded(output: string): { readonly format: unknown; readonly status: string } {
+function recorded(
+  output: string,
+): Partial<Began> & { readonly format: unknown; readonly status: string } {
   const none = { format: 1, status: "" };
   try {
     return { ...none, ...JSON.parse(readFileSync(join(output, "run.json"), "utf8")) };
@@ -260,7 +269,7 @@ function compare(
   const before = state.settings as Readonly<Record<string, unknown>>;
   const now = numeric(settings, run);
   // Checkpoints from before there was a choice do not speak of it: they were made with the default.
-  const different = NUMERIC.map((field) => ({
+  const different = numericFields(run).map((field) => ({
     ...field,
     was: JSON.stringify(before[field.key] ?? field.default),
     is: JSON.stringify(now[field.key]),
@@ -285,7 +294,7 @@ function compare(
   }
   if (tokens !== data!.facts.tokens_sha256) {
     throw new Fail(`the rows of ${settings.data} become other tokens than when the run was begun`, {
-      why: "the tokenizer, --template, --date, --max-seq or --overlong is another one",
+      why: "the tokenizer, --template, --date, --max-seq, --overlong or --loss-on is another one",
       fix: "put it back, or begin a new run with another -o",
       exit: Exit.data,
     });

@@ -9,9 +9,12 @@ import { loraDefaults, writeAdapter } from "../formats/peft.ts";
 import type { LayerPoint, Manifest, Sample } from "../report/record.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import type { TrainSettings } from "../settings/train.ts";
+import { chosenLayers } from "../trainer/adapter.ts";
 import type { ModuleNorms } from "../trainer/inspect.ts";
 import type { Best } from "../trainer/loop.ts";
 import type { Trainer } from "../trainer/trainer.ts";
+import { objectiveOf } from "../trainer/program.ts";
+import { ownSettings } from "./objectives.ts";
 import type { PreparedRun } from "./prepared.ts";
 import { version } from "./version.ts";
 
@@ -24,17 +27,18 @@ export function manifestOf(
   capabilities: object,
 ): Omit<Manifest, "started"> {
   const { model, plan, batches, recipe } = prepared;
+  const { kind } = objectiveOf(recipe);
   const { json: _, quiet: _q, verbose: _v, debug: _d, color: _c, set: _s, ...told } = settings;
   return {
     format: 1,
-    kind: "sft",
+    kind,
     name: basename(resolve(settings.output)),
     status: "running",
     whet: { version, commit: commit(), bun: Bun.version },
     git_commit: gitCommit(),
     command: ["whet", ...process.argv.slice(2)],
     device: { ...capabilities },
-    settings: { ...told, target: targets, date },
+    settings: { ...ownSettings(kind, told), target: targets, date },
     model: {
       path: settings.model,
       type: model.architecture.modelType,
@@ -122,7 +126,11 @@ export async function writeWeights(
     lora_alpha: settings.alpha,
     lora_dropout: settings.dropout,
     use_rslora: settings.use_rslora,
+    use_dora: settings.use_dora,
     target_modules: [...targets],
+    layers_to_transform: settings.layers === undefined
+      ? null
+      : chosenLayers(settings.layers, model.sizes.layers),
   }, tensors);
   return { path: out, sha256, bytes: size };
 }

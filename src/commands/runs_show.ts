@@ -29,7 +29,7 @@ export const runsShow = command({
         String(e.step),
         short(e.epoch),
         short(e.val_loss),
-        short(e.ppl),
+        e.ppl === undefined ? "" : short(e.ppl),
         e === best ? "best" : "",
       ]);
       io.out(

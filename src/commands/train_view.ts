@@ -9,6 +9,15 @@ import {
 import type { EvalPoint, StepPoint } from "../report/record.ts";
 import type { Io } from "./io.ts";
 
+/** What the loss means: a perplexity, or how often and how clearly the chosen answer is preferred. */
+function besides(point: StepPoint | EvalPoint): string {
+  const [right, margin] = [point["rewards/accuracies"], point["rewards/margins"]];
+  const ppl = "ppl" in point && point.ppl !== undefined ? `  perplexity ${short(point.ppl)}` : "";
+  return right === undefined
+    ? ppl
+    : `${ppl}  right ${short(100 * right)} %  margin ${margin!.toFixed(4)}`;
+}
+
 /** How training looks: one live line on a terminal, a plain line every few steps elsewhere. */
 export class TrainView {
   readonly #losses: number[] = [];
@@ -44,12 +53,12 @@ export class TrainView {
     if (!shown) return;
     if (point.baseline) {
       return this.io.note(
-        `untrained  val loss ${point.val_loss.toFixed(4)}  perplexity ${short(point.ppl)}`,
+        `untrained  val loss ${point.val_loss.toFixed(4)}${besides(point)}`,
       );
     }
     this.io.note(
-      `epoch ${short(point.epoch)}  step ${point.step}  val loss ${point.val_loss.toFixed(4)}  ` +
-        `perplexity ${short(point.ppl)}${
+      `epoch ${short(point.epoch)}  step ${point.step}  val loss ${point.val_loss.toFixed(4)}` +
+        `${besides(point)}${
           point.exact_match === undefined ? "" : `  exact ${short(100 * point.exact_match)} %`
         }${point.best ? "  best so far" : ""}`,
     );
@@ -61,7 +70,9 @@ export class TrainView {
     const left = ((steps - point.step) * this.#milliseconds) / 1000;
     return [
       `${progressBar(point.step / steps, 10, io.ascii)} ${point.step}/${steps}`,
-      `loss ${point.loss.toFixed(4)} ${io.paint("cyan", sparkline(this.#losses, 16, io.ascii))}`,
+      `loss ${point.loss.toFixed(4)}${besides(point)} ${
+        io.paint("cyan", sparkline(this.#losses, 16, io.ascii))
+      }`,
       ...(this.#validation === undefined ? [] : [`val ${this.#validation.toFixed(4)}`]),
       `lr ${short(point.lr)}`,
       `grad ${short(point.grad_norm)}`,
@@ -76,7 +87,7 @@ export class TrainView {
     return [
       `step ${point.step}/${this.steps}`,
       `epoch ${point.epoch.toFixed(2)}`,
-      `loss ${point.loss.toFixed(4)}`,
+      `loss ${point.loss.toFixed(4)}${besides(point)}`,
       ...(this.#validation === undefined ? [] : [`val ${this.#validation.toFixed(4)}`]),
       `lr ${short(point.lr)}`,
       `grad ${short(point.grad_norm)}`,

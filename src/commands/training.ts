@@ -20,8 +20,10 @@ import { Watch } from "../trainer/watch.ts";
 import { begin } from "./begin.ts";
 import type { Io } from "./io.ts";
 import { requireFit } from "./memory_told.ts";
-import { trainedLine } from "./plan.ts";
+import { trainedLine, workTold } from "./plan.ts";
+import { objectiveOf } from "../trainer/program.ts";
 import type { PreparedRun } from "./prepared.ts";
+import { compareWith } from "./reference.ts";
 import { recordedKernels, repetition } from "./repeat.ts";
 import { resumed, stateOf } from "./resuming.ts";
 import { factsOf, layersOf, manifestOf, writePredictions, writeWeights } from "./run_output.ts";
@@ -37,11 +39,12 @@ type Settings = TrainSettings & CommonSettings & { readonly output: string };
  * @throws Fail (usage) (gpu) (memory) (diverged) (disk)
  */
 export async function train(
-  settings: Settings,
+  asked: Settings,
   planned: PreparedRun,
   io: Io,
   shared?: Device,
 ): Promise<TrainResult> {
+  const settings = { ...asked, ...planned.instead };
   requireFit(planned, settings);
   const out = settings.output;
   const places = trackersOf(settings);
@@ -57,8 +60,13 @@ export async function train(
   );
   const { prepared } = run;
   const { model, batches, plan } = prepared;
+  // What a run compares with may be the adapter that it begins with, also where it goes on later.
+  const { init_adapter } = settings;
+  if (init_adapter && (!from || objectiveOf(prepared.recipe).reference?.adapter)) {
+    await startFrom(init_adapter, trainer, run);
+  }
+  await compareWith(settings, trainer, run, io);
   if (from) trainer.restore(from.step, from.tensors);
-  else if (settings.init_adapter) await startFrom(settings.init_adapter, trainer, run);
   const began = performance.now();
   const { started, seconds: before } = from?.began ??
     { started: new Date().toISOString(), seconds: 0 };
@@ -90,6 +98,7 @@ export async function train(
   };
   try {
     io.out(trainedLine(plan));
+    io.out(workTold(run, settings));
     const { manifest } = folder;
     emit("start", {
       settings: manifest.settings,
@@ -119,11 +128,12 @@ export async function train(
           trackers.histogram(step, `gradients/${tensor.name}`, tensor.gradient);
         });
       },
-      step({ step, epoch, loss, rate, gradNorm, tokens, milliseconds, saturated }) {
+      step({ step, epoch, loss, measures, rate, gradNorm, tokens, milliseconds, saturated }) {
         const point: StepPoint = {
           step,
           epoch,
           loss,
+          ...measures,
           lr: rate,
           grad_norm: gradNorm,
           tok_s: (1000 * tokens) / milliseconds,
@@ -153,7 +163,7 @@ export async function train(
           step,
           epoch,
           val_loss: val_loss!,
-          ppl: val_ppl!,
+          ...(val_ppl === undefined ? {} : { ppl: val_ppl }),
           ...more,
           best,
           baseline,

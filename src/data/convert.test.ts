@@ -196,6 +196,8 @@ test("a prompt lock tells another system prompt, template and stop token", async
       promptLock(rows(system), "template", { eosIds: [1], tokenText: () => "<end>" }),
     ),
   ).toEqual(["answers end with <end>, trained was </s>"]);
+  const ids = promptLock([{ ids: [1], labels: [1] }], "template", tokenizer);
+  expect(lockDifferences(ids, promptLock(rows("c"), "template", tokenizer))).toEqual([]);
   const mixed = promptLock([...rows("a"), ...rows("b")], "template", tokenizer);
   expect(mixed.system_sha256).toBeUndefined();
   expect(lockDifferences(mixed, promptLock(rows("c"), "template", tokenizer))).toEqual([]);

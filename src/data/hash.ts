@@ -11,15 +11,20 @@ export function datasetHash(examples: Iterable<SftExample>): string {
   return hash.digest("hex");
 }
 
-/** SHA-256 of rows as the model sees them: what tokenizer, template and limit on length make of them. */
+/** SHA-256 of rows as they are trained: what tokenizer, template, limit on length and loss make of them. */
 export function tokensHash(
-  rows: Iterable<{ readonly ids: readonly number[]; readonly labels: readonly number[] }>,
+  rows: Iterable<{
+    readonly ids: readonly number[];
+    readonly labels: readonly number[];
+    readonly weights?: readonly number[];
+  }>,
 ): string {
   const hash = createHash("sha256");
-  for (const { ids, labels } of rows) {
+  for (const { ids, labels, weights } of rows) {
     hash.update(Int32Array.of(ids.length)).update(Int32Array.from(ids)).update(
       Int32Array.from(labels),
     );
+    if (weights) hash.update(Float64Array.from(weights));
   }
   return hash.digest("hex");
 }

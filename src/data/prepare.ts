@@ -1,4 +1,4 @@
-import { Fail } from "../base/fail.ts";
+import { Exit, Fail } from "../base/fail.ts";
 import { encodeExample, type ExampleOptions, ignoredLabel } from "../text/prompt.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { type BadRow, badRows, type SftExample } from "./rows.ts";
@@ -8,6 +8,8 @@ export interface PreparedRow {
   readonly line: number;
   readonly ids: readonly number[];
   readonly labels: readonly number[];
+  /** What each label counts in the loss; 1 where absent. */
+  readonly weights?: readonly number[];
   /** Positions that are predicted and trained: labels from the second on that are not −100. */
   readonly targets: number;
 }
@@ -46,7 +48,7 @@ export function prepareSft(
   tokenizer: Tokenizer,
   options: PrepareOptions,
 ): { rows: PreparedRow[]; report: LengthReport } {
-  const { maxSeq, overlong, vocabulary = Infinity } = options;
+  const { maxSeq, overlong, vocabulary = Infinity, lossOn = "response" } = options;
   const rows: PreparedRow[] = [];
   const bad: BadRow[] = [];
   const report = { rows: examples.length, tokens: 0, longest: 0, overlong: 0 };
@@ -54,7 +56,11 @@ export function prepareSft(
   for (const example of examples) {
     const refuse = (reason: string) =>
       bad.push({ line: example.line, reason, text: beginning(example) });
-    let encoded: { readonly ids: readonly number[]; readonly labels: readonly number[] };
+    let encoded: Pick<PreparedRow, "ids" | "labels" | "weights">;
+    if ("ids" in example && lossOn !== "response") {
+      refuse("input_ids and labels say themselves what is trained, --loss-on cannot");
+      continue;
+    }
     try {
       encoded = "ids" in example ? example : encodeExample(tokenizer, example, options);
     } catch (error) {
@@ -62,7 +68,7 @@ export function prepareSft(
       refuse(error.why ? `${error.message} (${error.why})` : error.message);
       continue;
     }
-    const { ids, labels } = encoded;
+    const { ids, labels, weights } = encoded;
     const outside = ids.find((id) => id >= vocabulary);
     if (outside !== undefined) {
       refuse(
@@ -74,7 +80,7 @@ export function prepareSft(
     report.longest = Math.max(report.longest, ids.length);
     if (ids.length <= maxSeq) {
       const targets = countTargets(labels);
-      if (targets > 0) rows.push({ line: example.line, ids, labels, targets });
+      if (targets > 0) rows.push({ line: example.line, ids, labels, weights, targets });
       else refuse("the row has nothing to train on");
       continue;
     }
@@ -89,7 +95,8 @@ export function prepareSft(
     if (targets === 0) lost.dropped++;
     else {
       if (labels.slice(maxSeq).some((label) => label !== ignoredLabel)) lost.endsLost++;
-      rows.push({ line: example.line, ids: ids.slice(0, maxSeq), labels: kept, targets });
+      const [some, counts] = [ids.slice(0, maxSeq), weights?.slice(0, maxSeq)];
+      rows.push({ line: example.line, ids: some, labels: kept, weights: counts, targets });
     }
   }
   if (bad.length > 0) {
@@ -97,6 +104,16 @@ export function prepareSft(
       ? `--max-seq ${report.longest} where the model can take that, or --overlong drop or truncate`
       : "correct the rows named above";
     throw badRows(options.name, bad, examples.length, fix);
+  }
+  if (typeof lossOn !== "string" && !rows.some(({ weights }) => weights)) {
+    const names = [...lossOn.keys()];
+    throw new Fail(`no row of ${options.name} has a section ${names.join(" or ")}`, {
+      why: `--loss-on weighs what stands in an answer from ${
+        names.map((name) => `<${name}> to </${name}>`).join(", or from ")
+      }`,
+      fix: "name the tags that the answers have, or leave --loss-on out",
+      exit: Exit.data,
+    });
   }
   return { rows, report: { ...report, ...lost } };
 }

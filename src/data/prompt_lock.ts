@@ -13,8 +13,8 @@ export interface PromptLock {
   readonly system_sha256?: string | null;
   /** The prompt itself, so that it can be given again. */
   readonly system?: string;
-  /** SHA-256 of the template's source; null where rows are no conversations. */
-  readonly template_sha256: string | null;
+  /** SHA-256 of the template's source; null where rows are no conversations; absent where they are ids. */
+  readonly template_sha256?: string | null;
   readonly stop: readonly string[];
   /** SHA-256 of all of the above. */
   readonly sha256: string;
@@ -38,7 +38,9 @@ export function promptLock(
 ): PromptLock {
   const systems = new Set<string | undefined>();
   let chat = false;
+  let ids = false;
   for (const row of rows) {
+    ids ||= "ids" in row;
     if (!("messages" in row)) {
       systems.add(undefined);
       continue;
@@ -47,12 +49,15 @@ export function promptLock(
     systems.add(systemOf(row.messages as readonly Message[]));
   }
   const [only] = systems;
-  const same = systems.size <= 1;
+  // What stands before ids is not known.
+  const same = systems.size <= 1 && !ids;
   const lock = {
     format: 1 as const,
     ...(same ? { system_sha256: only === undefined ? null : hash(only) } : {}),
     ...(same && only !== undefined ? { system: only } : {}),
-    template_sha256: chat && templateSource !== undefined ? hash(templateSource) : null,
+    ...(ids ? {} : {
+      template_sha256: chat && templateSource !== undefined ? hash(templateSource) : null,
+    }),
     stop: tokenizer.eosIds.map((id) => tokenizer.tokenText(id) ?? `${id}`),
   };
   return { ...lock, sha256: hash(JSON.stringify(lock)) };
@@ -71,7 +76,7 @@ export function lockDifferences(trained: PromptLock, asked: PromptLock): string[
         : "the system prompt is another one",
     );
   }
-  if (trained.template_sha256 !== asked.template_sha256) {
+  if (trained.template_sha256 !== undefined && trained.template_sha256 !== asked.template_sha256) {
     differ.push(
       trained.template_sha256 === null
         ? "a chat template is used, and none was trained"

@@ -67,20 +67,51 @@ export async function collectRows(
   name: string,
   options: RowOptions = {},
 ): Promise<Dataset> {
-  const examples: SftExample[] = [];
+  const form = 'give one JSON object a line, such as {"prompt": "…", "completion": "…"}';
+  const { rows, ...rest } = await collect(chunks, name, options, readRow, form);
+  return { examples: rows.map(({ line, example }) => ({ line, ...example })), ...rest };
+}
+
+/** Reads every row of a file or of standard input with `read`, which calls `refuse` for what it cannot use. */
+export async function collectFile<Form extends string, Example>(
+  path: string,
+  options: RowOptions,
+  read: Reader<Form, Example>,
+  form: string,
+) {
+  const name = path === "-" ? "standard input" : path;
+  return await collect(byteStream(path), name, options, read, form);
+}
+
+/** Makes a row's value an example, and says what form it had. */
+export type Reader<Form extends string, Example> = (
+  value: Value,
+  index: number,
+  options: RowOptions,
+) => { readonly form: Form; readonly example: Example };
+
+async function collect<Form extends string, Example>(
+  chunks: AsyncIterable<Uint8Array>,
+  name: string,
+  options: RowOptions,
+  read: Reader<Form, Example>,
+  fix: string,
+) {
+  const rows: { readonly line: number; readonly example: Example }[] = [];
   const rejected: BadRow[] = [];
-  const forms: Partial<Record<RowForm, number>> = {};
+  const forms: Partial<Record<Form, number>> = {};
   let index = 0;
   for await (const value of jsonValues(chunks)) {
-    const row = exampleOf(value, index++, options);
-    if ("problem" in row) {
-      rejected.push({ line: value.line, reason: row.problem, text: value.text });
-      continue;
+    try {
+      const { form, example } = read(value, index++, options);
+      forms[form] = (forms[form] ?? 0) + 1;
+      rows.push({ line: value.line, example });
+    } catch (error) {
+      if (!(error instanceof BadRowError)) throw error;
+      rejected.push({ line: value.line, reason: error.message, text: value.text });
     }
-    forms[row.form] = (forms[row.form] ?? 0) + 1;
-    examples.push(row.example);
   }
-  const all = examples.length + rejected.length;
+  const all = rows.length + rejected.length;
   const tolerated = options.skipBad === true && rejected.length <= MOST_REJECTED * all;
   if (rejected.length > 0 && !tolerated) {
     throw badRows(
@@ -92,14 +123,10 @@ export async function collectRows(
         : "correct the rows named above, or pass over a few with --skip-bad",
     );
   }
-  if (examples.length === 0) {
-    throw new Fail(EMPTY_DATASET, {
-      why: `${name} holds no rows`,
-      fix: 'give one JSON object a line, such as {"prompt": "…", "completion": "…"}',
-      exit: Exit.data,
-    });
+  if (rows.length === 0) {
+    throw new Fail(EMPTY_DATASET, { why: `${name} holds no rows`, fix, exit: Exit.data });
   }
-  return { examples, forms, rejected };
+  return { rows, forms, rejected };
 }
 
 /** What one value of a dataset says, or what is wrong with it. `index` counts values from 0. */
@@ -137,12 +164,13 @@ export function badRows(
 
 class BadRowError extends Error {}
 
-function refuse(reason: string): never {
+/** Gives a row up, with the reason. */
+export function refuse(reason: string): never {
   throw new BadRowError(reason);
 }
 
-type Row = { readonly [key: string]: unknown };
-type Body = Example | { readonly ids: number[]; readonly labels: number[] };
+export type Row = { readonly [key: string]: unknown };
+export type Body = Example | { readonly ids: number[]; readonly labels: number[] };
 
 /** Forms by the fields they need, the most telling first. */
 const FORMS: readonly {
@@ -186,11 +214,11 @@ function readRow(
   );
 }
 
-function requireFields(row: Row, needs: readonly string[], index: number): void {
+export function requireFields(row: Row, needs: readonly string[], index: number, what = "dataset") {
   const missing = needs.filter((key) => !(key in row));
   if (missing.length === 0) return;
   refuse(
-    `Invalid dataset at index ${index}: missing required fields ${quoted(missing)}. ` +
+    `Invalid ${what} at index ${index}: missing required fields ${quoted(missing)}. ` +
       `Expected fields: ${quoted(needs)}, got: ${quoted(Object.keys(row))}`,
   );
 }
@@ -215,7 +243,7 @@ function fromIds(row: Row, { vocabulary = Infinity }: RowOptions): Body {
   return { ids, labels };
 }
 
-function idList(
+export function idList(
   row: Row,
   key: string,
   fits: (id: number) => boolean,
@@ -272,7 +300,7 @@ export function requestText(instruction: string, context: unknown): string {
 
 const ROLES = ["system", "developer", "user", "assistant", "tool"];
 
-function conversation(turns: readonly unknown[]): Body {
+export function conversation(turns: readonly unknown[]): Body {
   if (turns.length === 0) refuse("the conversation is empty");
   const messages = turns.map((turn, i) => message(turn, `message ${i + 1}`));
   const late = messages.findIndex(({ role }, i) => role === "system" && i > 0);
@@ -289,7 +317,7 @@ function conversation(turns: readonly unknown[]): Body {
   return { messages };
 }
 
-function message(value: unknown, where: string): Message {
+export function message(value: unknown, where: string): Message {
   if (!isObject(value)) return refuse(`${where} must be an object, got ${kindOf(value)}`);
   const { role, content } = value;
   if (typeof role !== "string" || !ROLES.includes(role)) {
@@ -336,13 +364,13 @@ function systemFirst(row: Row, turns: unknown[]): unknown[] {
   return [{ role: "system", content: row.system }, ...turns];
 }
 
-function list(row: Row, key: string): readonly unknown[] {
+export function list(row: Row, key: string): readonly unknown[] {
   const value = row[key];
   if (!Array.isArray(value)) return refuse(`${key} must be a list, got ${kindOf(value)}`);
   return value;
 }
 
-function text(row: Row, key: string): string {
+export function text(row: Row, key: string): string {
   const value = row[key];
   return typeof value === "string" ? value : refuse(`${key} must be a text, got ${kindOf(value)}`);
 }
@@ -353,7 +381,7 @@ function filled(row: Row, key: string): string {
 }
 
 /** An answer may be any JSON value; all but texts are written as JSON. */
-function answerText(row: Row, key: string, indent: number): string {
+export function answerText(row: Row, key: string, indent: number): string {
   const value = row[key];
   if (value === null) refuse(`${key} is null: there is no answer to train on`);
   const written = typeof value === "string" ? value : JSON.stringify(value, null, indent);
@@ -361,7 +389,7 @@ function answerText(row: Row, key: string, indent: number): string {
   return written;
 }
 
-function kindOf(value: unknown): string {
+export function kindOf(value: unknown): string {
   if (value === undefined) return "nothing";
   if (value === null) return "null";
   return Array.isArray(value) ? "a list" : isObject(value) ? "an object" : `a ${typeof value}`;

@@ -2,6 +2,17 @@ import { describe, expect, test } from "bun:test";
 import { automaticSplit, isHeldOut, splitRows } from "./split.ts";
 
 describe("splitRows", () => {
+  test("rows that say the same stay on one side", () => {
+    const key = (row: number) => String(row % 40); // every row five times
+    const { train, val } = splitRows(200, 0.1, { seed: 3, key });
+    expect(train.length + val.length).toBe(200);
+    expect(train.length).toBe(180);
+    const trained = new Set(train.map(key));
+    expect(val.some((row) => trained.has(key(row)))).toBe(false);
+    const apart = splitRows(200, 0.1, { seed: 3 });
+    expect(splitRows(200, 0.1, { seed: 3, key: String })).toEqual(apart);
+  });
+
   test("splits only above a hundred rows, nine to one", () => {
     const sizes = (rows: number) => {
       const { train, val } = automaticSplit(rows, { seed: 1 });

@@ -10,6 +10,8 @@ export interface SplitOptions {
   readonly seed: number;
   /** Takes the last rows as they stand instead of shuffling. */
   readonly tail?: boolean;
+  /** What a row says: rows that say the same stay on one side. Not with `tail`. */
+  readonly key?: (row: number) => string;
 }
 
 /** No epoch has this number, so the split has an order of its own. */
@@ -24,23 +26,29 @@ export function automaticSplit(rows: number, options: SplitOptions): Split {
 }
 
 /**
- * Splits `rows` rows, ⌊rows · (1 − share)⌋ of them for training.
+ * Splits `rows` rows, ⌊rows · (1 − share)⌋ of them for training, or a few less where rows that are the same
+ * stay together.
  * @throws RangeError unless 0 ≤ share < 1
  */
 export function splitRows(
   rows: number,
   share: number,
-  { seed, tail = false }: SplitOptions,
+  { seed, tail = false, key = String }: SplitOptions,
 ): Split {
   if (!(share >= 0 && share < 1)) {
     throw new RangeError(`a share is from 0 to below 1, not ${share}`);
   }
   const count = Math.floor(rows * (1 - share));
-  const order = tail
-    ? Array.from({ length: rows }, (_, i) => i)
-    : [...permutation(seed, SPLIT_EPOCH, rows)];
+  const all = Array.from({ length: rows }, (_, i) => i);
+  if (tail) return { train: all.slice(0, count), val: all.slice(count) };
+  const groups = [...Map.groupBy(all, key).values()];
+  const train: number[] = [], val: number[] = [];
+  for (const g of permutation(seed, SPLIT_EPOCH, groups.length)) {
+    const group = groups[g]!;
+    (val.length === 0 && train.length + group.length <= count ? train : val).push(...group);
+  }
   const ascending = (list: number[]) => list.sort((a, b) => a - b);
-  return { train: ascending(order.slice(0, count)), val: ascending(order.slice(count)) };
+  return { train: ascending(train), val: ascending(val) };
 }
 
 /**

@@ -20,6 +20,10 @@ export interface GgufFamily {
   /** Checkpoint name -> GGUF name. Every one of them needs a ".weight", but the optional ones. */
   readonly names: Readonly<Record<string, string>>;
   readonly optional?: readonly string[];
+  /** Names that a checkpoint may hold and the file has no need of. */
+  readonly dropped?: readonly string[];
+  /** Whether the head is the embedding where config.json does not say. */
+  readonly tied?: boolean;
   /** Model keys in the converter's order, general.file_type among them. */
   metadata(config: Record<string, unknown>, fileType: GgufValue): [string, GgufValue][];
   /** Tokenizer keys that depend on the model: before and after the others. */
@@ -32,6 +36,8 @@ export interface GgufFamily {
    * h,i,j: rotary pairs side by side instead of half a head apart), undefined for other tensors.
    */
   interleavedRows?(name: string, config: Record<string, unknown>): number | undefined;
+  /** What is added to the values of a tensor, undefined for most. */
+  shift?(name: string): number | undefined;
   generated?(config: Record<string, unknown>): Generated[];
   /** The way back: a config.json that says what the file says. `factors` are the generated values. */
   config(metadata: Metadata, vocabSize: number, factors?: Float32Array): Record<string, unknown>;
@@ -53,6 +59,7 @@ export interface TensorName {
 export function ggufName(family: GgufFamily, name: string): TensorName | undefined {
   if (left.test(name)) return undefined;
   const [, base = name, suffix = ""] = /^(.*)(\.weight|\.bias)$/.exec(name) ?? [];
+  if (family.dropped?.includes(base)) return undefined;
   const layer = /\.layers\.(\d+)\./.exec(base)?.[1];
   const pattern = layer === undefined ? base : base.replace(`.${layer}.`, ".{}.");
   const found = Object.hasOwn(family.names, pattern) ? family.names[pattern] : undefined;

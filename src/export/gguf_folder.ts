@@ -5,18 +5,18 @@ import type { JsonObject } from "../base/strict_json.ts";
 import { openGguf } from "../formats/gguf.ts";
 import { stringsAt } from "../formats/gguf_types.ts";
 import type { ModelFolder, ModelTensor } from "../formats/model_folder.ts";
-import { type ChatTemplate, createChatTemplate } from "../text/chat_template.ts";
+import type { ChatTemplate } from "../text/chat_template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { ggufFamilyOf } from "./gguf_families.ts";
 import { checkpointName } from "./gguf_family.ts";
 import { separate } from "./gguf_model.ts";
-import { tokenizerFromGguf } from "./gguf_tokenizer_read.ts";
+import { ggufTemplate, tokenizerFromGguf } from "./gguf_tokenizer_read.ts";
 
 /** A GGUF file seen as the model folder it was made from. */
 export interface GgufModel extends ModelFolder {
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate | undefined;
-  /** GGUF type of every tensor, by checkpoint name. */
+  /** GGUF type of every tensor, by checkpoint name; ", shifted" where the file holds one more. */
   readonly types: ReadonlyMap<string, string>;
 }
 
@@ -54,7 +54,7 @@ export function openGgufModel(path: string): GgufModel {
         ? plain[type.name as keyof typeof plain]
         : "F32";
       stored.set(checkpoint, name);
-      types.set(checkpoint, type.name);
+      types.set(checkpoint, family.shift?.(checkpoint) ? `${type.name}, shifted` : type.name);
       tensors.set(checkpoint, { dtype, shape, bytes: values * (dtype === "F32" ? 4 : 2) });
     }
     const config = {
@@ -74,9 +74,10 @@ export function openGgufModel(path: string): GgufModel {
       const end = to ?? shape[0]!;
       // A vector is one row of a GGUF file, and one row a value of a checkpoint.
       if (shape.length === 1) {
-        const whole = file.readF32(stored);
+        const whole = file.readF32(stored), by = family.shift?.(name);
         const perHead = family.interleavedRows?.(name, config);
-        return (perHead ? separate(whole, perHead, 1) : whole).slice(from, end);
+        const values = (perHead ? separate(whole, perHead, 1) : whole).slice(from, end);
+        return by === undefined ? values : values.map((v) => v - by);
       }
       const width = shape[1]!;
       const perHead = family.interleavedRows?.(name, config) ?? 1;
@@ -95,7 +96,6 @@ export function openGgufModel(path: string): GgufModel {
       const whole = fromF32(values, dtype as "F32" | "F16" | "BF16");
       return whole.subarray(from - row * rowBytes, end - row * rowBytes);
     };
-    const source = tokenizer.config.chat_template;
     let identity: string | undefined;
     return {
       dir: path,
@@ -110,7 +110,7 @@ export function openGgufModel(path: string): GgufModel {
       [Symbol.dispose]: () => file.close(),
       tokenizer,
       types,
-      template: typeof source === "string" ? createChatTemplate(source, tokenizer) : undefined,
+      template: ggufTemplate(tokenizer),
     };
   } catch (error) {
     file.close();

@@ -26,6 +26,12 @@ export async function exportGgufLora(options: {
   readonly name?: string;
 }): Promise<ExportResult> {
   const { model, adapter, out } = options;
+  if (adapter.config.use_dora) {
+    throw new Fail("a GGUF adapter cannot hold DoRA: llama.cpp knows no magnitudes", {
+      fix: "merge it into the model: --gguf, or --merge",
+      exit: Exit.usage,
+    });
+  }
   const family = ggufFamily(model.config);
   checkFit(adapter, model.tensors);
   const first = adapter.tensors.keys().next().value;

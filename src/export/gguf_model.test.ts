@@ -4,12 +4,15 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { specOf } from "../architectures/model.ts";
 import { type GgufFile, openGguf } from "../formats/gguf.ts";
 import { openModel } from "../formats/model_folder.ts";
 import { readAdapter } from "../formats/peft.ts";
+import { openGgufModel } from "./gguf_folder.ts";
 import { exportGgufLora } from "./gguf_lora.ts";
 import type { GgufQuant } from "./gguf_mixtures.ts";
 import { exportGguf } from "./gguf_model.ts";
+import { checkDrift } from "./verify.ts";
 import { mergeAdapter } from "./weights.ts";
 
 const fixtures = `${import.meta.dir}/../../../shared/fixtures/models`;
@@ -46,6 +49,8 @@ describe.skipIf(!present)("equals llama.cpp's converter", () => {
     ["llama", "q8_0"],
     ["llama_tied", "q8_0"],
     ["phi2", "q8_0"],
+    ["qwen2", "q8_0"],
+    ["qwen3", "q8_0"],
   ];
   for (const [model, quant] of converted) {
     test(`${model} ${quant}: every key and every byte`, async () => {
@@ -68,6 +73,9 @@ describe.skipIf(!present)("equals llama.cpp's converter", () => {
     ["phi2", "f32"],
     ["phi2", "f16"],
     ["phi2", "q8_0"],
+    ...["qwen2", "qwen3"].flatMap((model) =>
+      ["f32", "f16", "q8_0"].map((quant): [string, GgufQuant] => [model, quant as GgufQuant])
+    ),
   ];
   for (const [model, quant] of whole) {
     test(`${model} ${quant}: the SHA-256 of the whole file`, async () => {
@@ -95,6 +103,8 @@ describe.skipIf(!present)("equals llama.cpp's converter", () => {
     ["phi2", "q4_k_m"],
     ["phi2", "q5_k_m"],
     ["phi2", "q6_k"],
+    ["qwen2", "q4_k_m"],
+    ["qwen3", "q4_k_m"],
   ];
   for (const [model, quant] of kept) {
     test(`${model} ${quant}: every key and every byte of llama-quantize`, async () => {
@@ -104,7 +114,7 @@ describe.skipIf(!present)("equals llama.cpp's converter", () => {
     });
   }
 
-  for (const model of ["llama", "llama_tied", "phi2"]) {
+  for (const model of ["llama", "llama_tied", "phi2", "qwen2", "qwen3"]) {
     for (const quant of ["q4_0", "q4_k_s", "q4_k_m", "q5_k_m", "q6_k"] as const) {
       const sums = present ? readFileSync(`${fixtures}/${model}/gguf/SHA256SUMS`, "utf8") : "";
       const line = sums.split("\n").find((line) => line.endsWith(`  ${quant.toUpperCase()}.gguf`));
@@ -115,7 +125,31 @@ describe.skipIf(!present)("equals llama.cpp's converter", () => {
     }
   }
 
-  for (const model of ["llama", "phi2"]) {
+  // Their tokenizer is not byte-level: with another one all but the tokenizer's keys must be equal.
+  for (const model of ["gemma2", "gemma3"]) {
+    for (const quant of ["q8_0", "q4_k_m"] as const) {
+      test(`${model} ${quant}: every byte, and every key that is not the tokenizer's`, async () => {
+        using folder = await openModel(`${fixtures}/${model}/hf`);
+        const out = join(dir, `${model}-${quant}.gguf`);
+        const tokenizerDir = `${fixtures}/qwen2/hf`;
+        await exportGguf({ model: folder, quant, out, name: "Hf", tokenizerDir });
+        const named = quant === "q8_0" ? "convert-q8_0" : "Q4_K_M";
+        using ours = openGguf(out);
+        using theirs = openGguf(`${fixtures}/${model}/gguf/${named}.gguf`);
+        expectSame(ours, theirs, /^tokenizer\./);
+        const keys = (file: GgufFile) =>
+          [...file.metadata.keys()].filter((key) => !key.startsWith("tokenizer."));
+        expect(keys(ours)).toEqual(keys(theirs));
+        checkDrift(out, folder);
+        using back = openGgufModel(out);
+        const eps = Math.fround(folder.config.rms_norm_eps as number); // as f32
+        const stated = { ...folder.config, rms_norm_eps: eps };
+        expect(specOf(back.config).config).toEqual(specOf(stated).config);
+      });
+    }
+  }
+
+  for (const model of ["llama", "phi2", "qwen2", "qwen3", "gemma2", "gemma3"]) {
     test(`${model}: the LoRA adapter`, async () => {
       using folder = await openModel(`${fixtures}/${model}/hf`);
       const adapter = await readAdapter(`${fixtures}/${model}/peft`);

@@ -113,6 +113,12 @@ export const separate = (values: Float32Array, perHead: number, width: number): 
     (row) => 2 * (row % (perHead / 2)) + Math.floor(row / (perHead / 2)),
   );
 
+/** Values with a number added, rounded as the converter does: to f16 where the checkpoint is f16. */
+function shifted(values: Float32Array, by: number | undefined, dtype: string): Float32Array {
+  if (by === undefined) return values;
+  return values.map((v) => dtype === "F16" ? Math.f16round(v + by) : v + by);
+}
+
 /** A tensor to be written, before its type is chosen. */
 interface Planned {
   readonly name: string;
@@ -126,14 +132,14 @@ function* planTensors(family: GgufFamily, weights: Weights): Generator<Planned> 
   for (const { name, shape, values } of family.generated?.(config) ?? []) {
     yield { name, shape, values: () => [values] };
   }
-  for (const [name, { shape }] of weights.tensors) {
+  for (const [name, { shape, dtype }] of weights.tensors) {
     const target = ggufName(family, name);
     if (target === undefined) continue;
     const perHead = family.interleavedRows?.(name, config);
     const width = shape.length > 1 ? shape.at(-1)! : 1;
     const values = function* () {
       for (const [from, to] of rowRanges(shape, perHead)) {
-        const rows = weights.readF32(name, from, to);
+        const rows = shifted(weights.readF32(name, from, to), family.shift?.(name), dtype);
         yield perHead ? interleave(rows, perHead, width) : rows;
       }
     };
@@ -199,7 +205,8 @@ function vocabularyRows(weights: Weights, family: GgufFamily): number {
 /** Refuses what a config promises otherwise than the family's table has it. */
 function checkWeights(family: GgufFamily, weights: Weights): void {
   const layers = Number(weights.config.num_hidden_layers);
-  checkComplete(family, layers, weights.tensors, weights.config.tie_word_embeddings === true);
+  const tied = weights.config.tie_word_embeddings ?? family.tied;
+  checkComplete(family, layers, weights.tensors, tied === true);
 }
 
 /**

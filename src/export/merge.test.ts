@@ -7,6 +7,7 @@ import { fromF32 } from "../base/bits.ts";
 import { openModel } from "../formats/model_folder.ts";
 import { type Adapter, loraDefaults, readAdapter, scaling } from "../formats/peft.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
+import { exportGgufLora } from "./gguf_lora.ts";
 import { exportMerged } from "./merge.ts";
 import { mergeAdapter } from "./weights.ts";
 
@@ -78,6 +79,30 @@ describe("merging", () => {
       expect([...merged.tensors.keys()].sort()).toEqual([...base.tensors.keys()].sort());
     });
   }
+
+  test("DoRA: each merged row is as long as its magnitude, asked for apart or not", async () => {
+    using base = await openModel(await model("dora", "F32"));
+    const data = Float32Array.from({ length: outs }, (_, n) => 0.5 + n);
+    const tensors = new Map(adapter.tensors).set("proj.lora_magnitude_vector", {
+      shape: [outs],
+      data,
+    });
+    const dora = { config: { ...config, use_dora: true }, tensors };
+    const [plain, merged] = [mergeAdapter(base, adapter), mergeAdapter(base, dora)];
+    const [v, got] = [plain.readF32("proj.weight"), merged.readF32("proj.weight")];
+    for (let n = 0; n < outs; n++) {
+      const row = reference(base.readF32("proj.weight")).slice(n * width, (n + 1) * width);
+      const length = Math.hypot(...row);
+      row.forEach((value, k) => {
+        const want = data[n]! * value / length;
+        expect(Math.abs(got[n * width + k]! - want)).toBeLessThan(1e-6 * (1 + Math.abs(want)));
+      });
+    }
+    expect(got).not.toEqual(v);
+    expect(merged.readF32("proj.weight", 2, 4)).toEqual(got.slice(2 * width, 4 * width));
+    const options = { model: base, adapter: dora, out: join(dir, "dora.gguf") };
+    expect(exportGgufLora(options)).rejects.toThrow("a GGUF adapter cannot hold DoRA");
+  });
 
   test("rows asked for apart are the rows of the whole", async () => {
     using base = await openModel(await model("rows", "F32"));

@@ -65,11 +65,13 @@ export function pretokenizerSteps(name: string): { pre_tokenizer: Json; ignore_m
   return { pre_tokenizer: { type: "Sequence", pretokenizers }, ignore_merges: ignoresMerges(name) };
 }
 
-/** What a step does, in one comparable text. */
+/** What a step does, in one comparable text; single digits are a split by a pattern. */
 const signature = (
-  { type, pattern, behavior, invert, add_prefix_space, use_regex }: Json,
+  { type, pattern, behavior, invert, add_prefix_space, use_regex, individual_digits }: Json,
 ): string =>
-  type === "Split"
+  type === "Digits" && individual_digits === true
+    ? signature(split("\\p{N}"))
+    : type === "Split"
     ? JSON.stringify([type, (pattern as Json | undefined)?.Regex, behavior, invert === true])
     : JSON.stringify([type, add_prefix_space === true, use_regex !== false]);
 
@@ -82,7 +84,7 @@ function byPattern({ json }: Tokenizer): string | undefined {
 }
 
 /**
- * The GGUF pre-tokenizer name of a byte-level BPE: `override` if given, else by hash, else by the
+ * The GGUF pre-tokenizer name of a byte-level BPE or WordPiece: `override` if given, else by hash, else by the
  * split pattern with a warning.
  *
  * @throws Fail when the override is unknown or nothing matches
@@ -100,6 +102,8 @@ export function findPretokenizer(
   }
   const hashed = names[pretokenizerHash(tokenizer)];
   if (hashed !== undefined) return { name: hashed };
+  // llama.cpp splits text for WordPiece in one way, whatever the name.
+  if (tokenizer.json.model.type === "WordPiece") return { name: "default" };
   const matched = byPattern(tokenizer);
   if (matched === undefined) {
     throw new Fail("the GGUF pre-tokenizer of this vocabulary is not known", {

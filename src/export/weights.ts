@@ -60,7 +60,8 @@ export function checkRange(name: string, values: Float32Array, type: string): vo
 
 /**
  * The model with a LoRA adapter merged in, computed as rows are read: W + scaling · B · A (Hu et al.
- * 2021). The product is summed in float64, the sum rounded to float32 once.
+ * 2021), with DoRA each row stretched to its magnitude (Liu et al. 2024). The product is summed in float64,
+ * the sum rounded to float32 once.
  *
  * @throws Fail when the adapter does not fit the model
  */
@@ -74,6 +75,7 @@ export function mergeAdapter(model: Weights, adapter: Adapter): Weights {
       const module = name.replace(/\.weight$/, "");
       const a = adapter.tensors.get(`${module}.lora_A.weight`);
       const b = adapter.tensors.get(`${module}.lora_B.weight`);
+      const magnitudes = adapter.tensors.get(`${module}.lora_magnitude_vector`)?.data;
       if (a === undefined || b === undefined || module === name) return values;
       const [rank, width] = a.shape as [number, number];
       const scale = scaling(adapter.config, module);
@@ -85,6 +87,11 @@ export function mergeAdapter(model: Weights, adapter: Adapter): Weights {
           const factor = scale * b.data[out * rank + k]!;
           const first = k * width;
           for (let i = 0; i < width; i++) row[i]! += factor * a.data[first + i]!;
+        }
+        if (magnitudes) {
+          const length = Math.sqrt(row.reduce((sum, v) => sum + v * v, 0));
+          const stretch = length === 0 ? 0 : magnitudes[out]! / length;
+          for (let i = 0; i < width; i++) row[i]! *= stretch;
         }
         merged.set(row, start);
       }

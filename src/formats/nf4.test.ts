@@ -208,7 +208,12 @@ test("scales get the code that has as many thresholds below them, at and around 
   });
   // Blocks whose mean is 0 and whose largest magnitude is 1 are their own scaled numbers.
   for (let from = 0; from < around.length; from += 127) {
-    const some = around.slice(from, from + 127), block = [1, ...some, -1, ...some.map((v) => -v)];
+    const some = [1, ...around.slice(from, from + 127), ...new Array(127).fill(0)].slice(0, 128);
+    // Each number is followed by its opposite in the same lane of the sum, which so is 0 exactly.
+    const block = [0, 32, 64, 96].flatMap((at) => {
+      const lanes = some.slice(at, at + 32);
+      return [...lanes, ...lanes.map((v) => -v)];
+    });
     const { codes, offset } = nest(Float32Array.from(block));
     expect(offset).toBe(0);
     const wrong = block.filter((v, i) => {

@@ -171,6 +171,33 @@ describe("files", () => {
   });
 });
 
+test("DoRA: a magnitude for every row of B, written and read under PEFT's name", async () => {
+  const lengths = { shape: [4], data: Float32Array.of(1, 2, 3, 4) };
+  const tensors = new Map<string, { shape: number[]; data: Float32Array }>([
+    ...pair(),
+    [`${q}.lora_magnitude_vector`, lengths],
+  ]);
+  const dora = config({ use_dora: true });
+  await writeAdapter(dir, dora, tensors);
+  expect(JSON.parse(fs.readFileSync(join(dir, "adapter_config.json"), "utf8")).use_dora).toBe(true);
+  using file = openSafetensors(join(dir, "adapter_model.safetensors"));
+  expect(file.tensors.get(`base_model.model.${q}.lora_magnitude_vector`)!.shape).toEqual([4]);
+  const read = await readAdapter(dir);
+  expect(read.config.use_dora).toBe(true);
+  expect(new Map(read.tensors)).toEqual(tensors as never);
+  const cases: [typeof tensors, string][] = [
+    [pair() as never, `${q}.lora_magnitude_vector is missing`],
+    [
+      new Map([...tensors, [`${q}.lora_magnitude_vector`, { ...lengths, shape: [2, 2] }]]),
+      "is [2, 2], expected [4]",
+    ],
+    [new Map([...tensors].slice(2)), "lora_A.weight is missing"],
+  ];
+  for (const [wrong, text] of cases) {
+    expect(await message(writeAdapter(dir, dora, wrong))).toContain(text);
+  }
+});
+
 describe("refusals", () => {
   test("missing and unexpected tensors are named", async () => {
     const cases: [TensorSource[], string][] = [
@@ -186,7 +213,10 @@ describe("refusals", () => {
       [[a(), b(), source(`${q}.lora_A.weight`, [2, 6])], "names begin with base_model.model."],
       [[a(), b(), source("base_model.model.lm_head.weight", [2, 6])], "not a LoRA factor"],
       [[a(), b(), source(`base_model.model.${q}.lora_embedding_A`, [2, 6])], "an embedding"],
-      [[a(), b(), source(`base_model.model.${q}.lora_magnitude_vector`, [2, 6])], "DoRA"],
+      [
+        [a(), b(), source(`base_model.model.${q}.lora_magnitude_vector`, [2, 6])],
+        "use_dora is false",
+      ],
       [[a(), b(), source(`base_model.model.${q}.base_layer.bias`, [2, 6])], "a trained bias"],
       [[a(), source(`base_model.model.${q}.lora_B.weight`, [4, 2], NaN)], "holds NaN or infinity"],
     ];
@@ -199,7 +229,6 @@ describe("refusals", () => {
   test("features that would change the result are refused by name", async () => {
     const cases: [object, string][] = [
       [{ peft_type: "IA3" }, 'expected "LORA"'],
-      [{ use_dora: true }, "DoRA"],
       [{ modules_to_save: ["lm_head"] }, "modules_to_save"],
       [{ lora_bias: true }, "lora_bias"],
       [{ bias: "all" }, "trained biases"],

@@ -28,7 +28,10 @@ export interface AdapterTensor {
 
 export interface Adapter {
   readonly config: LoraConfig;
-  /** By module and part, "model.layers.0.self_attn.q_proj.lora_A.weight": A is [r, in], B is [out, r]. */
+  /**
+   * By module and part, "model.layers.0.self_attn.q_proj.lora_A.weight": A is [r, in], B is [out, r]; with DoRA
+   * also "….lora_magnitude_vector", [out].
+   */
   readonly tensors: ReadonlyMap<string, AdapterTensor>;
 }
 
@@ -36,15 +39,16 @@ function bad(what: string, fix?: string, why?: string): Fail {
   return new Fail(what, { why, fix, exit: Exit.data });
 }
 
-/** The module that a tensor of an adapter belongs to, and which factor it is. */
-export function adapterPart(name: string): { module: string; part: "A" | "B" } | undefined {
-  const found = /^(.+)\.lora_([AB])\.weight$/.exec(name);
-  return found ? { module: found[1]!, part: found[2] as "A" | "B" } : undefined;
+/** The module that a tensor of an adapter belongs to, and which factor or magnitude it is. */
+export function adapterPart(
+  name: string,
+): { module: string; part: "A" | "B" | "magnitude" } | undefined {
+  const found = /^(.+)\.lora_(?:([AB])\.weight|magnitude_vector)$/.exec(name);
+  return found ? { module: found[1]!, part: (found[2] ?? "magnitude") as "A" | "B" } : undefined;
 }
 
 function notUnderstood(name: string): string {
   if (/\.lora_embedding_[AB]$/.test(name)) return "an adapter on an embedding, not supported yet";
-  if (/\.lora_magnitude_vector/.test(name)) return "a part of DoRA, not supported yet";
   if (/\.bias$/.test(name)) return "a trained bias, not supported yet";
   return "not a LoRA factor (….lora_A.weight or ….lora_B.weight)";
 }
@@ -60,14 +64,26 @@ function checkTensors(config: LoraConfig, tensors: Adapter["tensors"], file: str
     if (!targets(config, module)) {
       throw bad(`${file}: unexpected ${name}: target_modules does not include it`, fix);
     }
-    const other = `${module}.lora_${part === "A" ? "B" : "A"}.weight`;
-    if (!tensors.has(other)) throw bad(`${file}: ${other} is missing`, fix);
+    if (part === "magnitude" && !config.use_dora) {
+      throw bad(`${file}: unexpected ${name}: use_dora is false`, fix);
+    }
+    const others = [
+      ...(["A", "B"] as const).filter((other) => other !== part).map((p) => `lora_${p}.weight`),
+      ...(config.use_dora ? ["lora_magnitude_vector"] : []),
+    ].map((other) => `${module}.${other}`);
+    const missing = others.find((other) => !tensors.has(other));
+    if (missing) throw bad(`${file}: ${missing} is missing`, fix);
     const rank = rankOf(config, module);
-    if (shape.length !== 2 || shape[part === "A" ? 0 : 1] !== rank) {
+    if (part === "magnitude") {
+      const out = tensors.get(`${module}.lora_B.weight`)!.shape[0]!;
+      if (String(shape) !== String([out])) {
+        throw bad(`${file}: ${name} is [${shape.join(", ")}], expected [${out}]`, fix);
+      }
+    } else if (shape.length !== 2 || shape[part === "A" ? 0 : 1] !== rank) {
       const expected = part === "A" ? `[${rank}, in]` : `[out, ${rank}]`;
       throw bad(`${file}: ${name} is [${shape.join(", ")}], expected ${expected}`, fix);
     }
-    if (data.length !== shape[0]! * shape[1]!) {
+    if (data.length !== shape.reduce((product, size) => product * size, 1)) {
       throw bad(`${file}: ${name} has ${data.length} values for [${shape.join(", ")}]`);
     }
     if (!allFinite(data)) {

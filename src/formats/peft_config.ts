@@ -15,6 +15,8 @@ export interface LoraConfig {
   readonly lora_dropout: number;
   /** Scale by alpha / sqrt(r) instead of alpha / r (Kalajdzievski 2023). */
   readonly use_rslora: boolean;
+  /** Rows of the adapted weight have learnt lengths (Liu et al. 2024). */
+  readonly use_dora: boolean;
   /** A regular expression for the whole module name, "all-linear", or names and endings of names. */
   readonly target_modules: string | readonly string[];
   readonly exclude_modules: string | readonly string[] | null;
@@ -34,6 +36,7 @@ export const loraDefaults: Omit<LoraConfig, "target_modules"> = {
   lora_alpha: 8,
   lora_dropout: 0,
   use_rslora: false,
+  use_dora: false,
   exclude_modules: null,
   layers_to_transform: null,
   layers_pattern: null,
@@ -140,7 +143,6 @@ function isSet(value: Json | undefined): boolean {
 function refuseUnsupported(json: JsonObject, file: string): void {
   const merge = "Merge it into its base model with PEFT (merge_and_unload) and start from that.";
   const named: Record<string, string> = {
-    use_dora: "DoRA",
     modules_to_save: "fully trained modules (modules_to_save)",
     lora_bias: "a bias on LoRA B (lora_bias)",
     fan_in_fan_out: "transposed weights (fan_in_fan_out)",
@@ -150,7 +152,8 @@ function refuseUnsupported(json: JsonObject, file: string): void {
     alora_invocation_tokens: "activated LoRA (alora_invocation_tokens)",
   };
   for (const [key, value] of Object.entries(json)) {
-    const unknown = /^use_|_config$/.test(key) && key !== "use_rslora" && !harmless.has(key);
+    const known = key === "use_rslora" || key === "use_dora" || harmless.has(key);
+    const unknown = /^use_|_config$/.test(key) && !known;
     if (isSet(value) && (Object.hasOwn(named, key) || unknown)) {
       throw bad(`${file}: ${named[key] ?? key} is not supported yet`, merge);
     }
@@ -232,6 +235,7 @@ export function parseConfig(json: JsonObject, file: string): LoraConfig {
       d.lora_dropout,
     ),
     use_rslora: take("use_rslora", (v) => typeof v === "boolean", "true or false", d.use_rslora),
+    use_dora: take("use_dora", (v) => typeof v === "boolean", "true or false", d.use_dora),
     target_modules,
     exclude_modules: take("exclude_modules", isNames, "names or one expression", d.exclude_modules),
     layers_to_transform: take(
@@ -275,6 +279,7 @@ export function configText(config: LoraConfig): string {
   const optional = [
     "revision",
     "use_rslora",
+    "use_dora",
     "exclude_modules",
     "layers_to_transform",
     "layers_pattern",

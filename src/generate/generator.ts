@@ -2,6 +2,7 @@ import { attention } from "../../kernels/attention/attention.ts";
 import { cacheWrite } from "../../kernels/cache_write/cache_write.ts";
 import { gatherRows } from "../../kernels/gather_rows/gather_rows.ts";
 import { matmul } from "../../kernels/matmul/matmul.ts";
+import { softcap } from "../../kernels/softcap/softcap.ts";
 import { type Model, netOf } from "../architectures/model.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { Graph } from "../graph/graph.ts";
@@ -233,9 +234,10 @@ function recordTokens(
       });
     },
   });
-  const { weight, bias } = model.architecture.head(net, model.config);
+  const { weight, bias, cap } = model.architecture.head(net, model.config);
   const last = gatherRows(g, hidden, inputs.pick, g.input("unpick", [tokens], "u32"));
-  return { inputs, logits: matmul(g, last, weight, { form: "nt", bias }) };
+  const logits = matmul(g, last, weight, { form: "nt", bias });
+  return { inputs, logits: cap === undefined ? logits : softcap(g, logits, cap) };
 }
 
 async function build(

@@ -186,6 +186,16 @@ test("the arena keeps tensors whole, aligned and apart", () => {
   ]);
 });
 
+test("tensors of different groups share no page", () => {
+  const g = new Graph();
+  const tensors = [64, 65, 128, 64, 1].map((n, i) => g.trained(`t${i}`, [n]));
+  const odd = ({ name }: { readonly name: string }) => Number(name.slice(1)) % 2;
+  const { pages, groups, at } = layoutArena(tensors, 256, odd);
+  expect([pages, groups]).toEqual([[256, 192], [0, 1]]);
+  for (const t of tensors) expect(groups[at.get(t.name)!.page]).toBe(odd(t));
+  expect([...at.values()].map(({ offset }) => offset)).toEqual([0, 0, 64, 128, 192]);
+});
+
 /** A random record of products, sums, activations, norms and stretches, and every value that it makes. */
 function tangle(seed: number) {
   const g = new Graph(),

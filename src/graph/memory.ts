@@ -1,4 +1,4 @@
-import { share } from "../base/packing.ts";
+import { inPages, share } from "../base/packing.ts";
 import type { Device } from "../gpu/device.ts";
 import { bytesOf, count, show, storageOf, type Tensor } from "./tensor.ts";
 
@@ -6,6 +6,8 @@ import { bytesOf, count, show, storageOf, type Tensor } from "./tensor.ts";
 export interface ArenaLayout {
   /** f32 elements of each page */
   readonly pages: readonly number[];
+  /** Which group of tensors each page holds. */
+  readonly groups: readonly number[];
   /** By tensor name: page and first element, a multiple of 64 (WebGPU binds at multiples of 256 bytes). */
   readonly at: ReadonlyMap<string, { readonly page: number; readonly offset: number }>;
 }
@@ -15,16 +17,16 @@ export type Arena = "w" | "g" | "m" | "v";
 
 const PAGE = 16 * 2 ** 20; // elements: 64 MiB, half of the smallest limit that WebGPU allows
 
-/** Lays the trained tensors one after another, in the order given. */
-export function layoutArena(trained: readonly Tensor[], page = PAGE): ArenaLayout {
-  const pages: number[] = [], at = new Map<string, { page: number; offset: number }>();
-  for (const t of trained) {
-    const n = Math.ceil(count(t.shape) / 64) * 64;
-    if (pages.length === 0 || pages.at(-1)! + n > page) pages.push(0);
-    at.set(t.name, { page: pages.length - 1, offset: pages.at(-1)! });
-    pages[pages.length - 1]! += n;
-  }
-  return { pages, at };
+const alike = (_: Tensor) => 0;
+
+/** Lays the trained tensors one after another, in the order given, those of each group in pages of its own. */
+export function layoutArena(trained: readonly Tensor[], page = PAGE, group = alike): ArenaLayout {
+  const parts = trained.map((t) => ({
+    size: Math.ceil(count(t.shape) / 64) * 64,
+    group: group(t),
+  }));
+  const { at, ...pages } = inPages(parts, page);
+  return { ...pages, at: new Map(trained.map(({ name }, i) => [name, at[i]!])) };
 }
 
 export interface Place {
@@ -51,11 +53,9 @@ export class Memory {
   }
 
   /** Fixes where the trained tensors lie. Must come before anything that trains is placed. */
-  layOut(trained: readonly Tensor[]): ArenaLayout {
-    return this.#arena = layoutArena(
-      trained,
-      Math.min(PAGE, this.device.capabilities.maxBinding / 4),
-    );
+  layOut(trained: readonly Tensor[], group?: (t: Tensor) => number): ArenaLayout {
+    const page = Math.min(PAGE, this.device.capabilities.maxBinding / 4);
+    return this.#arena = layoutArena(trained, page, group);
   }
 
   #buffer(key: string, bytes: number): GPUBuffer {

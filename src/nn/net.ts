@@ -8,6 +8,8 @@ export interface Lora {
   readonly alpha: number;
   /** Scale by alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023). */
   readonly rslora: boolean;
+  /** Each adapted row has a learnt length (Liu et al. 2024). */
+  readonly dora?: boolean;
   /** Probability that an element of the adapter's input is dropped; 0 outside training. */
   readonly dropout: number;
   /** Whether the module at this path, "model.layers.0.self_attn.q_proj", carries an adapter. */

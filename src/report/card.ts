@@ -1,11 +1,20 @@
 import { humanBytes, humanSeconds, short, thousands } from "../base/text.ts";
 import { type Field, fieldsOf } from "../settings/field.ts";
+import { dpoSettings } from "../settings/dpo.ts";
 import { trainSettings } from "../settings/train.ts";
-import { bestOf, type Manifest, type RunRecord, type StepPoint } from "./record.ts";
+import { bestOf, type Manifest, type Rewards, type RunRecord, type StepPoint } from "./record.ts";
 import { labelOf } from "./tags.ts";
 
 /** Settings that say how a model was trained: all that change its weights, and what was done to rows. */
-const TOLD = fieldsOf(trainSettings).filter(({ info }) => info.changes && info.group !== "Main");
+const toldFor = (kind: string) =>
+  fieldsOf(kind === "dpo" ? dpoSettings : trainSettings)
+    .filter(({ info }) => info.changes && info.group !== "Main");
+
+/** What was done to the model, in words. */
+const HOW: Readonly<Record<string, string>> = {
+  sft: "supervised fine-tuning",
+  dpo: "preference optimisation (DPO) on pairs of answers",
+};
 
 /** What a reader is told of one of them: the way rows are read only where it is not the usual one. */
 function toldOf(field: Field, settings: Manifest["settings"]): unknown {
@@ -22,7 +31,7 @@ export function modelCard(record: RunRecord): string {
   const { manifest, evals, steps } = record;
   const { model, data, validation, settings, whet, adapter } = manifest;
   const versions = (record.tags ?? []).filter(({ version }) => version !== undefined);
-  const full = settings.full === true;
+  const full = settings.full === true, how = HOW[manifest.kind] ?? manifest.kind;
   const best = bestOf(evals);
   const lines: (string | undefined)[] = [
     "---",
@@ -42,10 +51,8 @@ export function modelCard(record: RunRecord): string {
       "",
     ]),
     full
-      ? `All weights of ${code(model.path)}, trained further by supervised fine-tuning.`
-      : `A LoRA adapter for ${
-        code(model.path)
-      }, trained by supervised fine-tuning. It holds no weights ` +
+      ? `All weights of ${code(model.path)}, trained further by ${how}.`
+      : `A LoRA adapter for ${code(model.path)}, trained by ${how}. It holds no weights ` +
         "of the base model and is of use only with it.",
     "",
     "## Use",
@@ -97,7 +104,7 @@ export function modelCard(record: RunRecord): string {
     "|---|---|",
     row("steps", `${thousands(steps.at(-1)?.step ?? 0)} of ${thousands(manifest.steps)}`),
     row("epochs", settings.iters === undefined ? settings.epochs : undefined),
-    ...TOLD.map((field) => row(field.key, toldOf(field, settings))),
+    ...toldFor(manifest.kind).map((field) => row(field.key, toldOf(field, settings))),
     "",
     "## Measures",
     "",
@@ -117,10 +124,16 @@ export function modelCard(record: RunRecord): string {
     lines.push("");
   }
   if (best) {
-    lines.push("| step | epoch | validation loss | perplexity |", "|---:|---:|---:|---:|");
+    const names = (["rewards/accuracies", "rewards/margins"] satisfies (keyof Rewards)[])
+      .filter((name) => best[name] !== undefined);
+    const titles = ["step", "epoch", "validation loss", best.ppl ? "perplexity" : "", ...names]
+      .filter(Boolean);
+    lines.push(`| ${titles.join(" | ")} |`, `|${titles.map(() => "---:").join("|")}|`);
     for (const e of evals) {
       const mark = e === best ? "**" : "";
-      const cells = [String(e.step), short(e.epoch), short(e.val_loss), short(e.ppl)];
+      const cells = [String(e.step), short(e.epoch), short(e.val_loss)];
+      if (best.ppl) cells.push(short(e.ppl!));
+      for (const name of names) cells.push(short(e[name] ?? NaN));
       lines.push(`| ${cells.map((cell) => mark + cell + mark).join(" | ")} |`);
     }
   } else if (!manifest.after) lines.push("Nothing was measured: the run had no validation rows.");
@@ -135,7 +148,7 @@ export function modelCard(record: RunRecord): string {
         humanSeconds(manifest.seconds ?? 0)
       }, seed ${settings.seed}. ` +
       "The same program, device, driver, rows and settings give the same bytes: " +
-      "`whet train sft --config run.json -o again`. The seed is that of data order, dropout and new " +
+      `\`whet train ${manifest.kind} --config run.json -o again\`. The seed is that of data order, dropout and new ` +
       "adapter weights alike, each a stream of its own.",
     ...(manifest.git_commit ? ["", `Git commit ${code(manifest.git_commit)}.`] : []),
     "",

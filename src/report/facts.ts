@@ -29,7 +29,8 @@ export function headline({ manifest, steps, evals }: RunRecord): [value: string,
   const untrained = evals.find((e) => e.baseline);
   if (untrained) told.push([short(untrained.val_loss), "validation loss before training"]);
   if (best) {
-    told.push([short(best.val_loss), `best validation loss, perplexity ${short(best.ppl)}`]);
+    const more = best.ppl === undefined ? "" : `, perplexity ${short(best.ppl)}`;
+    told.push([short(best.val_loss), `best validation loss${more}`]);
   }
   told.push([thousands(steps.at(-1)?.step ?? 0), `of ${thousands(manifest.steps)} steps`]);
   if (manifest.seconds !== undefined) told.push([humanSeconds(manifest.seconds), "in all"]);

@@ -3,7 +3,15 @@ import { diagnose, smooth } from "./diagnose.ts";
 import { headline, origins, settingsTold, STATUS, subtitle } from "./facts.ts";
 import { gradientsByLayer, movementByModule } from "./layers.ts";
 import { page } from "./page.ts";
-import { byQuestion, type Metrics, type RunRecord, type Sample } from "./record.ts";
+import {
+  byQuestion,
+  type EvalPoint,
+  type Metrics,
+  type Rewards,
+  type RunRecord,
+  type Sample,
+  type StepPoint,
+} from "./record.ts";
 import {
   beforeAfter,
   type Chart,
@@ -109,7 +117,35 @@ function curves({ steps, evals }: RunRecord): string {
       ],
     }),
   ];
+  if (steps.some((s) => s["rewards/margins"] !== undefined)) cards.push(...rewards(steps, evals));
   return `<h2>Curves</h2><div class="charts">${cards.join("")}</div>`;
+}
+
+/** What training on pairs is judged by: whether the chosen answer is preferred, and by how much. */
+function rewards(steps: readonly StepPoint[], evals: readonly EvalPoint[]): string[] {
+  const of = (points: readonly (StepPoint | EvalPoint)[], key: keyof Rewards): Point[] =>
+    points.filter((p) => p[key] !== undefined).map((p) => [p.step, p[key]!] as const);
+  const both = (title: string, keys: readonly (readonly [keyof Rewards, string])[]) =>
+    card({
+      title,
+      x: "step",
+      series: keys.flatMap(([key, name], i): Series[] => [
+        { name, points: of(steps, key), look: "line", color: i === 0 ? 1 : 4 },
+        ...evals.length === 0 ? [] : [
+          {
+            name: `${name}, validation`,
+            points: of(evals, key),
+            look: "marks",
+            color: i === 0 ? 2 : 3,
+          } as const,
+        ],
+      ]),
+    });
+  return [
+    both("Rewards", [["rewards/chosen", "chosen"], ["rewards/rejected", "rejected"]]),
+    both("Reward margin", [["rewards/margins", "training"]]),
+    both("Pairs the right way round", [["rewards/accuracies", "training"]]),
+  ];
 }
 
 function card(chart: Chart, wide = false): string {

@@ -72,7 +72,7 @@ function curves({ steps, evals }: RunRecord): string[] {
       String(e.step),
       short(e.epoch),
       short(e.val_loss),
-      short(e.ppl),
+      e.ppl === undefined ? "" : short(e.ppl),
       e.best ? "best so far" : "",
     ]),
   )];

@@ -6,8 +6,18 @@
 
 import type { Tag } from "./tags.ts";
 
+/** What training on pairs measures beside the loss, by TRL's names: means over pairs. */
+export interface Rewards {
+  readonly "rewards/chosen"?: number;
+  readonly "rewards/rejected"?: number;
+  readonly "rewards/accuracies"?: number;
+  readonly "rewards/margins"?: number;
+  readonly "logps/chosen"?: number;
+  readonly "logps/rejected"?: number;
+}
+
 /** One optimiser step. Loss in nats per supervised token, time in milliseconds, memory in bytes. */
-export interface StepPoint {
+export interface StepPoint extends Rewards {
   readonly step: number;
   readonly epoch: number;
   readonly loss: number;
@@ -20,11 +30,12 @@ export interface StepPoint {
 }
 
 /** One measurement on rows that are not trained. */
-export interface EvalPoint {
+export interface EvalPoint extends Rewards {
   readonly step: number;
   readonly epoch: number;
   readonly val_loss: number;
-  readonly ppl: number;
+  /** Where the loss is a likelihood. */
+  readonly ppl?: number;
   /** Of the answers generated beside it. */
   readonly exact_match?: number;
   readonly json_valid?: number;
@@ -135,7 +146,8 @@ export function recordOf(manifest: Manifest, events: Iterable<RunEvent>): RunRec
   for (const { event, v: _, ...fields } of events) {
     switch (event) {
       case "start": {
-        const from = Number(fields.resumed_from ?? 0);
+        // Begun anew, in a folder where a run was killed before its first checkpoint: nothing of it is kept.
+        const from = Number(fields.resumed_from ?? -1);
         steps = steps.filter((s) => s.step <= from);
         evals = evals.filter((e) => e.step <= from);
         layers = layers.filter((l) => l.step <= from);

@@ -231,6 +231,12 @@ test("a resumed run's repeated steps replace the first ones", () => {
   expect(record.steps.map((s) => s.loss)).toEqual([1, 2, 33]);
 });
 
+test("of a run that was begun anew, what was measured before its first step stands once", () => {
+  const baseline = { event: "eval", step: 0, epoch: 0, val_loss: 4, ppl: 55, baseline: true };
+  const record = recordOf(manifest, [{ event: "start" }, baseline, { event: "start" }, baseline]);
+  expect(record.evals).toHaveLength(1);
+});
+
 describe("the folder", () => {
   const root = mkdtempSync(join(tmpdir(), "whet-report-"));
   afterAll(() => rmSync(root, { recursive: true }));

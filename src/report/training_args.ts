@@ -25,13 +25,15 @@ export function trainingArgs(
     gradient_accumulation_steps: s.accum,
     num_train_epochs: s.epochs,
     max_steps: s.iters ?? steps,
-    lr_scheduler_type: s.scheduler,
+    ...schedulerArgs(s, steps),
     warmup_ratio: warmup < 1 ? warmup : 0,
     warmup_steps: warmup < 1 ? Math.ceil(warmup * steps) : warmup,
     weight_decay: s.weight_decay,
     adam_beta1: beta1,
     adam_beta2: beta2,
     adam_epsilon: s.eps,
+    label_smoothing_factor: s.label_smoothing ?? 0,
+    neftune_noise_alpha: s.neftune_alpha || null,
     max_grad_norm: s.max_grad_norm,
     optim: "adamw_torch",
     seed: s.seed,
@@ -41,7 +43,7 @@ export function trainingArgs(
     max_seq_length: s.max_seq,
     max_length: s.max_seq,
     packing: s.packing,
-    completion_only_loss: s.mask_prompt ?? true,
+    completion_only_loss: s.loss_on !== "all",
     gradient_checkpointing: computed ? computed.recomputed_blocks > 0 : s.grad_checkpoint === "on",
     eval_strategy: measured,
     eval_steps: measured === "steps" ? s.eval_every : null,
@@ -58,4 +60,18 @@ export function trainingArgs(
     resume_from_checkpoint: s.resume ?? null,
     whet_version: whet.version,
   };
+}
+
+/** transformers' names of the schedulers and of what they are given. */
+function schedulerArgs(s: Manifest["settings"], steps: number): Record<string, unknown> {
+  const low = Number(s.min_lr_ratio ?? 0), decay = Number(s.lr_decay ?? 0.1);
+  if (s.scheduler === "wsd") {
+    const num_decay_steps = decay < 1 ? Math.ceil(decay * steps) : decay;
+    const kwargs = { num_decay_steps, decay_type: s.lr_decay_shape, min_lr_ratio: low };
+    return { lr_scheduler_type: "warmup_stable_decay", lr_scheduler_kwargs: kwargs };
+  }
+  if (s.scheduler === "cosine" && low > 0) {
+    return { lr_scheduler_type: "cosine_with_min_lr", lr_scheduler_kwargs: { min_lr_rate: low } };
+  }
+  return { lr_scheduler_type: s.scheduler };
 }

@@ -34,7 +34,7 @@ function drawing(name, attributes) {
 function take(event) {
   switch (event.event) {
     case "start": {
-      const from = event.resumed_from ?? 0;
+      const from = event.resumed_from ?? -1;
       steps = steps.filter((s) => s.step <= from);
       evals = evals.filter((e) => e.step <= from);
       break;

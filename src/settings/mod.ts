@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { commonSettings } from "./common.ts";
 import { type Field, fieldsOf, objectOf, type SettingsSchema } from "./field.ts";
+import { dpoSettings } from "./dpo.ts";
 import { trainSettings } from "./train.ts";
 import {
   evalSettings,
@@ -14,6 +15,7 @@ import {
 export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   "": commonSettings,
   train: trainSettings,
+  dpo: dpoSettings,
   infer: inferSettings,
   eval: evalSettings,
   score: scoreSettings,

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { parseBytes } from "../base/text.ts";
 import { field, fraction, path, positive, whole } from "./field.ts";
+import { lossOnOf } from "./loss_on.ts";
 import {
   checkQuant,
   computeField,
@@ -11,9 +12,14 @@ import {
   templateField,
 } from "./model.ts";
 
+const LOSS_ON = "expected response, all, or section:NAME=W,NAME=W with weights from 0 to 1000";
+const LAYERS = "expected 8-15, 0,2,5 or -4 for the last four";
 const SIZE = "expected a size such as 16GB, 16GiB or 8e9, of at least 1MB";
 /** Where metrics can go; jsonl is always written. */
 const REPORT_TO = ["none", "jsonl", "tensorboard", "mlflow", "wandb"] as const;
+
+/** The peak learning rate where none is named. */
+export const PEAK_RATE = { adapter: 2e-4, full: 2e-5 };
 
 /** Settings of supervised fine-tuning, all but where the result goes; `whet plan` takes the same. */
 export const trainFields = {
@@ -115,11 +121,69 @@ export const trainFields = {
     changes: "values",
     help: "scale by alpha / sqrt(rank)",
   }),
+  use_dora: field(z.boolean().default(false), {
+    group: "Adapter",
+    aliases: ["dora"],
+    changes: "shapes",
+    help: "DoRA: the length of each adapted row is learnt apart from its direction",
+  }),
+  loraplus_ratio: field(positive().max(1000).default(1), {
+    group: "Adapter",
+    aliases: ["loraplus-lr-ratio"],
+    value: "R",
+    changes: "values",
+    help: "LoRA+: learning rate of the B matrices as a multiple of --lr; 16 is usual",
+  }),
+  layers: field(
+    z.coerce.string().regex(/^(-[1-9]\d*|\d+-\d+|\d+(,\d+)*)$/, LAYERS).optional(),
+    {
+      group: "Adapter",
+      aliases: ["layers-to-transform"],
+      value: "LAYERS",
+      changes: "shapes",
+      help: "blocks that get an adapter, counted from 0: 8-15, 0,2,5, or -4 for the last four",
+      otherwise: "all of them",
+    },
+  ),
+  on_lora_failure: field(z.enum(["error", "full"]).default("error"), {
+    group: "Adapter",
+    help: "where --target names no layer of the model: stop, or train all weights if that fits",
+  }),
   full: field(z.boolean().default(false), {
     group: "Adapter",
     aliases: ["full-finetune"],
     changes: "shapes",
     help: "train all weights instead of an adapter",
+  }),
+
+  loss_on: field(z.string().refine((text) => lossOnOf(text) !== undefined, LOSS_ON).optional(), {
+    group: "Objective",
+    value: "WHAT",
+    changes: "rows",
+    help: "tokens that the loss counts: response, all (the prompt too), or the response with " +
+      "<NAME>...</NAME> weighted, section:NAME=W,...; --val is always measured on plain responses",
+    otherwise: "response",
+  }),
+  mask_prompt: field(z.boolean().default(true), {
+    group: "Objective",
+    changes: "rows",
+    help: "train the answer only, never the prompt",
+    off: "train the prompt too, as --loss-on all does",
+  }),
+  label_smoothing: field(fraction().max(0.999).default(0), {
+    group: "Objective",
+    aliases: ["label-smoothing-factor"],
+    value: "E",
+    changes: "values",
+    help: "share of the target probability spread over the vocabulary; not in the validation loss",
+  }),
+  neftune_alpha: field(z.number().min(0).max(1000).default(0), {
+    group: "Objective",
+    aliases: ["neftune-noise-alpha"],
+    value: "A",
+    changes: "values",
+    help:
+      "uniform noise of up to A / sqrt(tokens x width) on embeddings, in training only; 5 is usual",
   }),
 
   lr: field(positive().max(10).optional(), {
@@ -130,11 +194,33 @@ export const trainFields = {
     help: "peak learning rate",
     otherwise: "2e-4, with --full 2e-5",
   }),
-  scheduler: field(z.enum(["constant", "linear", "cosine"]).default("cosine"), {
+  scheduler: field(z.enum(["constant", "linear", "cosine", "wsd"]).default("cosine"), {
     group: "Optimiser",
     aliases: ["lr-scheduler-type", "lr-scheduler"],
     changes: "values",
-    help: "learning rate after the warm-up",
+    help: "learning rate after the warm-up; wsd stays at the peak and falls at the end",
+  }),
+  lr_decay: field(z.number().min(0).optional(), {
+    group: "Optimiser",
+    aliases: ["decay-ratio", "num-decay-steps"],
+    value: "D",
+    changes: "values",
+    help: "the fall of wsd: a share of all steps where below 1, else a number of steps",
+    otherwise: "0.1 with --scheduler wsd",
+  }),
+  lr_decay_shape: field(z.enum(["cosine", "linear", "1-sqrt"]).optional(), {
+    group: "Optimiser",
+    aliases: ["decay-type"],
+    changes: "values",
+    help: "how wsd falls",
+    otherwise: "cosine with --scheduler wsd",
+  }),
+  min_lr_ratio: field(fraction().max(0.999).default(0), {
+    group: "Optimiser",
+    aliases: ["min-lr-rate"],
+    value: "R",
+    changes: "values",
+    help: "the last learning rate as a share of --lr, for cosine and wsd",
   }),
   warmup: field(z.number().min(0).default(0.1), {
     group: "Optimiser",
@@ -246,13 +332,6 @@ export const trainFields = {
     group: "Length and batch",
     changes: "rows",
     help: "three steps on the first rows, to see that all of it works",
-  }),
-  mask_prompt: field(z.boolean().default(true), {
-    group: "Length and batch",
-    changes: "rows",
-    help: "train the answer only, never the prompt",
-    off: "train the prompt too",
-    later: { false: "prompt and answer are tokenised apart and only the answer is trained" },
   }),
 
   quant: quantField(),
@@ -376,8 +455,53 @@ export function check(s: Partial<Omit<Raw, "model">>, issues: z.RefinementCtx) {
   if (s.full && s.init_adapter) {
     refuse("full", "trains all weights and leaves no adapter to continue");
   }
+  if (s.mask_prompt === false && s.loss_on !== undefined && s.loss_on !== "all") {
+    refuse(
+      "mask_prompt",
+      `--no-mask-prompt trains the prompt too, --loss-on ${s.loss_on} does not`,
+    );
+  }
+  if (s.full && s.loraplus_ratio !== undefined && s.loraplus_ratio !== 1) {
+    refuse("loraplus_ratio", "is for the matrices of an adapter, and --full has none");
+  }
+  if (s.full && s.use_dora) {
+    refuse("use_dora", "is a form of adapter, and --full has none");
+  }
+  if (s.use_dora && s.compute === "f16") {
+    refuse("use_dora", "is computed in f32 only, without --compute f16");
+  }
+  if (s.full && s.layers !== undefined) {
+    refuse("layers", "says which blocks get an adapter, and --full trains all weights");
+  }
+  if (s.full && s.on_lora_failure === "full") {
+    refuse(
+      "on_lora_failure",
+      "says what follows when no adapter can be made, and --full makes none",
+    );
+  }
+  if (s.on_lora_failure === "full" && s.quant !== undefined && s.quant !== "none") {
+    refuse("on_lora_failure", `full trains all weights, and --quant ${s.quant} keeps them frozen`);
+  }
+  if (s.on_lora_failure === "full" && s.init_adapter) {
+    refuse("on_lora_failure", "full leaves no adapter to continue");
+  }
   if (warmup > 1 && !Number.isInteger(warmup)) {
     refuse("warmup", "must be a share below 1 or a whole number of steps");
+  }
+  if (s.scheduler !== "wsd") {
+    for (const key of ["lr_decay", "lr_decay_shape"] as const) {
+      if (s[key] !== undefined) refuse(key, "belongs to --scheduler wsd");
+    }
+  }
+  const { lr_decay = 0.1 } = s;
+  if (lr_decay > 1 && !Number.isInteger(lr_decay)) {
+    refuse("lr_decay", "must be a share below 1 or a whole number of steps");
+  }
+  if (s.scheduler === "wsd" && warmup < 1 && lr_decay < 1 && warmup + lr_decay > 1) {
+    refuse("lr_decay", `and --warmup ${warmup} are more than the whole run`);
+  }
+  if (s.min_lr_ratio && (s.scheduler === "constant" || s.scheduler === "linear")) {
+    refuse("min_lr_ratio", `belongs to cosine and wsd, not to --scheduler ${s.scheduler}`);
   }
   if (val && s.val_split) {
     refuse("val_split", "splits rows off, and --val names others to measure on");
@@ -397,12 +521,16 @@ export function check(s: Partial<Omit<Raw, "model">>, issues: z.RefinementCtx) {
 }
 
 /** Fills what follows from other settings. */
-function complete<T extends Omit<Raw, "model" | "data" | "output">>(s: T) {
+export function complete<T extends Omit<Raw, "model" | "data" | "output">>(s: T) {
   return {
     ...s,
     alpha: s.alpha ?? 2 * s.rank,
-    lr: s.lr ?? (s.full ? 2e-5 : 2e-4),
+    lr: s.lr ?? (s.full ? PEAK_RATE.full : PEAK_RATE.adapter),
     accum: s.effective_batch === undefined ? s.accum : s.effective_batch / s.batch,
+    loss_on: s.loss_on ?? (s.mask_prompt ? "response" : "all"),
+    mask_prompt: s.mask_prompt && s.loss_on !== "all",
+    lr_decay: s.scheduler === "wsd" ? s.lr_decay ?? 0.1 : undefined,
+    lr_decay_shape: s.scheduler === "wsd" ? s.lr_decay_shape ?? "cosine" as const : undefined,
     iters: s.smoke ? Math.min(s.iters ?? 3, 3) : s.iters,
   };
 }
@@ -426,6 +554,10 @@ export const planSettings = z.strictObject({
     value: "FILE",
     help: "training rows",
     otherwise: "how many rows is not known; each is as long as --max-seq allows",
+  }),
+  objective: field(z.enum(["sft", "dpo"]).default("sft"), {
+    group: "Main",
+    help: "plan for whet train sft, or with its usual settings for whet train dpo",
   }),
   table: field(z.boolean().default(false), {
     group: "Main",

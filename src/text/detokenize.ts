@@ -22,33 +22,46 @@ export function byteStream(bytesOf: (id: number) => Uint8Array | undefined): Tex
   };
 }
 
-/** More ids than the bytes of one character: then U+FFFD is what the model wrote. */
-const longestCharacter = 4;
+/** How many ids before a new one are looked at: enough that none is the first of a text. */
+const contextIds = 4;
 
 /**
  * For any other decoder: the text after an id is what it adds to the text of the ids shortly before
- * it, since the same id reads differently at the beginning (a leading space, "##ing").
+ * it, since the same id reads differently at the beginning (a leading space, "##ing"). Characters
+ * that come byte by byte are given out when they are whole; a whole text that breaks off in the
+ * middle of such a run reads U+FFFD for all of the run, a stream only for what is broken.
+ *
+ * @param byteOf the byte that an id spells, undefined for other ids
  */
-export function windowStream(decode: (ids: readonly number[]) => string): TextStream {
+export function windowStream(
+  decode: (ids: readonly number[]) => string,
+  byteOf: (id: number) => number | undefined,
+): TextStream {
   let context: number[] = [];
-  let pending: number[] = [];
-  const take = (): string => {
-    const text = decode([...context, ...pending]).slice(decode(context).length);
-    context = pending.length > 0 ? pending.slice(-longestCharacter) : context;
-    pending = [];
+  let bytes = new TextDecoder("utf-8", { ignoreBOM: true });
+  let open = false;
+  /** What is left of the bytes of a character. */
+  const rest = (): string => {
+    if (!open) return "";
+    open = false;
+    const text = bytes.decode();
+    bytes = new TextDecoder("utf-8", { ignoreBOM: true });
     return text;
   };
   return {
     push(id) {
-      pending.push(id);
-      const whole = decode([...context, ...pending]);
-      const incomplete = whole.endsWith("\ufffd") && pending.length < longestCharacter;
-      return incomplete ? "" : take();
+      const before = context;
+      context = [...before.slice(1 - contextIds), id];
+      const byte = byteOf(id);
+      if (byte !== undefined && (byte >= 0x80 || before.length > 0)) {
+        open = true;
+        return bytes.decode(Uint8Array.of(byte), { stream: true });
+      }
+      return rest() + decode([...before, id]).slice(decode(before).length);
     },
     flush() {
-      const text = take();
       context = [];
-      return text;
+      return rest();
     },
   };
 }

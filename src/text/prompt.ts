@@ -1,7 +1,9 @@
 import { Exit, Fail } from "../base/fail.ts";
 import type { ChatTemplate, Message, RenderOptions } from "./chat_template.ts";
+import { sectionWeights } from "./sections.ts";
 import type { Tokenizer } from "./tokenizer.ts";
-import { isObject, preTokenizerSteps } from "./tokenizer_json.ts";
+import { quoteSpecials, unquote } from "./quoted.ts";
+import { prependsSpace } from "./tokenizer_json.ts";
 
 /** A label that takes no part in the loss. */
 export const ignoredLabel = -100;
@@ -19,6 +21,8 @@ export interface EncodedExample {
   readonly ids: number[];
   /** As long as ids, not shifted: ids[i] where position i is trained, -100 elsewhere. */
   readonly labels: number[];
+  /** What each label counts, where not all count the same; 0 where none is trained. */
+  readonly weights?: number[];
   /** How many labels are trained. */
   readonly supervised: number;
 }
@@ -28,31 +32,26 @@ export interface ExampleOptions {
   readonly template?: ChatTemplate;
   /** Which assistant turns are trained; all by default. Turns with weight 0 never are. */
   readonly turns?: "all" | "last";
+  /**
+   * What is trained: answers (default), every token of the row whatever its turns say, or answers in which
+   * sections of these names have a weight of their own; see `sectionWeights`.
+   */
+  readonly lossOn?: "response" | "all" | ReadonlyMap<string, number>;
   /** Passed on to the template. */
   readonly render?: Omit<RenderOptions, "addGenerationPrompt">;
 }
 
-/** Whether the tokenizer puts a space before the first word of every text (Llama 2's "▁"). */
-function prependsSpace({ json }: Tokenizer): boolean {
-  const normalizers = isObject(json.normalizer)
-    ? [
-      json.normalizer,
-      ...(Array.isArray(json.normalizer.normalizers) ? json.normalizer.normalizers : []),
-    ]
-    : [];
-  return normalizers.some((step) => isObject(step) && step.type === "Prepend") ||
-    preTokenizerSteps(json.pre_tokenizer).some((step) =>
-      step.add_prefix_space === true ||
-      (step.type === "Metaspace" && step.prepend_scheme !== "never" &&
-        step.add_prefix_space !== false)
-    );
+/** Ids of a text with nothing put before or after it; quoted special tokens stay text. */
+function encodeQuoted(tokenizer: Tokenizer, quoted: string): number[] {
+  const { text, plain } = unquote(quoted);
+  return tokenizer.encode(text, { special: false, plain });
 }
 
-/** Ids of a text that follows other text: nothing is put before or after it. */
+/** The same for a text that follows other text. */
 function continuation(tokenizer: Tokenizer, text: string): number[] {
-  if (text === "" || !prependsSpace(tokenizer)) return tokenizer.encode(text, { special: false });
+  if (text === "" || !prependsSpace(tokenizer)) return encodeQuoted(tokenizer, text);
   const anchor = tokenizer.encode("\n", { special: false });
-  return tokenizer.encode(`\n${text}`, { special: false }).slice(anchor.length);
+  return encodeQuoted(tokenizer, `\n${text}`).slice(anchor.length);
 }
 
 function opening(tokenizer: Tokenizer, prompt: string): number[] {
@@ -71,6 +70,8 @@ function needTemplate(template: ChatTemplate | undefined): ChatTemplate {
 /**
  * Ids of what the model is asked. A prompt gets the tokenizer's special tokens (BOS, once); a
  * conversation is rendered with the generation prompt, and the template's own BOS is the only one.
+ * Special tokens come from the template: what a message that is not the assistant's spells out like
+ * one stays text, so that it cannot end its own turn.
  */
 export function encodePrompt(
   tokenizer: Tokenizer,
@@ -78,11 +79,11 @@ export function encodePrompt(
   { template, render }: ExampleOptions = {},
 ): number[] {
   if ("prompt" in prompt) return opening(tokenizer, prompt.prompt);
-  const text = needTemplate(template).render(prompt.messages, {
+  const text = needTemplate(template).render(quoteSpecials(tokenizer, prompt.messages), {
     ...render,
     addGenerationPrompt: true,
   });
-  return tokenizer.encode(text, { special: false });
+  return encodeQuoted(tokenizer, text);
 }
 
 function endToken({ eos }: Tokenizer): number {
@@ -107,12 +108,26 @@ function endedOnce(tokenizer: Tokenizer, ids: readonly number[]): number[] {
 class Row {
   readonly ids: number[] = [];
   readonly labels: number[] = [];
+  readonly #weights: number[] = [];
+  #weighted = false;
 
-  add(ids: readonly number[], trained: boolean): void {
-    for (const id of ids) {
+  constructor(
+    private readonly tokenizer: Tokenizer,
+    private readonly lossOn: NonNullable<ExampleOptions["lossOn"]> = "response",
+  ) {}
+
+  add(ids: readonly number[], answer: boolean): void {
+    const { lossOn } = this, trained = answer || lossOn === "all";
+    const weights = trained && typeof lossOn !== "string"
+      ? sectionWeights(this.tokenizer, ids, lossOn)
+      : undefined;
+    this.#weighted ||= weights !== undefined;
+    ids.forEach((id, i) => {
+      const weight = trained ? weights?.[i] ?? 1 : 0;
       this.ids.push(id);
-      this.labels.push(trained ? id : ignoredLabel);
-    }
+      this.labels.push(weight > 0 ? id : ignoredLabel);
+      this.#weights.push(weight);
+    });
   }
 
   done(): EncodedExample {
@@ -124,21 +139,23 @@ class Row {
         exit: Exit.data,
       });
     }
-    return { ids: this.ids, labels: this.labels, supervised };
+    const { ids, labels } = this;
+    return { ids, labels, supervised, ...(this.#weighted ? { weights: this.#weights } : {}) };
   }
 }
 
 function encodeConversation(
   tokenizer: Tokenizer,
-  messages: readonly Message[],
-  { template, turns = "all", render }: ExampleOptions,
+  given: readonly Message[],
+  { template, turns = "all", render, lossOn }: ExampleOptions,
 ): EncodedExample {
   const { render: draw } = needTemplate(template);
+  const messages = quoteSpecials(tokenizer, given);
   const answers = [...messages.keys()].filter((i) => messages[i]!.role === "assistant");
   const chosen = (turns === "all" ? answers : answers.slice(-1))
     .filter((i) => messages[i]!.weight !== 0);
 
-  const row = new Row();
+  const row = new Row(tokenizer, lossOn);
   let done = "";
   const extend = (text: string): string => {
     if (!text.startsWith(done)) {
@@ -179,7 +196,7 @@ function encodeConversation(
 
 /** The first text of a rendered conversation may begin with a space of the tokenizer's own. */
 const continuationOrStart = (tokenizer: Tokenizer, text: string, row: Row): number[] =>
-  row.ids.length === 0 ? tokenizer.encode(text, { special: false }) : continuation(tokenizer, text);
+  row.ids.length === 0 ? encodeQuoted(tokenizer, text) : continuation(tokenizer, text);
 
 /**
  * Ids and labels of one training row. Which positions are trained is known by construction: prompt
@@ -190,6 +207,7 @@ const continuationOrStart = (tokenizer: Tokenizer, text: string, row: Row): numb
  * - messages: each assistant turn from the generation prompt to its end token is trained; where the
  *   template ends the last turn without one, it is added
  * - text: everything is trained, with an end token
+ * - `lossOn` trains more, or weighs it; the ids are the same
  *
  * Nothing is cut, however long the row.
  * @throws Fail when nothing is trained, or the template does not let the turns be told apart
@@ -200,7 +218,7 @@ export function encodeExample(
   options: ExampleOptions = {},
 ): EncodedExample {
   if ("messages" in example) return encodeConversation(tokenizer, example.messages, options);
-  const row = new Row();
+  const row = new Row(tokenizer, options.lossOn);
   if ("text" in example) row.add(endedOnce(tokenizer, opening(tokenizer, example.text)), true);
   else {
     row.add(opening(tokenizer, example.prompt), false);

@@ -1,13 +1,18 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { Exit, Fail } from "../base/fail.ts";
+import type { Range } from "./added_tokens.ts";
+import { tokenByte } from "./bpe.ts";
 import { fromByteLevel } from "./byte_level.ts";
+import { createDecoder } from "./decoders.ts";
 import { byteStream, type TextStream, windowStream } from "./detokenize.ts";
+import { createTextEncoder } from "./text_encoder.ts";
+import { surroundingsOf } from "./post_processors.ts";
+import { readSentencePiece, sentencePieceJson, sentencePieceRules } from "./sentencepiece.ts";
+import type { Pieces } from "./spm_bpe.ts";
 import {
   isObject,
   type Json,
-  preTokenizerSteps,
   readTokenizerJson,
   tokenContent,
   type TokenizerJson,
@@ -20,9 +25,13 @@ export interface Tokenizer {
   /**
    * Token ids of a text. Special tokens written out in the text are recognised.
    * `special` (default true) puts the tokens around it that the tokenizer adds by default, and
-   * never a second BOS before one that the text begins with.
+   * never a second BOS before one that the text begins with. `plain` keeps special tokens that are
+   * written out in the text as text: all of them, or those that touch one of the ranges.
    */
-  encode(text: string, options?: { special?: boolean }): number[];
+  encode(
+    text: string,
+    options?: { special?: boolean; plain?: boolean | readonly Range[] },
+  ): number[];
   /**
    * Text of token ids. Ids that only pad the model's vocabulary are empty text; others are a Fail.
    * `skipSpecial` (default false) leaves special tokens out.
@@ -47,6 +56,8 @@ export interface Tokenizer {
   /** tokenizer.json (checked, see readTokenizerJson) and tokenizer_config.json. */
   readonly json: TokenizerJson;
   readonly config: Json;
+  /** Scores and kinds of a SentencePiece vocabulary, where it was read from one. */
+  readonly pieces?: Pieces;
 }
 
 export interface TokenizerFiles {
@@ -56,24 +67,33 @@ export interface TokenizerFiles {
   readonly config?: Json;
   readonly modelConfig?: Json;
   readonly generationConfig?: Json;
+  /** For a SentencePiece vocabulary; a BPE is then joined by scores. */
+  readonly pieces?: Pieces;
 }
 
 const largestFile = 512 * 2 ** 20;
 
-async function readJson(dir: string, name: string): Promise<Json | undefined> {
+async function readBytes(dir: string, name: string): Promise<Buffer | undefined> {
   const path = join(dir, name);
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) return undefined;
   if (!found.isFile() || found.size > largestFile) {
-    throw new Fail(`${path} is not a readable JSON file`, { exit: Exit.data });
+    throw new Fail(`${path} is not a file of at most 512 MiB`, { exit: Exit.data });
   }
-  const text = await readFile(path, "utf8");
-  if (text.startsWith("version https://git-lfs")) {
+  const bytes = await readFile(path);
+  if (bytes.toString("latin1", 0, 32).startsWith("version https://git-lfs")) {
     throw new Fail(`${path} is a Git LFS pointer, not the file itself`, {
       fix: "run `git lfs pull` in the model folder",
       exit: Exit.data,
     });
   }
+  return bytes;
+}
+
+async function readJson(dir: string, name: string): Promise<Json | undefined> {
+  const path = join(dir, name);
+  const text = (await readBytes(dir, name))?.toString("utf8");
+  if (text === undefined) return undefined;
   try {
     const parsed: unknown = JSON.parse(text);
     if (isObject(parsed)) return parsed;
@@ -84,10 +104,11 @@ async function readJson(dir: string, name: string): Promise<Json | undefined> {
 }
 
 /**
- * The tokenizer of a Hugging Face model folder: tokenizer.json, with tokenizer_config.json,
- * special_tokens_map.json, generation_config.json and config.json where they exist.
+ * The tokenizer of a Hugging Face model folder: tokenizer.json, else tokenizer.model, with
+ * tokenizer_config.json, special_tokens_map.json, generation_config.json and config.json where they
+ * exist.
  *
- * @throws Fail when there is no tokenizer.json or it breaks a rule
+ * @throws Fail when there is neither, or it breaks a rule
  */
 export async function loadTokenizer(dir: string): Promise<Tokenizer> {
   const folder = await stat(dir).catch(() => undefined);
@@ -107,24 +128,18 @@ export async function loadTokenizer(dir: string): Promise<Tokenizer> {
       "generation_config.json",
     ].map((name) => readJson(dir, name)),
   );
-  if (json === undefined) {
-    const sentencePiece = await stat(join(dir, "tokenizer.model")).catch(() => undefined);
-    throw new Fail(`${dir} has no tokenizer.json`, {
-      why: sentencePiece === undefined
-        ? "a model folder needs its tokenizer"
-        : "tokenizer.model (SentencePiece) cannot be read yet",
-      fix: sentencePiece === undefined
-        ? "copy tokenizer.json from the model's repository into the folder"
-        : "save the tokenizer once with transformers: it writes tokenizer.json",
-      exit: Exit.data,
-    });
-  }
   try {
-    return createTokenizer({
-      json,
-      config: { ...specials, ...config },
-      modelConfig,
-      generationConfig,
+    const files = { config: { ...specials, ...config }, modelConfig, generationConfig };
+    if (json !== undefined) return createTokenizer({ ...files, json });
+    const sentencePiece = await readBytes(dir, "tokenizer.model");
+    if (sentencePiece !== undefined) {
+      const added = await readJson(dir, "added_tokens.json");
+      return sentencePieceTokenizer(sentencePiece, files, added ?? {});
+    }
+    throw new Fail("there is no tokenizer.json and no tokenizer.model", {
+      why: "a model folder needs its tokenizer",
+      fix: "copy tokenizer.json from the model's repository into the folder",
+      exit: Exit.data,
     });
   } catch (error) {
     if (!(error instanceof Fail)) throw error;
@@ -139,60 +154,30 @@ function idList(value: unknown): number[] {
   return list.filter((id): id is number => Number.isInteger(id) && Number(id) >= 0);
 }
 
-/**
- * A byte-level tokenizer loses nothing, so the pieces hold as many byte characters as the text has
- * bytes. A regular expression that the engine gives up on, or a byte outside the vocabulary, would
- * otherwise drop text without a word.
- */
-function guardLosslessness(library: Library, json: TokenizerJson): void {
-  const steps = preTokenizerSteps(json.pre_tokenizer);
-  const lossless = steps.every(({ type, behavior, invert, add_prefix_space }) =>
-    (type === "ByteLevel" && add_prefix_space !== true) ||
-    (type === "Split" && behavior !== "Removed" && invert !== true)
-  );
-  if (steps.at(-1)?.type !== "ByteLevel" || !lossless || json.model.type !== "BPE") return;
-  const { pre_tokenizer: split, model } = library;
-  if (split === null || model === null || json.model.unk_token) return;
-
-  const lengthOf = (pieces: readonly string[]) =>
-    pieces.reduce((sum, piece) => sum + piece.length, 0);
-  const lost = (why: string) =>
-    new Fail("the tokenizer would lose part of the text", {
-      why,
-      fix: "use the tokenizer files that belong to the model",
-      exit: Exit.data,
-    });
-  library.pre_tokenizer = new Proxy(split, {
-    apply(target, self, [text, options]: [string, unknown]) {
-      const pieces = Reflect.apply(target, self, [text, options]) as string[];
-      if (lengthOf(pieces) === Buffer.byteLength(text)) return pieces;
-      throw lost("its pre-tokenizer did not split this text completely");
+/** The tokenizer of a tokenizer.model, with the tokens that were added to it since. */
+function sentencePieceTokenizer(
+  bytes: Uint8Array,
+  files: Omit<TokenizerFiles, "json"> & { readonly config: Json },
+  added: Json,
+): Tokenizer {
+  const model = readSentencePiece(bytes);
+  const rules = sentencePieceRules(model, files.config);
+  const json = sentencePieceJson(rules);
+  const named = (kind: string, id: number | undefined) =>
+    id === undefined ? {} : { [`${kind}_token`]: model.pieces.texts[id]! };
+  const more = Object.entries(added).map(([content, id]) => ({ content, id }));
+  return createTokenizer({
+    ...files,
+    json: { ...json, added_tokens: [...json.added_tokens as Json[], ...more] },
+    config: {
+      ...named("bos", model.bos),
+      ...named("eos", model.eos),
+      ...named("pad", model.pad),
+      ...named("unk", model.unk),
+      ...files.config,
     },
+    pieces: model.pieces,
   });
-  library.model = new Proxy(model, {
-    apply(target, self, [pieces]: [string[]]) {
-      const tokens = Reflect.apply(target, self, [pieces]) as string[];
-      if (lengthOf(tokens) === lengthOf(pieces)) return tokens;
-      throw lost("its vocabulary does not hold every byte of this text");
-    },
-  });
-}
-
-/** Where `inner` begins in `outer`, -1 when it does not occur. */
-function indexOfRun(outer: readonly number[], inner: readonly number[]): number {
-  for (let at = 0; at + inner.length <= outer.length; at++) {
-    if (inner.every((id, i) => outer[at + i] === id)) return at;
-  }
-  return -1;
-}
-
-/** Ids the tokenizer puts before and after a text by default. */
-function surroundings(library: Library): { prefix: number[]; suffix: number[] } {
-  const body = library.encode("a", { add_special_tokens: false }).ids;
-  const whole = library.encode("a").ids;
-  const at = indexOfRun(whole, body);
-  if (at < 0) return { prefix: [], suffix: [] };
-  return { prefix: whole.slice(0, at), suffix: whole.slice(at + body.length) };
 }
 
 /**
@@ -202,9 +187,7 @@ function surroundings(library: Library): { prefix: number[]; suffix: number[] } 
  */
 export function createTokenizer(files: TokenizerFiles): Tokenizer {
   const config = files.config ?? {};
-  const { json, tokens } = readTokenizerJson(files.json, config);
-  const library = construct(json, config);
-  guardLosslessness(library, json);
+  const { json, vocab, tokens } = readTokenizerJson(files.json, config);
 
   const textOf: (string | undefined)[] = [];
   for (const [token, id] of tokens) textOf[id] = token;
@@ -228,20 +211,9 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
 
   const added = new Map(json.added_tokens.map((token) => [token.id, token]));
   const special = new Set(json.added_tokens.filter((token) => token.special).map(({ id }) => id));
-  for (const name of ["bos", "eos", "unk", "sep", "pad", "cls", "mask"]) {
-    const id = tokens.get(tokenContent(config[`${name}_token`]) ?? "");
-    if (id !== undefined) special.add(id);
-  }
-  for (
-    const extra of Array.isArray(config.additional_special_tokens)
-      ? config.additional_special_tokens
-      : []
-  ) {
-    const id = tokens.get(tokenContent(extra) ?? "");
-    if (id !== undefined) special.add(id);
-  }
 
-  const { prefix, suffix } = surroundings(library);
+  const { prefix, suffix } = surroundingsOf(json.post_processor);
+  const encoding = createTextEncoder(json, vocab, files.pieces);
   const isSpecial = (id: number) => special.has(id);
   const checked = (id: number): string | undefined => {
     if (!Number.isInteger(id) || id < 0 || id >= padded) {
@@ -260,29 +232,23 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     if (text === undefined) return undefined;
     return added.has(id) ? utf8.encode(text) : fromByteLevel(text);
   };
-  const decodeAll = (ids: readonly number[]): string => {
-    const known = ids.filter((id) => checked(id) !== undefined);
-    if (known.length === 0) return "";
-    return library.decode(known, { clean_up_tokenization_spaces: false });
-  };
+  const read = createDecoder(json.decoder);
+  const decodeAll = (ids: readonly number[]): string =>
+    read(
+      ids.map((id) => encoding.added.get(id) ?? checked(id))
+        .filter((token) => token !== undefined),
+    ).join("");
+  const byteOf = (id: number): number | undefined => tokenByte(checked(id) ?? "");
   const decoder = ({ skipSpecial = false } = {}): TextStream => {
-    const stream = byteLevel ? byteStream(bytesOf) : windowStream(decodeAll);
+    const stream = byteLevel ? byteStream(bytesOf) : windowStream(decodeAll, byteOf);
     if (!skipSpecial) return stream;
     return { ...stream, push: (id) => isSpecial(id) ? "" : stream.push(id) };
   };
 
   return {
     vocabSize,
-    encode(text, { special = true } = {}) {
-      const body = library.encode(text, { add_special_tokens: false })
-        .ids as (number | undefined)[];
-      if (body.includes(undefined)) {
-        throw new Fail("the tokenizer has no token for part of the text", {
-          why: "its vocabulary has no unknown token",
-          exit: Exit.data,
-        });
-      }
-      const ids = body as number[];
+    encode(text, { special = true, plain } = {}) {
+      const ids = encoding.encode(text, plain);
       if (!special) return ids;
       const doubled = bos !== undefined && prefix.at(-1) === bos && ids[0] === bos;
       return [...prefix, ...(doubled ? ids.slice(1) : ids), ...suffix];
@@ -307,17 +273,6 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     suffix,
     json,
     config,
+    pieces: files.pieces,
   };
-}
-
-function construct(json: TokenizerJson, config: Json): Library {
-  try {
-    return new Library(json, { ...config, clean_up_tokenization_spaces: false });
-  } catch (cause) {
-    throw new Fail("tokenizer.json uses something whet does not know", {
-      why: cause instanceof Error ? cause.message : String(cause),
-      exit: Exit.data,
-      cause,
-    });
-  }
 }

@@ -9,6 +9,11 @@ export interface AddedToken {
   readonly content: string;
   readonly special: boolean;
   readonly normalized: boolean;
+  readonly singleWord: boolean;
+  readonly lstrip: boolean;
+  readonly rstrip: boolean;
+  /** Whether tokenizer.json itself lists it. */
+  readonly listed: boolean;
 }
 
 export interface TokenizerJson extends Json {
@@ -21,7 +26,8 @@ const limits = { tokens: 2_000_000, tokenBytes: 65_536 };
 export const isObject = (value: unknown): value is Json =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-const bad = (what: string, why: string): Fail =>
+/** A Fail about a damaged tokenizer.json. */
+export const badJson = (what: string, why: string): Fail =>
   new Fail(`tokenizer.json: ${what}`, {
     why,
     fix: "download the model's tokenizer files again",
@@ -34,25 +40,27 @@ export function tokenContent(value: unknown): string | undefined {
   return isObject(value) && typeof value.content === "string" ? value.content : undefined;
 }
 
-/**
- * Rust splits Digits on every \p{N} ("½", "Ⅷ"), the JavaScript library only on decimal digits; the
- * Split it is replaced by is exact in both.
- */
-function rewriteDigits(step: unknown): unknown {
-  if (!isObject(step)) return step;
-  if (Array.isArray(step.pretokenizers)) {
-    return { ...step, pretokenizers: step.pretokenizers.map(rewriteDigits) };
-  }
-  if (step.type !== "Digits") return step;
-  const Regex = step.individual_digits === true ? "\\p{N}" : "\\p{N}+";
-  return { type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false };
-}
-
 /** Every step of a (possibly nested) pre-tokenizer, in order. */
 export function preTokenizerSteps(step: unknown): readonly Json[] {
   if (!isObject(step)) return [];
   if (Array.isArray(step.pretokenizers)) return step.pretokenizers.flatMap(preTokenizerSteps);
   return [step];
+}
+
+/** Every step of a (possibly nested) normalizer, in order. */
+export function normalizerSteps(step: unknown): readonly Json[] {
+  if (!isObject(step)) return [];
+  return Array.isArray(step.normalizers) ? step.normalizers.flatMap(normalizerSteps) : [step];
+}
+
+/** Whether a tokenizer puts a space before the first word of every text (Llama 2's "▁"). */
+export function prependsSpace({ json }: { readonly json: TokenizerJson }): boolean {
+  return normalizerSteps(json.normalizer).some(({ type }) => type === "Prepend") ||
+    preTokenizerSteps(json.pre_tokenizer).some((step) =>
+      step.add_prefix_space === true ||
+      (step.type === "Metaspace" && step.prepend_scheme !== "never" &&
+        step.add_prefix_space !== false)
+    );
 }
 
 /** Vocabulary as token -> id from the model's object (BPE, WordPiece) or list (Unigram). */
@@ -61,27 +69,29 @@ function vocabulary(model: Json): Map<string, number> {
   if (Array.isArray(model.vocab)) {
     return new Map(model.vocab.map((entry: unknown, id) => {
       if (!Array.isArray(entry) || typeof entry[0] !== "string") {
-        throw bad(`vocabulary entry ${id} is not [text, score]`, "the file is damaged");
+        throw badJson(`vocabulary entry ${id} is not [text, score]`, "the file is damaged");
       }
       return [entry[0], id];
     }));
   }
-  throw bad("there is no vocabulary", "model.vocab is missing");
+  throw badJson("there is no vocabulary", "model.vocab is missing");
 }
 
 function checkVocabulary(tokens: ReadonlyMap<string, number>, added: readonly AddedToken[]): void {
   if (tokens.size + added.length > limits.tokens) {
-    throw bad(`${tokens.size} tokens`, `at most ${limits.tokens} are read`);
+    throw badJson(`${tokens.size} tokens`, `at most ${limits.tokens} are read`);
   }
   const owner = new Map<number, string>();
   const check = (token: string, id: number) => {
     if (!Number.isInteger(id) || id < 0 || id >= limits.tokens) {
-      throw bad(`token ${JSON.stringify(token)} has id ${String(id)}`, "ids count up from 0");
+      throw badJson(`token ${JSON.stringify(token)} has id ${String(id)}`, "ids count up from 0");
     }
-    if (token.length > limits.tokenBytes) throw bad(`token ${id} is too long`, "at most 64 KiB");
+    if (token.length > limits.tokenBytes) {
+      throw badJson(`token ${id} is too long`, "at most 64 KiB");
+    }
     const other = owner.get(id);
     if (other !== undefined && other !== token) {
-      throw bad(`id ${id} belongs to two tokens`, `${JSON.stringify([other, token])}`);
+      throw badJson(`id ${id} belongs to two tokens`, `${JSON.stringify([other, token])}`);
     }
     owner.set(id, token);
   };
@@ -98,41 +108,53 @@ export function mergeParts(merge: unknown): readonly [string, string] {
   ) {
     return [parts[0], parts[1]];
   }
-  throw bad(`merge ${JSON.stringify(merge)?.slice(0, 80)}`, "a merge has exactly two parts");
+  throw badJson(`merge ${JSON.stringify(merge)?.slice(0, 80)}`, "a merge has exactly two parts");
 }
 
-function checkMerges(model: Json, tokens: ReadonlyMap<string, number>): void {
-  if (!Array.isArray(model.merges)) throw bad("there are no merges", "model.merges is missing");
-  if (model.continuing_subword_prefix) return;
-  for (const merge of model.merges) {
-    const [left, right] = mergeParts(merge);
-    if (!tokens.has(left + right)) {
-      throw bad(
-        `merge ${JSON.stringify([left, right])} makes a token that is not in the vocabulary`,
-        "the vocabulary and the merges do not belong together",
-      );
-    }
-  }
+/** Special tokens that tokenizer_config.json names. */
+function namedTokens(config: Json): string[] {
+  const more = config.additional_special_tokens;
+  return [
+    ...["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map((kind) => config[`${kind}_token`]),
+    ...(Array.isArray(more) ? more : []),
+  ].map(tokenContent).filter((content) => content !== undefined);
 }
 
-function addedTokens(json: Json, config: Json): (AddedToken & Json)[] {
-  const listed = Array.isArray(json.added_tokens) ? json.added_tokens : [];
+/** Added tokens of both files; a named special token that is in the vocabulary is one as well. */
+function addedTokens(
+  json: Json,
+  config: Json,
+  vocab: ReadonlyMap<string, number>,
+): (AddedToken & Json)[] {
+  const listed: unknown[] = Array.isArray(json.added_tokens) ? json.added_tokens : [];
   const decoder = isObject(config.added_tokens_decoder) ? config.added_tokens_decoder : {};
   const more = Object.entries(decoder).map(([id, token]) =>
     isObject(token) ? { ...token, id: Number(id) } : token
   );
+  const names = new Set(namedTokens(config));
+  const named = [...names].flatMap((content) => {
+    const id = vocab.get(content);
+    return id === undefined ? [] : [{ id, content, special: true }];
+  });
   const byContent = new Map<string, AddedToken & Json>();
-  for (const token of [...listed, ...more] as unknown[]) {
+  for (const [i, token] of [...listed, ...more, ...named].entries()) {
     if (!isObject(token) || typeof token.content !== "string" || typeof token.id !== "number") {
-      throw bad(`added token ${JSON.stringify(token)?.slice(0, 80)}`, "it needs content and id");
+      throw badJson(
+        `added token ${JSON.stringify(token)?.slice(0, 80)}`,
+        "it needs content and id",
+      );
     }
     if (token.content === "" || byContent.has(token.content)) continue;
     byContent.set(token.content, {
       ...token,
       id: token.id,
       content: token.content,
-      special: token.special === true,
+      special: token.special === true || names.has(token.content),
       normalized: token.normalized === true,
+      singleWord: token.single_word === true,
+      lstrip: token.lstrip === true,
+      rstrip: token.rstrip === true,
+      listed: i < listed.length,
     });
   }
   return [...byContent.values()];
@@ -140,22 +162,26 @@ function addedTokens(json: Json, config: Json): (AddedToken & Json)[] {
 
 /**
  * Checks a parsed tokenizer.json and makes it ready for the tokenizer: added tokens of
- * tokenizer_config.json join, Digits steps are rewritten.
+ * tokenizer_config.json join.
  *
- * @throws Fail on a missing part, ids that clash or are out of range, merges outside the vocabulary
+ * @throws Fail on a missing part, ids that clash or are out of range
  */
 export function readTokenizerJson(json: unknown, config: Json): {
   readonly json: TokenizerJson;
+  /** The model's own tokens. */
+  readonly vocab: ReadonlyMap<string, number>;
+  /** The same with added tokens. */
   readonly tokens: ReadonlyMap<string, number>;
 } {
-  if (!isObject(json) || !isObject(json.model)) throw bad("it has no model", "the file is damaged");
+  if (!isObject(json) || !isObject(json.model)) {
+    throw badJson("it has no model", "the file is damaged");
+  }
   const model = json.model;
   // Files older than the type field are byte-level BPE.
   const type = typeof model.type === "string" ? model.type : "BPE";
   const tokens = vocabulary(model);
-  const added_tokens = addedTokens(json, config);
+  const added_tokens = addedTokens(json, config, tokens);
   checkVocabulary(tokens, added_tokens);
-  if (type === "BPE") checkMerges(model, tokens);
   const all = new Map(tokens);
   for (const { content, id } of added_tokens) all.set(content, id);
   return {
@@ -166,8 +192,9 @@ export function readTokenizerJson(json: unknown, config: Json): {
       ...json,
       model: { ...model, type },
       added_tokens,
-      pre_tokenizer: rewriteDigits(json.pre_tokenizer ?? null),
+      pre_tokenizer: json.pre_tokenizer ?? null,
     },
+    vocab: tokens,
     tokens: all,
   };
 }

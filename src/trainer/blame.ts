@@ -23,14 +23,14 @@ export async function firstNotFinite(
   memory: Memory,
   micro: readonly (readonly TokenRow[])[],
 ): Promise<string | undefined> {
-  const { g, batch } = recordValidation(model, recipe);
+  const { g, fill } = recordValidation(model, recipe);
   const nodes = g.nodes.filter((node) => !node.op.updates);
   for (const some of stretches(nodes)) {
     const values = some.flatMap((node) => node.outputs).filter((t) => t.dtype !== "u32");
     const runner = await Runner.prepare("diagnosis", memory, nodes, values);
     try {
       for (const rows of micro) {
-        batch.fill(runner, rows, 1);
+        fill(runner, rows, 1);
         await runner.run();
         for (const node of some) {
           for (const t of node.outputs.filter((t) => values.includes(t))) {

@@ -10,7 +10,8 @@ export interface ModuleNorms {
 }
 
 /** The module a trained tensor belongs to: "model.layers.0.self_attn.q_proj" for its lora_A and lora_B. */
-export const moduleOf = (tensor: string): string => tensor.replace(/(\.lora_[AB])?\.weight$/, "");
+export const moduleOf = (tensor: string): string =>
+  tensor.replace(/(\.lora_[AB])?\.weight$|\.lora_magnitude_vector$/, "");
 
 /** Sums what is seen of single tensors up into their modules, in the order of first mention. */
 export class Norms {

@@ -6,6 +6,8 @@ import { Exit, Fail } from "../base/fail.ts";
 export interface RowLength {
   readonly tokens: number;
   readonly targets: number;
+  /** As many as tokens where absent; more where two sequences share some. */
+  readonly keys?: number;
 }
 
 /** One optimiser step: its rows, in micro-batches that each fit the packed size. */
@@ -36,6 +38,8 @@ export interface BatchOptions {
   readonly budget: number;
   /** Every micro-batch has `budget` places, however few the rows would need. */
   readonly exact?: boolean;
+  /** Fewest tokens it must hold, for rows that are only measured. */
+  readonly least?: number;
 }
 
 const up = (n: number, to: number) => Math.ceil(n / to) * to;
@@ -108,26 +112,38 @@ export function layOut(lengths: readonly RowLength[], o: BatchOptions): BatchPla
     lengths,
     (step) => unitsAt(step).units.flat(),
     Math.min(steps, stepsPerEpoch),
-    longest,
+    Math.max(longest, o.least ?? 0),
     o.budget,
   );
   const microAt = (step: number) => {
     const { epoch, units } = unitsAt(step);
     return { epoch, micro: o.fill ? units : pack(units.flat(), lengths, tokens) };
   };
-  let targets = 1;
+  const shares = lengths.some(({ tokens, keys = 0 }) => keys > tokens);
+  let targets = 1, rows = 1, keys = tokens;
   for (let step = 0; step < steps; step++) {
     for (const bin of microAt(step).micro) {
+      rows = Math.max(rows, bin.length);
+      keys = Math.max(keys, keysOf(bin, lengths));
       targets = Math.max(targets, bin.reduce((sum, row) => sum + lengths[row]!.targets, 0));
     }
   }
   return {
-    size: { tokens, targets: Math.min(tokens, up(targets, 64)) },
+    size: {
+      tokens,
+      targets: Math.min(tokens, up(targets, 64)),
+      rows,
+      keys: shares ? up(keys, 64) : undefined,
+    },
     steps,
     stepsPerEpoch,
     at: microAt,
   };
 }
+
+/** Key places that rows of one micro-batch take. */
+export const keysOf = (bin: readonly number[], lengths: readonly RowLength[]): number =>
+  bin.reduce((sum, row) => sum + (lengths[row]!.keys ?? lengths[row]!.tokens), 0);
 
 /** The multiple of 64 that computes the fewest places over (up to 256 of) an epoch's steps. */
 function bestBudget(

@@ -3,7 +3,9 @@ import type { Device } from "../gpu/device.ts";
 import { pack } from "./layout.ts";
 import type { Prepared } from "./prepare.ts";
 import { scheduleOf } from "./schedule.ts";
-import { type Inspected, type Moments, type StepResult, supervised, Trainer } from "./trainer.ts";
+import { supervised } from "./objectives/sft.ts";
+import { objectiveOf } from "./program.ts";
+import { type Inspected, type Moments, type StepResult, Trainer } from "./trainer.ts";
 
 /** Everything needed to go on as if nothing had stopped. */
 export interface Progress {
@@ -93,10 +95,11 @@ export async function train(
   /** @returns whether this is the best so far */
   const measure = async (epoch: number): Promise<boolean> => {
     const began = performance.now(), { step } = trainer, baseline = step === 0;
-    const loss = await trainer.validate(validation, micro);
+    const { loss, measures: more } = await trainer.validate(validation, micro);
     const measures: Measures = {
       val_loss: loss,
-      val_ppl: Math.exp(loss),
+      ...(objectiveOf(prepared.recipe).likelihood ? { val_ppl: Math.exp(loss) } : {}),
+      ...more,
       ...await hooks.answers?.(trainer),
     };
     const now = { loss, value: measures[settings.best] ?? NaN };
@@ -147,7 +150,11 @@ export async function start(
   progress?: (done: number, total: number) => void,
 ): Promise<Trainer> {
   const { settings } = p;
-  const schedule = scheduleOf(settings.scheduler, settings.warmup, p.batches.steps);
+  const schedule = scheduleOf(settings.scheduler, settings.warmup, p.batches.steps, {
+    minRatio: settings.min_lr_ratio,
+    decay: settings.lr_decay,
+    fall: settings.lr_decay_shape,
+  });
   return await device.attempt(async () => {
     const trainer = await Trainer.create(device, p.model, p.recipe, p.rows, p.batches, {
       seed: settings.seed,

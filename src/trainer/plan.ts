@@ -8,7 +8,15 @@ import { layoutArena } from "../graph/memory.ts";
 import { livesOf, plan, prune } from "../graph/plan.ts";
 import { bytesOf, count, storageOf, type Tensor } from "../graph/tensor.ts";
 import { print } from "./print.ts";
-import { type Recipe, recordStep, recordUpdate, recordValidation } from "./program.ts";
+import {
+  objectiveOf,
+  rateGroup,
+  type Recipe,
+  recordReference,
+  recordStep,
+  recordUpdate,
+  recordValidation,
+} from "./program.ts";
 
 /** Device bytes of a run by what they hold. What `Trainer` allocates, to the buffer. */
 export interface RunBytes {
@@ -114,13 +122,15 @@ type Lasting = ReturnType<typeof lastingOf>;
 function lastingOf(model: Model, recipe: Omit<Recipe, "keep">, validation: boolean) {
   const { step: { g }, nodes } = needed(model, recipe);
   const trained = g.all("trained"), frozen = g.all("frozen");
-  const layout = layoutArena(trained), arena = sum(layout.pages) * 4;
+  const layout = layoutArena(trained, undefined, rateGroup(recipe)), arena = sum(layout.pages) * 4;
   const update = recordUpdate(layout, hyperSize);
   const others = [{ nodes: update.g.nodes, keep: [update.clip] }];
   if (validation) {
     const forward = recordValidation(model, recipe);
     others.push({ nodes: forward.g.nodes, keep: [forward.total] });
   }
+  const compared = recordReference(model, recipe);
+  if (compared) others.push({ nodes: compared.g.nodes, keep: [compared.nll] });
   const scratch = others.map(({ nodes, keep }) => {
     const needed = prune(nodes, keep);
     return { inputs: inputs(needed), slots: plan(needed, keep).slotBytes.map(padded) };
@@ -134,11 +144,15 @@ function lastingOf(model: Model, recipe: Omit<Recipe, "keep">, validation: boole
   const trainable = sum(trained.map((t) => count(t.shape)));
   return {
     bytes,
-    /** Of the update and of validation, which use the slots of the step where they fit. */
+    /** Of the update, of validation and of the reference, which use the slots of the step where they fit. */
     scratch,
     total: sum(Object.values(bytes)) + sum(scratch.map(({ inputs }) => inputs)),
     /** Arithmetic when nothing is done again. */
     flops: flopsOf(nodes),
+    /** Of the reference's forward pass, before each micro-batch. */
+    before: compared && !objectiveOf(recipe).reference!.once
+      ? flopsOf(prune(compared.g.nodes, [compared.nll]))
+      : 0,
     blocks: g.blocks.length,
     trainable,
     parameters: trainable + sum(frozen.map((t) => count(t.shape))),
@@ -157,7 +171,7 @@ function planStep(model: Model, recipe: Recipe, lasting: Lasting): RunPlan {
   const bytes = { ...lasting.bytes, activations, scratch };
   return {
     bytes: { ...bytes, total: sum(Object.values(bytes)) },
-    flops,
+    flops: flops + lasting.before,
     extraFlops: flops - lasting.flops,
     blocks: { all: blocks, recomputed: Math.max(0, blocks - (recipe.keep?.whole ?? blocks)) },
     trainable,

@@ -1,12 +1,13 @@
 import type { Model } from "../architectures/model.ts";
 import type { TokenRow } from "../architectures/packed.ts";
-import { Exit, Fail } from "../base/fail.ts";
 import type { Lora } from "../nn/net.ts";
-import { type BatchPlan, layOut, pack } from "./layout.ts";
+import { adapterOf } from "./adapter.ts";
+import { type BatchPlan, keysOf, layOut, pack } from "./layout.ts";
 import { fitRun, type RunPlan } from "./plan.ts";
-import type { Recipe } from "./program.ts";
-import type { Schedule } from "./schedule.ts";
-import { supervised } from "./trainer.ts";
+import { objectiveOf, type Recipe } from "./program.ts";
+import type { Objective } from "./objectives/objective.ts";
+import type { Fall, Schedule } from "./schedule.ts";
+import { sft, supervised } from "./objectives/sft.ts";
 
 /** The numeric settings of a run: everything a resumed run must agree with. */
 export interface RunSettings {
@@ -15,9 +16,21 @@ export interface RunSettings {
   readonly alpha: number;
   readonly use_rslora: boolean;
   readonly dropout: number;
+  /** DoRA: each adapted row has a learnt length. */
+  readonly use_dora?: boolean;
+  /** Blocks that get an adapter, as --layers has them; all where unset. */
+  readonly layers?: string;
+  /** LoRA+: the rate of B as a multiple of `lr`. */
+  readonly loraplus_ratio?: number;
+  readonly label_smoothing?: number;
+  readonly neftune_alpha?: number;
   readonly lr: number;
   readonly scheduler: Schedule;
   readonly warmup: number;
+  /** Length and shape of wsd's fall. */
+  readonly lr_decay?: number;
+  readonly lr_decay_shape?: Fall;
+  readonly min_lr_ratio?: number;
   readonly weight_decay: number;
   readonly max_grad_norm: number;
   readonly betas: readonly [number, number];
@@ -70,6 +83,7 @@ const DEAR = 0.4;
  * are too long for that, blocks are computed more than once again.
  * @param targets the last names of the modules that get an adapter
  * @param budget device bytes that the run may take
+ * @param objective what is minimised
  * @throws Fail (exit 3) for an empty dataset; (exit 2) when a target names no module of the model
  */
 export function prepare(
@@ -79,9 +93,15 @@ export function prepare(
   targets: readonly string[],
   settings: RunSettings,
   budget = Infinity,
+  objective: Objective = sft,
 ): Prepared {
   const lora = settings.full ? undefined : adapterOf(model, targets, settings);
-  const length = (row: TokenRow) => ({ tokens: row.ids.length, targets: supervised(row) });
+  const length = (row: TokenRow) => ({
+    tokens: row.ids.length,
+    targets: supervised(row),
+    keys: row.ids.length + (row.pair?.shared ?? 0),
+  });
+  const shares = [...rows, ...validation].some(({ pair }) => pair && pair.shared > 0);
   const lengths = rows.map(length), checks = validation.map(length);
   const longest = [...lengths, ...checks].reduce((most, row) => Math.max(most, row.tokens), 1);
   const most = Math.max(settings.packing ? Math.min(settings.max_seq, BUDGET) : BUDGET, longest);
@@ -98,12 +118,22 @@ export function prepare(
       shuffle: settings.shuffle,
       budget: tokens ?? up(most),
       exact: tokens !== undefined,
+      least: checks.reduce((most, row) => Math.max(most, row.tokens), 0),
     });
-    const answers = pack([...checks.keys()], checks, batches.size.tokens)
-      .map((bin) => bin.reduce((sum, row) => sum + checks[row]!.targets, 0))
-      .reduce((a, b) => Math.max(a, b), 0);
-    const size = { ...batches.size, targets: Math.max(batches.size.targets, up(answers)) };
-    const recipe = { size, positions: longest, lora, full: settings.full };
+    const top = (numbers: readonly number[]) => numbers.reduce((a, b) => Math.max(a, b), 0);
+    const bins = pack([...checks.keys()], checks, batches.size.tokens);
+    const answers = bins.map((bin) => bin.reduce((sum, row) => sum + checks[row]!.targets, 0));
+    const size = {
+      tokens: batches.size.tokens,
+      targets: Math.max(batches.size.targets, up(top(answers))),
+      rows: Math.max(batches.size.rows ?? 1, top(bins.map((bin) => bin.length))),
+      keys: shares
+        ? Math.max(batches.size.keys ?? 0, up(top(bins.map((bin) => keysOf(bin, checks)))))
+        : undefined,
+    };
+    const { full, label_smoothing: smoothing, neftune_alpha: neftune } = settings;
+    const { loraplus_ratio: plus } = settings;
+    const recipe = { size, positions: longest, lora, full, objective, smoothing, neftune, plus };
     const mode = settings.grad_checkpoint;
     const fitted = fitRun(model, recipe, validation.length > 0, budget, mode);
     const fits = fitted.plan.bytes.total <= budget;
@@ -140,25 +170,6 @@ export function again(
   budget = p.budget,
 ): Prepared {
   const settings = { ...p.settings, ...change };
-  return prepare(p.model, p.rows, p.validation, p.targets, settings, budget);
-}
-
-function adapterOf(model: Model, targets: readonly string[], settings: RunSettings): Lora {
-  const known = model.architecture.linears;
-  const unknown = targets.filter((name) => !known.includes(name));
-  if (unknown.length > 0) {
-    throw new Fail(`this model has no module named ${unknown.join(", ")}`, {
-      why: `its linear layers are ${known.join(", ")}`,
-      fix: `--target ${model.architecture.defaultTargets.join(",")}, or --target all-linear`,
-      exit: Exit.usage,
-    });
-  }
-  const chosen = new Set(targets);
-  return {
-    rank: settings.rank,
-    alpha: settings.alpha,
-    rslora: settings.use_rslora,
-    dropout: settings.dropout,
-    targets: (module) => chosen.has(module.slice(module.lastIndexOf(".") + 1)),
-  };
+  const { model, rows, validation, targets } = p;
+  return prepare(model, rows, validation, targets, settings, budget, objectiveOf(p.recipe));
 }

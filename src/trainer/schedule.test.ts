@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { type Schedule, type ScheduleDetails, scheduleOf } from "./schedule.ts";
+import { type Schedule, type ScheduleDetails, scheduleOf, stepsOf } from "./schedule.ts";
 
 // Step and factor, from the formulas of transformers.get_*_schedule_with_warmup and get_wsd_schedule in
 // Python, 100 steps in all.
@@ -61,6 +61,62 @@ for (const [schedule, details, values] of known) {
     for (const [step, want] of values) expect(Math.abs(share(step) - want)).toBeLessThan(1e-9);
   });
 }
+/** The formulas of transformers.optimization, each phase as it is written there. */
+function theirs(
+  schedule: Schedule,
+  step: number,
+  [warm, total]: readonly [number, number],
+  { minRatio: low = 0, decay = 0, fall }: ScheduleDetails,
+): number {
+  if (schedule === "wsd") {
+    const stable = total - warm - decay;
+    let factor: number;
+    if (step < warm) factor = step / Math.max(1, warm);
+    else if (step < warm + stable) return 1;
+    else if (step < warm + stable + decay) {
+      const progress = (step - warm - stable) / Math.max(1, decay);
+      factor = fall === "linear"
+        ? 1 - progress
+        : fall === "1-sqrt"
+        ? 1 - Math.sqrt(progress)
+        : 0.5 * (1 + Math.cos(Math.PI * 0.5 * 2 * progress));
+    } else return low;
+    return Math.max(0, factor * (1 - low) + low);
+  }
+  if (step < warm) return step / Math.max(1, warm);
+  if (schedule === "constant") return 1;
+  if (schedule === "linear") return Math.max(0, (total - step) / Math.max(1, total - warm));
+  const progress = (step - warm) / Math.max(1, total - warm);
+  return Math.max(0, 0.5 * (1 + Math.cos(Math.PI * 0.5 * 2 * progress)) * (1 - low) + low);
+}
+
+test("schedule: the formulas of transformers at every step, to 1e-9", () => {
+  const all: [Schedule, ScheduleDetails][] = [
+    ["constant", {}],
+    ["linear", {}],
+    ["cosine", {}],
+    ["cosine", { minRatio: 0.1 }],
+    ...(["cosine", "linear", "1-sqrt"] as const).flatMap((fall) =>
+      [0, 0.05].flatMap((minRatio) =>
+        [1, 7, 30].map((decay) => ["wsd", { fall, minRatio, decay }] as [Schedule, ScheduleDetails])
+      )
+    ),
+  ];
+  let worst = 0, compared = 0;
+  for (const [schedule, details] of all) {
+    for (const [warm, total] of [[0, 40], [1, 57], [10, 100], [37, 1000]] as const) {
+      const share = scheduleOf(schedule, warm === 1 ? 1 : warm, total, details);
+      for (let step = 0; step < total; step++) {
+        const want = theirs(schedule, step, [stepsOf(warm, total), total], details);
+        worst = Math.max(worst, Math.abs(share(step) - want));
+        compared++;
+      }
+    }
+  }
+  expect(compared).toBe(22 * (40 + 57 + 100 + 1000));
+  expect(worst).toBeLessThan(1e-9);
+});
+
 test("schedule: a share of the steps is rounded up, a number of steps is taken as it is", () => {
   const second = (warmup: number, total: number) => 6 * scheduleOf("constant", warmup, total)(1);
   expect(second(0.1, 21)).toBe(2); // 3 steps

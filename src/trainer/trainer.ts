@@ -5,15 +5,23 @@ import { allFinite } from "../base/bits.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { kaimingUniform } from "../base/random.ts";
 import type { Device } from "../gpu/device.ts";
+import { rowNorm } from "../../kernels/dora/dora.ts";
+import { Graph } from "../graph/graph.ts";
 import { Memory } from "../graph/memory.ts";
 import { Runner } from "../graph/runner.ts";
 import { count, type Tensor } from "../graph/tensor.ts";
+import { type Lora, loraScale } from "../nn/net.ts";
 import { firstNotFinite } from "./blame.ts";
 import type { BatchPlan } from "./layout.ts";
+import { supervised } from "./objectives/sft.ts";
 import {
+  objectiveOf,
+  rateGroup,
   type Recipe,
   type Recorded,
+  type RecordedReference,
   type RecordedUpdate,
+  recordReference,
   recordStep,
   recordUpdate,
   recordValidation,
@@ -30,6 +38,8 @@ export interface StepResult {
   readonly step: number;
   readonly epoch: number;
   readonly loss: number;
+  /** What the objective measures beside the loss. */
+  readonly measures: Readonly<Record<string, number>>;
   /** Global L2 norm before clipping. */
   readonly gradNorm: number;
   readonly rate: number;
@@ -68,6 +78,9 @@ export class Trainer {
   #update!: RecordedUpdate;
   #updater!: Runner;
   #validation: { recorded: Recorded; runner: Runner } | undefined;
+  /** Log-probabilities of rows' answers that were computed once. */
+  readonly #known = new Map<TokenRow, readonly [number, number]>();
+  #reference: { recorded: RecordedReference; runner: Runner } | undefined;
 
   private constructor(
     device: Device,
@@ -105,11 +118,18 @@ export class Trainer {
         exit: Exit.usage,
       });
     }
-    const layout = t.memory.layOut(t.trained);
+    const layout = t.memory.layOut(t.trained, rateGroup(recipe));
     await loadWeights(model, t.memory, recorded.g.all("frozen"), progress);
     if (recipe.full) await loadWeights(model, t.memory, t.trained, progress);
     else t.#initialise();
     t.#runner = await Runner.prepare("step", t.memory, recorded.g.nodes, [recorded.total]);
+    if (recipe.lora?.dora) await t.#measureRows(recipe.lora);
+    const reference = recordReference(model, recipe);
+    if (reference) {
+      const { nodes } = reference.g;
+      const runner = await Runner.prepare("reference", t.memory, nodes, [reference.nll]);
+      t.#reference = { recorded: reference, runner };
+    }
     t.#update = recordUpdate(layout, hyperSize);
     t.#updater = await Runner.prepare("update", t.memory, t.#update.g.nodes, [t.#update.clip]);
     await device.done();
@@ -124,6 +144,23 @@ export class Trainer {
     });
   }
 
+  /** DoRA's start: the lengths of the rows as they are, so that nothing is changed yet. */
+  async #measureRows(lora: Lora): Promise<void> {
+    const frozen = new Map(this.#recorded.g.all("frozen").map((t) => [t.name, t]));
+    const trained = new Map(this.trained.map((t) => [t.name, t]));
+    for (const m of this.trained) {
+      const [module, part] = m.name.split(/\.(?=lora_magnitude_vector$)/);
+      if (part === undefined) continue;
+      const g = new Graph(),
+        own = (which: string) => trained.get(`${module}.lora_${which}.weight`)!;
+      const norm = rowNorm(g, frozen.get(`${module}.weight`)!, own("A"), own("B"), loraScale(lora));
+      const runner = await Runner.prepare("row lengths", this.memory, g.nodes, [norm]);
+      await runner.run();
+      this.memory.write(m, await runner.read(norm));
+      runner.free();
+    }
+  }
+
   /** One micro-batch of the step as it runs, for whoever measures its ops. */
   get program(): Runner {
     return this.#runner;
@@ -136,15 +173,83 @@ export class Trainer {
     return { trainable, all: trainable + sum(this.#recorded.g.all("frozen")) };
   }
 
+  /** What rows weigh together: the loss of a step is the mean by these weights. */
+  #weigh(rows: readonly TokenRow[]): number {
+    const { weight } = objectiveOf(this.recipe);
+    return rows.reduce((sum, row) => sum + weight(row), 0);
+  }
+
+  /** Log-probabilities of the rows' answers by the reference; zeros where there is none. */
+  async #compared(rows: readonly TokenRow[]): Promise<Float32Array> {
+    const { reference } = objectiveOf(this.recipe);
+    if (reference && !reference.once) return await this.#logps(rows);
+    return Float32Array.from(rows.flatMap((row) => this.#known.get(row) ?? [0, 0]));
+  }
+
+  async #logps(rows: readonly TokenRow[]): Promise<Float32Array> {
+    const { recorded, runner } = this.#reference!;
+    recorded.fill(runner, rows);
+    await runner.run();
+    return (await runner.read(recorded.nll)).map((nll) => -nll);
+  }
+
+  /**
+   * The reference's log-probabilities of every row's answers, row by row in the order given. Rows that
+   * lie in a batch together do so by their order, so that the same rows give the same bits.
+   * @throws Error where the objective compares with nothing
+   */
+  async logps(
+    rows: readonly TokenRow[],
+    progress?: (done: number, of: number) => void,
+  ): Promise<Float32Array> {
+    const answers = 2, all = new Float32Array(answers * rows.length);
+    for (let from = 0, next = 0; from < rows.length; from = next) {
+      progress?.(from, rows.length);
+      next = from + this.#fitting(rows, from);
+      all.set(
+        (await this.#logps(rows.slice(from, next))).subarray(0, answers * (next - from)),
+        answers * from,
+      );
+    }
+    this.device.check();
+    return all;
+  }
+
+  /** How many rows from this one on fit together into a micro-batch; at least one. */
+  #fitting(rows: readonly TokenRow[], from: number): number {
+    const { tokens, targets, rows: most = Infinity, keys = Infinity } = this.recipe.size;
+    let n = 0, places = 0, asked = 0, made = 0;
+    for (const row of rows.slice(from)) {
+      places += row.ids.length;
+      asked += supervised(row);
+      made += row.ids.length + (row.pair?.shared ?? 0);
+      if (n > 0 && (places > tokens || asked > targets || made > keys || n === most)) break;
+      n++;
+    }
+    return n;
+  }
+
+  /** From now on these rows are compared with these log-probabilities, in the form that `logps` gives. */
+  compareWith(rows: readonly TokenRow[], logps: ArrayLike<number>): void {
+    rows.forEach((row, i) => this.#known.set(row, [logps[2 * i]!, logps[2 * i + 1]!]));
+  }
+
+  /** The loss and what the objective measures beside it, by name. */
+  #named([loss, ...more]: Float32Array) {
+    const { logged } = objectiveOf(this.recipe);
+    const measures = Object.fromEntries(logged.map((name, i) => [name, more[i]!]));
+    return { loss: loss!, measures };
+  }
+
   /** Adds the loss and the gradients of every micro-batch of a step to what the device holds. */
   async #accumulate(step: number): Promise<{ epoch: number; tokens: number }> {
-    const { epoch, micro } = this.plan.at(step), { g, batch } = this.#recorded;
-    const targets = micro.flat().reduce((sum, row) => sum + supervised(this.rows[row]!), 0);
+    const { epoch, micro } = this.plan.at(step), { g, fill } = this.#recorded;
+    const all = this.#weigh(micro.flat().map((row) => this.rows[row]!));
     let tokens = 0;
     for (const [m, indices] of micro.entries()) {
       const rows = indices.map((i) => this.rows[i]!);
       tokens += rows.reduce((sum, row) => sum + row.ids.length, 0);
-      batch.fill(this.#runner, rows, 1 / targets);
+      fill(this.#runner, rows, 1 / all, await this.#compared(rows));
       // A mask belongs to one micro-batch of one step, whatever is resumed or repeated.
       const clock = Uint32Array.of(this.options.seed, (step << 10) + m);
       this.#runner.write(clockOf(g), clock);
@@ -162,14 +267,17 @@ export class Trainer {
     const began = performance.now(), { step, options } = this, { total } = this.#recorded;
     const { epoch, tokens } = await this.#accumulate(step);
     const rate = options.rate(step);
-    const [loss] = await this.#runner.read(total);
+    const { loss, measures } = this.#named(await this.#runner.read(total));
     const saturated = await this.#saturated();
     let gradNorm = NaN, applied = false;
     // The gradient of a loss that is not finite can be finite, and must not be applied either.
     if (Number.isFinite(loss)) {
       const seen = inspect ? await this.#beforeUpdate() : [];
-      this.memory.write(total.storage!, new Float32Array(1));
-      this.#updater.write(this.#update.hyper, hyper(options, step + 1, rate));
+      this.memory.write(total.storage!, new Float32Array(count(total.shape)));
+      this.#update.hyper.forEach((input, group) => {
+        const own = group === 0 ? rate : rate * this.recipe.plus!;
+        this.#updater.write(input, hyper(options, step + 1, own));
+      });
       await this.#updater.run();
       const [, norm, finite] = await this.#updater.read(this.#update.clip);
       gradNorm = norm!;
@@ -184,7 +292,8 @@ export class Trainer {
     return {
       step: this.step,
       epoch: epoch + (step % this.plan.stepsPerEpoch + 1) / this.plan.stepsPerEpoch,
-      loss: loss!,
+      loss,
+      measures,
       gradNorm,
       rate,
       tokens,
@@ -221,21 +330,22 @@ export class Trainer {
     return this.#validation = { recorded, runner };
   }
 
-  /** Mean loss over all supervised tokens of `rows`, with dropout off. */
+  /** Mean loss and measures over `rows`, with dropout off. */
   async validate(
     rows: readonly TokenRow[],
     micro: readonly (readonly number[])[],
-  ): Promise<number> {
-    const { recorded, runner } = await this.prepareValidation();
-    const targets = rows.reduce((sum, row) => sum + supervised(row), 0);
-    this.memory.write(recorded.total.storage!, new Float32Array(1));
+  ): Promise<Pick<StepResult, "loss" | "measures">> {
+    const { recorded: { fill, total }, runner } = await this.prepareValidation();
+    const share = 1 / this.#weigh(rows);
+    this.memory.write(total.storage!, new Float32Array(count(total.shape)));
     for (const indices of micro) {
-      recorded.batch.fill(runner, indices.map((i) => rows[i]!), 1 / targets);
+      const some = indices.map((i) => rows[i]!);
+      fill(runner, some, share, await this.#compared(some));
       await runner.run();
     }
-    const [loss] = await runner.read(recorded.total);
+    const known = this.#named(await runner.read(total));
     this.device.check();
-    return loss!;
+    return known;
   }
 
   /** The trained tensors by name, as they are now. */
@@ -279,7 +389,8 @@ export class Trainer {
   /** As the update leaves them: gradients and the sum of losses zero. */
   #forgetGradients(): void {
     for (const t of this.trained) this.memory.write(t, new Float32Array(count(t.shape)), "g");
-    this.memory.write(this.#recorded.total.storage!, new Float32Array(1));
+    const { total } = this.#recorded;
+    this.memory.write(total.storage!, new Float32Array(count(total.shape)));
   }
 
   /** Continues from a checkpoint: weights, moments, and the number of steps done. */
@@ -310,15 +421,9 @@ export class Trainer {
     this.#runner.free();
     this.#updater.free();
     this.#validation?.runner.free();
+    this.#reference?.runner.free();
     this.memory.free();
   }
 }
 
 const clockOf = (g: Recorded["g"]) => g.input("clock", [2], "u32");
-
-/** Tokens of a row that the model is asked to predict; the first has nothing before it. */
-export function supervised(row: TokenRow): number {
-  let n = 0;
-  for (let t = 1; t < row.labels.length; t++) if (row.labels[t] !== -100) n++;
-  return n;
-}

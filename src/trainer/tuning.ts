@@ -2,7 +2,7 @@ import { choicesOf, tune } from "../../kernels/tune.ts";
 import type { Device, Tuned } from "../gpu/device.ts";
 import { readTuned, writeTuned } from "../gpu/tuned.ts";
 import type { Prepared } from "./prepare.ts";
-import { recordStep, recordValidation } from "./program.ts";
+import { recordReference, recordStep, recordValidation } from "./program.ts";
 
 /** Seconds that measuring may take before a run on hardware. */
 const SECONDS = 4;
@@ -30,6 +30,7 @@ export async function chooseKernels(
   const nodes = [
     ...recordStep(model, recipe).g.nodes,
     ...(validation.length > 0 ? recordValidation(model, recipe).g.nodes : []),
+    ...recordReference(model, recipe)?.g.nodes ?? [],
   ];
   device.useTuned(pinned ?? readTuned(device.capabilities));
   if (!pinned && !device.capabilities.software) {

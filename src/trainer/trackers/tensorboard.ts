@@ -21,12 +21,13 @@ export class TensorBoard implements Tracker {
 
   async begin(run: RunFacts): Promise<null> {
     this.place = join(run.folder, "tensorboard");
+    const earlier = existsSync(this.place);
     this.#log = await openBytes(join(this.place, nextName(this.place, run.started)));
     const at = Date.now();
     const first = [versionEvent(at)];
     // What was shown of later steps belongs to the part of the run that was given up.
-    if (run.from > 0) first.push(restartEvent(at, run.from + 1));
-    else first.push(textEvent({ step: 0, at }, "settings", asText(run.config)));
+    if (earlier) first.push(restartEvent(at, run.from === 0 ? 0 : run.from + 1));
+    if (run.from === 0) first.push(textEvent({ step: 0, at }, "settings", asText(run.config)));
     this.#log.append(message(...first.map(tfRecord)));
     return null;
   }

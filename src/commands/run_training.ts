@@ -1,0 +1,33 @@
+import { Exit, Fail } from "../base/fail.ts";
+import type { CommonSettings } from "../settings/common.ts";
+import type { DpoSettings } from "../settings/dpo.ts";
+import type { TrainSettings } from "../settings/train.ts";
+import type { Io } from "./io.ts";
+import { requireFit } from "./memory_told.ts";
+import { tellPlan } from "./plan.ts";
+
+/**
+ * What every `whet train` does: prepares the run, and trains it or with --dry-run says what it would need.
+ * @throws Fail (usage) (data) (gpu) (memory) (diverged) (disk)
+ */
+export async function runTraining(
+  settings: (TrainSettings | DpoSettings) & CommonSettings,
+  io: Io,
+): Promise<void> {
+  const { prepareRun } = await import("./prepared.ts");
+  if (settings.output === undefined && !settings.dry_run) {
+    throw new Fail("missing: --output", {
+      why: "output: the run folder for adapter, checkpoints, metrics and report",
+      fix: "add -o DIR",
+      code: "WH0207",
+      exit: Exit.usage,
+    });
+  }
+  const run = await prepareRun(settings, io);
+  if (settings.dry_run) {
+    tellPlan(run, settings, io);
+    return requireFit(run, settings);
+  }
+  const { train } = await import("./training.ts");
+  await train({ ...settings, output: settings.output! }, run, io);
+}
