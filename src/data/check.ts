@@ -11,7 +11,7 @@ import { BINS, SeenTexts, sign, similarity, SimilarRows } from "./similar.ts";
 export const NEAR = 0.8;
 /** Rows among which copies are found, exact and near, so that memory does not grow with the file. */
 const MOST_EXACT = 3 * 2 ** 19;
-const MOST_NEAR = 2 ** 18;
+const MOST_NEAR = 2 ** 17;
 /** Rows drawn for the diversity. */
 const DRAWN = 1000;
 const SHOWN = 20;
