@@ -76,11 +76,17 @@ export const dataCheck = command({
     if (report.rows === 0) {
       throw new Fail(EMPTY_DATASET, { why: `${name} holds no rows`, exit: Exit.data });
     }
-    const offered = FIXES.filter(([finding]) => report.counts[finding] > 0);
+    const offered = report.good === 0
+      ? []
+      : FIXES.filter(([finding]) => report.counts[finding] > 0);
     const say = passing ? (text: string) => io.note(text) : (text: string) => io.out(text);
     say(told(name, report, settings, io));
     if (fix !== undefined || (offered.length > 0 && file !== "-")) {
-      say(offered.length === 0 ? "\nNothing to fix." : `\n${proposals(offered, report, file)}`);
+      say(
+        offered.length === 0
+          ? "\nNothing that a fix could do."
+          : `\n${proposals(offered, report, file)}`,
+      );
     }
     if (fix !== undefined && fix !== "list" && offered.length > 0) {
       const chosen = chosenOf(fix, offered, report);

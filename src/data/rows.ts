@@ -410,7 +410,7 @@ export async function* byteStream(path: string): AsyncGenerator<Uint8Array> {
     if (code === undefined) throw cause;
     throw new Fail(`cannot read the dataset ${path}`, {
       why: code === "ENOENT" ? "there is no such file" : (cause as Error).message,
-      fix: "check the path given with -d",
+      fix: "check the path; it must be a file",
       exit: Exit.data,
       cause,
     });
