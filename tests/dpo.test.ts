@@ -9,7 +9,10 @@ import type { TokenRow } from "../src/architectures/packed.ts";
 import { joined } from "../src/data/pairs.ts";
 import { readAdapter } from "../src/formats/peft.ts";
 import { openSafetensors } from "../src/formats/safetensors.ts";
+import { trainSettings } from "../src/settings/train.ts";
 import { layOut } from "../src/trainer/layout.ts";
+import { start } from "../src/trainer/loop.ts";
+import { prepare } from "../src/trainer/prepare.ts";
 import { dpo, type DpoOptions } from "../src/trainer/objectives/dpo.ts";
 import { supervised } from "../src/trainer/objectives/sft.ts";
 import { Trainer } from "../src/trainer/trainer.ts";
@@ -19,6 +22,8 @@ const device = existsSync(fixtures) ? await testDevice() : undefined;
 if (!existsSync(fixtures)) {
   console.warn("SKIPPED parity of DPO with reference models: no fixtures beside the project");
 }
+
+const usual: DpoOptions = { loss: "sigmoid", beta: 0.1, smoothing: 0, reference: "adapter-off" };
 
 interface Measured {
   loss: number;
@@ -77,13 +82,7 @@ async function trainerOf(
       dropout: 0,
       targets: (module: string) => module !== "lm_head",
     },
-    objective: dpo({
-      loss: "sigmoid",
-      beta: 0.1,
-      smoothing: 0,
-      reference: "adapter-off",
-      ...options,
-    }),
+    objective: dpo({ ...usual, ...options }),
   };
   const trainer = await Trainer.create(device!, model, recipe, rows, plan, {
     betas: [0.9, 0.999],
@@ -174,6 +173,46 @@ test.skipIf(!device)(
     for (const [name, gradient] of once.gradients) {
       expect(relative(gradient, twice.gradients.get(name)!)).toBeLessThan(3e-6);
     }
+  },
+);
+
+test.skipIf(!device)(
+  "memory: as planned, and little more than supervised training's",
+  async () => {
+    const model = await openModel(join(import.meta.dir, "../models/micro"));
+    const settings = trainSettings.parse({
+      model: "m",
+      data: "d",
+      output: "o",
+      batch: 4,
+      iters: 2,
+    });
+    const ids = (n: number, from: number) =>
+      Array.from({ length: n }, (_, i) => 5 + (from + i * 37) % 200);
+    const rows = Array.from({ length: 8 }, (_, i) => {
+      const pair = { prompt: ids(180, i), chosen: ids(60, 100 + i), rejected: ids(60, 150 + i) };
+      return [false, true].map((share) => rowOf(pair, share));
+    });
+    const targets = model.architecture.defaultTargets, objective = dpo(usual);
+    const plans = [0, 1].map((share) => {
+      const all = rows.map((row) => row[share]!),
+        same = all.map(({ ids, labels }) => ({ ids, labels }));
+      const sft = prepare(model, same, same, targets, settings);
+      const prepared = prepare(model, all, all, targets, settings, Infinity, objective);
+      expect(prepared.recipe.size.tokens).toBe(sft.recipe.size.tokens);
+      expect(prepared.plan.bytes.total / sft.plan.bytes.total).toBeLessThan(1.15);
+      return prepared;
+    });
+    for (const prepared of plans) {
+      const before = device!.bytes, trainer = await start(device!, prepared);
+      await trainer.next();
+      // Sizes that kernels read are not in the plan: some bytes each.
+      expect(Math.abs(device!.bytes - before - prepared.plan.bytes.total)).toBeLessThan(2000);
+      trainer.free();
+    }
+    const work = plans.map(({ plan, batches }) => plan.flops * batches.at(0).micro.length);
+    expect(work[0]! / work[1]!).toBeGreaterThan(1.4);
+    model.folder.close();
   },
 );
 

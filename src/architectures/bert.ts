@@ -1,6 +1,7 @@
 // BERT, MiniLM, BGE, E5 and RoBERTa's kind: encoders with learnt positions and a LayerNorm after each
 // branch, biases everywhere, GELU. Every token sees the whole sequence; there is no head, and the pooler
 // that some checkpoints carry is not used.
+import { Exit, Fail } from "../base/fail.ts";
 import { add } from "../../kernels/add/add.ts";
 import { embed } from "../../kernels/embedding/embedding.ts";
 import { gelu } from "../../kernels/gelu/gelu.ts";
@@ -41,6 +42,7 @@ function family(modelType: string, offset: boolean): Architecture<BertConfig> {
 
     config(json) {
       const c = new ConfigReader(json);
+      if (json.lora_adaptations !== undefined) throw tasks();
       c.only("hidden_act", ["gelu", "gelu_new", "gelu_pytorch_tanh"], "gelu");
       c.only("position_embedding_type", ["absolute"], "absolute");
       c.only("is_decoder", [false], false);
@@ -76,6 +78,14 @@ function family(modelType: string, offset: boolean): Architecture<BertConfig> {
       return x!;
     },
   };
+}
+
+function tasks(): Fail {
+  return new Fail("jina-embeddings-v3 is not built yet", {
+    why: "its positions are rotary and it has an adapter for each task (lora_adaptations)",
+    fix: "choose a model of the families bert, roberta or xlm-roberta",
+    exit: Exit.data,
+  });
 }
 
 export const bert: Architecture<BertConfig> = family("bert", false);

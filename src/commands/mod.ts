@@ -18,6 +18,36 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./doctor.ts")).doctor,
   },
   {
+    name: "data check",
+    group: "Data",
+    about: "Finds what is wrong with rows, and proposes fixes",
+    load: async () => (await import("./data_check.ts")).dataCheck,
+  },
+  {
+    name: "data convert",
+    group: "Data",
+    about: "Turns rows of one form into another",
+    load: async () => (await import("./data_convert.ts")).dataConvert,
+  },
+  {
+    name: "data show",
+    group: "Data",
+    about: "Shows rows as the model sees them, and what is trained",
+    load: async () => (await import("./data_show.ts")).dataShow,
+  },
+  {
+    name: "data split",
+    group: "Data",
+    about: "Splits rows into training and validation rows",
+    load: async () => (await import("./data_split.ts")).dataSplit,
+  },
+  {
+    name: "data plan",
+    group: "Data",
+    about: "Says how many rows a command line needs, and what they cost",
+    load: async () => (await import("./data_plan.ts")).dataPlan,
+  },
+  {
     name: "train sft",
     group: "Train",
     about: "Teaches a model from rows of prompts and answers",

@@ -38,7 +38,6 @@ export async function prepareEmbedRun(asked: Settings, io: Io): Promise<Prepared
   const opened = await openModel(asked.model);
   const instead = fallback(asked, opened), settings = { ...asked, ...instead };
   const model = { ...opened, quant: quantOf(settings), compute: settings.compute };
-  // --raw would mean nothing here: what is trained is measured by --distance.
   const config = sentenceConfig(settings, model);
   const { tokenizer } = await textsOf(settings.model);
   const known = { model, tokenizer, config };

@@ -25,8 +25,7 @@ export function sentenceConfig(
     lowercase: false,
     prompts: {},
   };
-  // A flag must help where modules.json names what cannot be computed.
-  const read = (dir: string) => pooling && raw !== undefined ? undefined : readSentenceConfig(dir);
+  const read = (dir: string) => readSentenceConfig(dir, pooling);
   const found = (adapter === undefined ? undefined : read(adapter)) ??
     (isGguf(path) ? undefined : read(folder.dir)) ?? usual;
   return {

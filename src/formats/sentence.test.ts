@@ -57,6 +57,11 @@ test("both ways of naming a pooling", () => {
   );
 });
 test("a module that cannot be computed is named; a folder without modules has no say", () => {
+  const other = { "modules.json": modules("Transformer", "Pooling", "Normalize") };
+  expect(readSentenceConfig(folder(other), "cls")).toMatchObject({
+    pooling: "cls",
+    normalise: true,
+  });
   const dense = folder({ "modules.json": modules("Transformer", "Pooling", "Dense") });
   expect(() => readSentenceConfig(dense)).toThrow("Dense");
   expect(() => readSentenceConfig(folder({ "modules.json": [{ type: "a", path: "../b" }] })))

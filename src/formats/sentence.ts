@@ -35,16 +35,20 @@ const KEYS: Readonly<Record<string, SentenceConfig["pooling"] | undefined>> = {
 function unusable(what: string, why: string): Fail {
   return new Fail(what, {
     why,
-    fix: "choose another model, or --pooling mean, cls or last on its folder without modules.json",
+    fix: "choose another model; a pooling may be replaced: --pooling mean, cls or last",
     exit: Exit.data,
   });
 }
 
 /**
  * Reads modules.json and what it names; undefined where there is none.
+ * @param instead a pooling in the place of the one that is named there
  * @throws Fail (data) naming a module or a pooling that cannot be computed
  */
-export function readSentenceConfig(dir: string): SentenceConfig | undefined {
+export function readSentenceConfig(
+  dir: string,
+  instead?: SentenceConfig["pooling"],
+): SentenceConfig | undefined {
   const file = join(dir, MODULES),
     bytes = namesIn(dir, MODULES).includes(MODULES) &&
       bytesIn(dir, MODULES, MEGABYTE);
@@ -60,7 +64,7 @@ export function readSentenceConfig(dir: string): SentenceConfig | undefined {
   const texts = jsonIn(dir, "sentence_bert_config.json") ?? {};
   const prompts = jsonIn(dir, "config_sentence_transformers.json") ?? {};
   return {
-    pooling: poolingOf(config, join(dir, pooling?.path ?? POOLING, "config.json")),
+    pooling: instead ?? poolingOf(config, join(dir, pooling?.path ?? POOLING, "config.json")),
     normalise: kinds.some(({ kind }) => kind === "Normalize"),
     includePrompt: config.include_prompt !== false,
     maxSeq: typeof texts.max_seq_length === "number" ? texts.max_seq_length : undefined,

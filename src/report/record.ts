@@ -118,6 +118,8 @@ export interface Manifest {
   readonly model: Weights;
   readonly data: Rows;
   readonly validation?: Rows;
+  /** Under which system prompt, chat template and stop tokens the rows were trained. */
+  readonly prompt?: object;
   readonly steps: number;
   /** How the run was fitted to the device's memory; `bytes` by part. */
   readonly computed?: {

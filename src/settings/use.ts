@@ -105,6 +105,11 @@ export const inferSettings = z.strictObject({
     help: "system message before every prompt, with --chat understood; @FILE reads it from a file",
   }),
   template: templateField(),
+  strict_prompt: field(z.boolean().default(false), {
+    group: "Main",
+    help:
+      "refuse another system prompt, chat template or stop tokens than the adapter was trained with",
+  }),
   id_field: field(z.string().min(1).optional(), {
     group: "Main",
     value: "KEY",
@@ -141,6 +146,11 @@ export const evalSettings = z.strictObject({
     help: "rows with the answers expected",
   }),
   template: templateField(),
+  strict_prompt: field(z.boolean().default(false), {
+    group: "Main",
+    help:
+      "refuse another system prompt, chat template or stop tokens than the adapter was trained with",
+  }),
   map: mapField(),
   schema: field(path().optional(), {
     group: "Main",

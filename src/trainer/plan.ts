@@ -125,15 +125,17 @@ function lastingOf(model: Model, recipe: Omit<Recipe, "keep">, validation: boole
   const layout = layoutArena(trained, undefined, rateGroup(recipe)), arena = sum(layout.pages) * 4;
   const update = recordUpdate(layout, hyperSize);
   const others = [{ nodes: update.g.nodes, keep: [update.clip] }];
+  const compared = recordReference(model, recipe);
+  if (compared) others.unshift({ nodes: compared.g.nodes, keep: [compared.nll] });
   if (validation) {
     const forward = recordValidation(model, recipe);
     others.push({ nodes: forward.g.nodes, keep: [forward.total] });
   }
-  const compared = recordReference(model, recipe);
-  if (compared) others.push({ nodes: compared.g.nodes, keep: [compared.nll] });
+  const seen = new Set<unknown>(); // constants of the step lie there already
+  inputs(nodes, seen);
   const scratch = others.map(({ nodes, keep }) => {
     const needed = prune(nodes, keep);
-    return { inputs: inputs(needed), slots: plan(needed, keep).slotBytes.map(padded) };
+    return { inputs: inputs(needed, seen), slots: plan(needed, keep).slotBytes.map(padded) };
   });
   const bytes = {
     weights: sum(frozen.map((t) => padded(bytesOf(t)))),
@@ -181,9 +183,8 @@ function planStep(model: Model, recipe: Recipe, lasting: Lasting): RunPlan {
   };
 }
 
-/** Inputs, constants and states of a record: each one buffer, constants by their content. */
-function inputs(nodes: readonly Node[]): number {
-  const seen = new Set<unknown>();
+/** Inputs, constants and states of a record: each one buffer, constants by their content; but for those seen. */
+function inputs(nodes: readonly Node[], seen = new Set<unknown>()): number {
   return sum(
     nodes.flatMap((node) => node.inputs).map(storageOf).map((t: Tensor) => {
       const key = t.data ?? t;
