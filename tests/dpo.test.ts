@@ -103,7 +103,7 @@ const cases: [string, LossName, number][] = [
   ["hinge", "hinge", 0],
   ["ipo_sum", "ipo_sum", 0],
 ];
-for (const name of ["llama", "llama_tied", "phi2"]) {
+for (const name of ["llama", "llama_tied", "phi2", "qwen2", "qwen3", "gemma2", "gemma3"]) {
   const dir = join(fixtures, name), run = test.skipIf(!device || !existsSync(dir));
   const reference = (): Reference =>
     JSON.parse(readFileSync(join(dir, "reference.json"), "utf8")).dpo;

@@ -1,23 +1,18 @@
 // Families without reference numbers of their own, held against Llama's: with the right settings they are
 // the same function of the same weights, and where they differ, what differs can be said exactly.
 import { afterAll, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { testDevice } from "../kernels/check.ts";
 import { loadWeights, openModel } from "../src/architectures/model.ts";
 import { Scorer } from "../src/evaluate/score.ts";
 import { parseNpy } from "../src/formats/npy.ts";
-import {
-  openSafetensors,
-  type TensorSource,
-  writeSafetensors,
-} from "../src/formats/safetensors.ts";
 import { Generator } from "../src/generate/generator.ts";
 import { Memory } from "../src/graph/memory.ts";
 import { layOut } from "../src/trainer/layout.ts";
 import { supervised } from "../src/trainer/objectives/sft.ts";
 import { Trainer } from "../src/trainer/trainer.ts";
+import { inOne, llamaAs } from "./llama_as.ts";
 
 const fixture = join(import.meta.dir, "../../shared/fixtures/models/llama");
 const device = existsSync(fixture) ? await testDevice() : undefined;
@@ -27,37 +22,11 @@ const run = test.skipIf(!device);
 const made: string[] = [];
 afterAll(() => made.forEach((dir) => rmSync(dir, { recursive: true })));
 const json = (name: string) => JSON.parse(readFileSync(join(fixture, name), "utf8"));
-
-/** Llama's fixture as a folder of another family: other settings, and projections put into one. */
-async function folderOf(
-  settings: Record<string, unknown>,
-  fused: Record<string, readonly string[]> = {},
-): Promise<string> {
-  const dir = mkdtempSync(join(tmpdir(), "whet-family-"));
+const folderOf: typeof llamaAs = async (...given) => {
+  const dir = await llamaAs(...given);
   made.push(dir);
-  const config = { ...json("hf/config.json"), ...settings };
-  writeFileSync(join(dir, "config.json"), JSON.stringify(config));
-  using file = openSafetensors(join(fixture, "hf/model.safetensors"));
-  const sources: TensorSource[] = [];
-  for (const [name, { dtype, shape }] of file.tensors) {
-    if (Number(/layers\.(\d+)/.exec(name)?.[1] ?? 0) >= config.num_hidden_layers) continue;
-    const into = Object.entries(fused).find(([, of]) => of.some((part) => name.includes(part)));
-    if (!into) sources.push({ name, dtype, shape, data: file.readBytes(name).slice() });
-    else if (name.includes(into[1][0]!)) {
-      const parts = into[1].map((part) => name.replace(into[1][0]!, part));
-      const rows = parts.reduce((sum, part) => sum + file.tensors.get(part)!.shape[0]!, 0);
-      const data = Buffer.concat(parts.map((part) => file.readBytes(part).slice()));
-      sources.push({
-        name: name.replace(into[1][0]!, into[0]),
-        dtype,
-        shape: [rows, shape[1]!],
-        data,
-      });
-    }
-  }
-  await writeSafetensors(join(dir, "model.safetensors"), sources);
   return dir;
-}
+};
 
 /** Log-probabilities of the rows' tokens. */
 async function scoresOf(dir: string, rows: readonly number[][]): Promise<number[][]> {
@@ -72,10 +41,6 @@ async function scoresOf(dir: string, rows: readonly number[][]): Promise<number[
   return scores;
 }
 
-const phi3 = {
-  qkv_proj: ["q_proj", "k_proj", "v_proj"],
-  gate_up_proj: ["gate_proj", "up_proj"],
-};
 const plain = { bos_token_id: 0, eos_token_id: 0 };
 const same: [string, () => Promise<string>][] = [
   ["mistral without a window", () => folderOf({ model_type: "mistral", sliding_window: null })],
@@ -83,7 +48,7 @@ const same: [string, () => Promise<string>][] = [
     "smollm3 that turns in every layer",
     () => folderOf({ model_type: "smollm3", no_rope_layers: [1, 1], ...plain }),
   ],
-  ["phi3, projections in one", () => folderOf({ model_type: "phi3", sliding_window: null }, phi3)],
+  ["phi3, projections in one", () => folderOf({ model_type: "phi3", sliding_window: null }, inOne)],
 ];
 for (const [what, folder] of same) {
   run(`${what} is Llama: log-probabilities and 24 greedy tokens`, async () => {
@@ -113,7 +78,7 @@ for (const [what, folder] of same) {
 }
 
 run("phi3, projections in one: 20 optimiser steps on all weights are Llama's", async () => {
-  const model = await openModel(await folderOf({ model_type: "phi3" }, phi3));
+  const model = await openModel(await folderOf({ model_type: "phi3" }, inOne));
   const { rows: given, full } = json("reference.json") as {
     rows: { input_ids: number[]; labels: number[] }[];
     full: { curve: number[] };

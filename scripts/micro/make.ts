@@ -9,11 +9,11 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
-import { Tokenizer } from "@huggingface/tokenizers";
 import { requestText } from "../../src/data/rows.ts";
 import { parseCliSchema } from "../../src/settings/cli_schema.ts";
 import { teach } from "../../src/teachers/template.ts";
 import { tokenizerFiles, trainBpe } from "../../src/text/bpe_train.ts";
+import { createTokenizer } from "../../src/text/tokenizer.ts";
 import { corpus, type Example, repeats } from "./corpus.ts";
 
 const OUT = "models/micro";
@@ -78,8 +78,8 @@ const files = tokenizerFiles(bpe, {
   chatTemplate: CHAT_TEMPLATE,
   maxLength: CONTEXT,
 });
-const tokenizer = new Tokenizer(files.tokenizer, files.config);
-const encode = (text: string) => tokenizer.encode(text, { add_special_tokens: false }).ids;
+const tokenizer = createTokenizer({ json: files.tokenizer, config: files.config });
+const encode = (text: string) => tokenizer.encode(text, { special: false });
 
 writeJson(`${OUT}/tokenizer.json`, files.tokenizer);
 writeJson(`${OUT}/tokenizer_config.json`, files.config);

@@ -20,6 +20,8 @@ export interface Architecture<C = unknown> {
   /** Reads config.json in transformers 4 or 5 style. Throws Fail, naming the key, on what it cannot run. */
   config(json: Record<string, unknown>): C;
   sizes(config: C): Sizes;
+  /** What sets this model apart from others, for people: a word and a sentence each. */
+  describe?(config: C): [what: string, text: string][];
   /** [T, width] after the final norm, stored as `net.compute` says. */
   hidden(net: Net, config: C, stream: Stream): Tensor;
   /**

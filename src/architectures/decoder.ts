@@ -8,6 +8,7 @@ import { geluMul } from "../../kernels/gelu_mul/gelu_mul.ts";
 import { rmsnorm } from "../../kernels/rmsnorm/rmsnorm.ts";
 import { siluMul } from "../../kernels/silu_mul/silu_mul.ts";
 import { bf16ToF32, f32ToBf16 } from "../base/bits.ts";
+import { thousands } from "../base/text.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { selfAttention } from "../nn/attention.ts";
 import { inChunks } from "../nn/chunks.ts";
@@ -66,6 +67,7 @@ export function decoder(
     ...names,
     config,
     sizes: (c) => c,
+    describe,
     hidden(net, c, stream) {
       const { g } = net;
       let x: Tensor | undefined;
@@ -103,6 +105,32 @@ export function decoder(
       cap: c.logitCap,
     }),
   };
+}
+
+function describe(c: DecoderConfig): [string, string][] {
+  const ropes = new Set(c.rope),
+    some = (n: number) => n === c.layers ? "all" : `${n} of ${c.layers}`;
+  const turned = [...ropes].map((rope) => {
+    const layers = some(c.rope.filter((other) => other === rope).length);
+    if (!rope) return `not turned in ${layers} layers`;
+    const scaled = rope.scaling ? `, ${rope.scaling.type} scaling` : "";
+    const part = rope.rotary < c.headDim ? `, ${rope.rotary} of ${c.headDim} numbers a head` : "";
+    return `rotary with base ${thousands(rope.theta)}${scaled}${part} in ${layers} layers`;
+  });
+  const windows = c.windows?.filter((window) => window !== undefined) ?? [];
+  const caps = [
+    c.scoreCap ? `scores at ${c.scoreCap}` : "",
+    c.logitCap ? `logits at ${c.logitCap}` : "",
+  ].filter((cap) => cap !== "");
+  const lines: [string, string][] = [["positions", turned.join("; ")]];
+  if (windows.length > 0) {
+    const seen = thousands(windows[0]!);
+    lines.push(["sliding window", `${seen} tokens back in ${some(windows.length)} layers`]);
+  }
+  if (caps.length > 0) lines.push(["soft caps", caps.join(", ")]);
+  if (c.headNorms) lines.push(["queries, keys", "normalised head by head"]);
+  lines.push(["head", c.tied ? "the embedding" : "weights of its own"]);
+  return lines;
 }
 
 const embedding = (net: Net, c: DecoderConfig) =>

@@ -1,5 +1,3 @@
-import { z } from "zod";
-import { Exit, Fail } from "../base/fail.ts";
 import type { PreparedRow } from "../data/prepare.ts";
 import type { SftExample } from "../data/rows.ts";
 import {
@@ -13,7 +11,7 @@ import {
 } from "../evaluate/metrics.ts";
 import { Scorer } from "../evaluate/score.ts";
 import { Generator } from "../generate/generator.ts";
-import { answerProblems, parseCliSchema } from "../settings/cli_schema.ts";
+import { parseAnswerSchema } from "../settings/answer_schema.ts";
 import { encodePrompt } from "../text/prompt.ts";
 import { readText } from "./io.ts";
 import type { Loaded } from "./loaded.ts";
@@ -155,20 +153,5 @@ function calibration(answered: readonly Answered[]): { ece?: number } {
 
 /** --schema: a CLI schema in YAML, or a JSON Schema. @throws Fail (usage) (data) */
 export function problemsOf(path: string): Problems {
-  const text = readText(path, "the schema");
-  if (!path.endsWith(".json")) {
-    const schema = parseCliSchema(text, path);
-    return (answer) => answerProblems(schema, answer);
-  }
-  try {
-    const schema = z.fromJSONSchema(JSON.parse(text));
-    return (answer) => schema.safeParse(answer).error?.issues.map(({ message }) => message) ?? [];
-  } catch (error) {
-    throw new Fail(`${path} is not a JSON Schema that can be read`, {
-      why: String(error),
-      fix: "whet reads JSON Schema 2020-12 and CLI schemas in YAML",
-      exit: Exit.usage,
-      cause: error,
-    });
-  }
+  return parseAnswerSchema(readText(path, "the schema"), path).problems;
 }

@@ -132,6 +132,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./model_quantize.ts")).modelQuantize,
   },
   {
+    name: "data generate",
+    group: "Data",
+    about: "Writes training rows from a schema, by templates, a model or by hand",
+    load: async () => (await import("./data_generate.ts")).dataGenerate,
+  },
+  {
     name: "config show",
     group: "Settings",
     about: "Shows every setting, its value and where it comes from",
@@ -183,6 +189,12 @@ export const later: Readonly<Record<string, string>> = {
   "model ls": "models are folders: whet model show -m DIR explains one",
   "model verify": "whet model show -m DIR checks a folder's structure",
   "model rm": "models are folders like others",
-  data: "whet train sft checks every row before it trains",
+  "data reasoning": "whet data generate with a --template of your own asks for any rows",
+  "data preferences": "this version trains by example only: whet train sft",
+  "data adversarial": "one in five rows of whet data generate cannot be carried out as it stands",
+  "data from-phoenix": "export the spans as JSONL and name their keys: whet train sft --map",
+  "data select": "this version trains by example only: whet train sft",
+  "data review": "rows are JSONL: read and edit them before they train",
+  "data push": "rows are JSONL files: send them with the tools of the service",
   remote: "this version trains on this machine only",
 };

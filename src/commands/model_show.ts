@@ -16,7 +16,7 @@ export const modelShow = command({
     const model = await openModel(dir), { sizes, architecture, folder } = model;
     const { tokenizer, template } = await textsOf(dir);
     const names = readdirSync(dir), weights = names.filter((n) => n.endsWith(".safetensors"));
-    const stored = kinds(model);
+    const stored = kinds(model), details = architecture.describe?.(model.config) ?? [];
     const answer = {
       path: dir,
       family: architecture.modelType,
@@ -31,6 +31,7 @@ export const modelShow = command({
       vocabulary: sizes.vocab,
       context: sizes.context,
       linear_layers: architecture.linears,
+      details: Object.fromEntries(details),
       begin: tokenizer.addsBos ? tokenizer.tokenText(tokenizer.bos!) : null,
       end: tokenizer.eosIds.map((id) => tokenizer.tokenText(id) ?? `${id}`),
       chat_template: template !== undefined,
@@ -48,6 +49,7 @@ export const modelShow = command({
         `${kind.type}  ${thousands(kind.parameters)} in ${plural(kind.tensors, "tensor")}`,
       ]),
       ["layers", `${sizes.layers} of width ${sizes.width}, ${heads(answer)}`],
+      ...details,
       ["linear layers", architecture.linears.join(", ")],
       ["vocabulary", thousands(sizes.vocab)],
       ["context", `${thousands(sizes.context)} tokens`],

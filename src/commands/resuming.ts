@@ -134,7 +134,7 @@ export async function resumed(
 ): Promise<From | undefined> {
   const { resume, output } = settings;
   if (resume === undefined) return undefined;
-  const { format } = recorded(output);
+  const { format, ...before } = recorded(output);
   // It would be written over.
   if (format !== 1) throw otherFormat(join(output, "run.json"), format, 1);
   const warn = (message: string) => io.warn("WH1202", message);
@@ -175,7 +175,11 @@ export async function resumed(
     run,
     trackers,
     kernels,
-    began: { started, seconds },
+    // What was written after the checkpoint took its time too, where that is known.
+    began: {
+      started,
+      seconds: before.started === started ? Math.max(seconds, before.seconds ?? 0) : seconds,
+    },
   };
 }
 
@@ -207,7 +211,9 @@ function requireWork(settings: Settings, run: PreparedRun, path: string, state: 
 const measuredOn = ({ validation }: PreparedRun) => validation?.facts.sha256 ?? null;
 
 /** What the run.json of a folder says: nothing where it is gone or damaged, for it is written anew. */
-function recorded(output: string): { readonly format: unknown; readonly status: string } {
+function recorded(
+  output: string,
+): Partial<Began> & { readonly format: unknown; readonly status: string } {
   const none = { format: 1, status: "" };
   try {
     return { ...none, ...JSON.parse(readFileSync(join(output, "run.json"), "utf8")) };

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { Exit, Fail } from "../base/fail.ts";
-import { openGgufModel } from "../export/gguf_folder.ts";
+import { ggufTemplate, tokenizerFromGguf } from "../export/gguf_tokenizer_read.ts";
+import { openGguf } from "../formats/gguf.ts";
 import {
   type ChatTemplate,
   createChatTemplate,
@@ -27,9 +28,9 @@ export function isGguf(model: string): boolean {
  */
 export async function textsOf(model: string, template?: string): Promise<Texts> {
   if (isGguf(model)) {
-    using file = openGgufModel(model);
-    const { tokenizer } = file;
-    return { tokenizer, template: given(template, tokenizer) ?? file.template };
+    using file = openGguf(model);
+    const tokenizer = tokenizerFromGguf(file.metadata);
+    return { tokenizer, template: given(template, tokenizer) ?? ggufTemplate(tokenizer) };
   }
   const tokenizer = await loadTokenizer(model);
   return {

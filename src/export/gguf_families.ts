@@ -3,17 +3,24 @@ import { Exit, Fail } from "../base/fail.ts";
 import {
   bool,
   f32,
-  type GgufValue,
   integerAt,
   type Metadata,
   numberAt,
   stringAt,
-  text,
   u32,
 } from "../formats/gguf_types.ts";
-import { attention, gated, layers, needed, scalingKeys, scalingOf } from "./gguf_decoder.ts";
+import {
+  attention,
+  gated,
+  layers,
+  needed,
+  scalingKeys,
+  scalingOf,
+  unwritable,
+} from "./gguf_decoder.ts";
 import type { GgufFamily } from "./gguf_family.ts";
 import { gemma2, gemma3 } from "./gguf_gemma.ts";
+import { phi3 } from "./gguf_phi3.ts";
 import { qwen2, qwen3 } from "./gguf_qwen.ts";
 
 interface Sizes {
@@ -105,29 +112,35 @@ function scalingFrom(
   };
 }
 
-/** Llama 2 and 3, SmolLM, Mistral. Rotary pairs are stored side by side. */
-const llama: GgufFamily = {
-  arch: "llama",
-  architectures: ["LlamaForCausalLM", "MistralForCausalLM"],
+/** Families whose rotary pairs are stored side by side. */
+const pairwise = (
+  arch: string,
+  modelType: string,
+  architectures: readonly [string, ...string[]],
+  check: (config: ConfigReader) => void = () => {},
+): GgufFamily => ({
+  arch,
+  architectures,
   names: gated,
   metadata(json, fileType) {
     const config = new ConfigReader(json);
+    check(config);
     const { width, heads, kvHeads, headDim } = sizes(config);
     return [
-      ["llama.block_count", u32(config.size("num_hidden_layers"))],
-      ["llama.context_length", u32(config.size("max_position_embeddings", 2048))],
-      ["llama.embedding_length", u32(width)],
-      ["llama.feed_forward_length", u32(config.size("intermediate_size"))],
-      ["llama.attention.head_count", u32(heads)],
-      ["llama.attention.head_count_kv", u32(kvHeads)],
-      ...scalingKeys("llama", config),
-      ["llama.rope.freq_base", f32(config.rope().theta)],
-      ["llama.attention.layer_norm_rms_epsilon", f32(config.number("rms_norm_eps", 1e-6))],
-      ["llama.attention.key_length", u32(headDim)],
-      ["llama.attention.value_length", u32(headDim)],
+      [`${arch}.block_count`, u32(config.size("num_hidden_layers"))],
+      [`${arch}.context_length`, u32(config.size("max_position_embeddings", 2048))],
+      [`${arch}.embedding_length`, u32(width)],
+      [`${arch}.feed_forward_length`, u32(config.size("intermediate_size"))],
+      [`${arch}.attention.head_count`, u32(heads)],
+      [`${arch}.attention.head_count_kv`, u32(kvHeads)],
+      ...scalingKeys(arch, config),
+      [`${arch}.rope.freq_base`, f32(config.rope().theta)],
+      [`${arch}.attention.layer_norm_rms_epsilon`, f32(config.number("rms_norm_eps", 1e-6))],
+      [`${arch}.attention.key_length`, u32(headDim)],
+      [`${arch}.attention.value_length`, u32(headDim)],
       ["general.file_type", fileType],
-      ["llama.vocab_size", u32(config.size("vocab_size"))],
-      ["llama.rope.dimension_count", u32(headDim)],
+      [`${arch}.vocab_size`, u32(config.size("vocab_size"))],
+      [`${arch}.rope.dimension_count`, u32(headDim)],
     ];
   },
   tokenizer(config, tokenizerConfig) {
@@ -152,30 +165,41 @@ const llama: GgufFamily = {
     return [{ name: "rope_freqs.weight", shape: [values.length], values }];
   },
   config(metadata, vocab_size, factors) {
-    const need = (end: string) => needed(metadata, `llama.${end}`);
+    const need = (end: string) => needed(metadata, `${arch}.${end}`);
     const [width, heads] = [need("embedding_length"), need("attention.head_count")];
-    const head_dim = integerAt(metadata, "llama.attention.key_length") ?? width / heads;
-    const rope_theta = numberAt(metadata, "llama.rope.freq_base") ?? 10000;
+    const head_dim = integerAt(metadata, `${arch}.attention.key_length`) ?? width / heads;
+    const rope_theta = numberAt(metadata, `${arch}.rope.freq_base`) ?? 10000;
     return {
-      architectures: ["LlamaForCausalLM"],
-      model_type: "llama",
+      architectures: [architectures[0]],
+      model_type: modelType,
       vocab_size,
       hidden_size: width,
       intermediate_size: need("feed_forward_length"),
       num_hidden_layers: need("block_count"),
       num_attention_heads: heads,
-      num_key_value_heads: integerAt(metadata, "llama.attention.head_count_kv") ?? heads,
+      num_key_value_heads: integerAt(metadata, `${arch}.attention.head_count_kv`) ?? heads,
       head_dim,
       max_position_embeddings: need("context_length"),
-      rms_norm_eps: numberAt(metadata, "llama.attention.layer_norm_rms_epsilon") ?? 1e-6,
+      rms_norm_eps: numberAt(metadata, `${arch}.attention.layer_norm_rms_epsilon`) ?? 1e-6,
       rope_parameters: {
         rope_theta,
-        ...scalingOf("llama", metadata),
+        ...scalingOf(arch, metadata),
         ...(factors === undefined ? {} : scalingFrom(rope_theta, head_dim, factors)),
       },
     };
   },
-};
+});
+
+/** Llama 2 and 3, SmolLM 1 and 2, Mistral. */
+const llama = pairwise("llama", "llama", ["LlamaForCausalLM", "MistralForCausalLM"]);
+
+const smollm3 = pairwise("smollm3", "smollm3", ["SmolLM3ForCausalLM"], ({ json }) => {
+  const turns = json.no_rope_layers;
+  if (!Array.isArray(turns) || turns.every((turn, i) => turn === ((i + 1) % 4 === 0 ? 0 : 1))) {
+    return;
+  }
+  throw unwritable("SmolLM 3", "llama.cpp turns positions in all but every fourth layer");
+});
 
 /** Phi-1, 1.5 and 2. The rotary base is llama.cpp's default and has no key. */
 const phi2: GgufFamily = {
@@ -231,7 +255,16 @@ const phi2: GgufFamily = {
   },
 };
 
-const families: readonly GgufFamily[] = [llama, phi2, qwen2, qwen3, gemma2, gemma3];
+const families: readonly GgufFamily[] = [
+  llama,
+  phi2,
+  qwen2,
+  qwen3,
+  gemma2,
+  gemma3,
+  phi3,
+  smollm3,
+];
 
 /**
  * The family of a model by "architectures" in its config.json.

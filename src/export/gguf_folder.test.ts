@@ -121,10 +121,55 @@ describe.skipIf(!present)("the tokenizer inside a GGUF file", () => {
     expect([back.bos, back.eos, back.addsBos]).toEqual([128000, 128009, true]);
   });
 
-  test("SentencePiece vocabularies are refused", () => {
-    using file = openGguf(`${folder}/vocab_gguf/ggml-vocab-llama-spm.gguf`);
-    expect(() => tokenizerFromGguf(file.metadata)).toThrow("is llama, expected gpt2");
-  });
+  for (const name of ["llama-spm", "phi-3", "bert-bge"]) {
+    test(`${name} gives llama.cpp's ids`, async () => {
+      const path = `${folder}/vocab_gguf/ggml-vocab-${name}.gguf`;
+      using file = openGguf(path);
+      const tokenizer = tokenizerFromGguf(file.metadata);
+      const all = await cases(`${path}.inp`, `${path}.out`);
+      expect(all.length).toBeGreaterThan(40);
+      for (const [text, ids] of all) {
+        expect(tokenizer.encode(text, { special: false })).toEqual(ids);
+        const stream = tokenizer.decoder();
+        const streamed = ids.map((id) => stream.push(id)).join("") + stream.flush();
+        expect(streamed).toBe(tokenizer.decode(ids));
+        if (name !== "bert-bge") expect(streamed).toBe(text);
+      }
+      const around = name === "bert-bge" ? [[101], [102]] : [[1], []];
+      expect([tokenizer.prefix, tokenizer.suffix] as unknown).toEqual(around);
+    });
+  }
+
+  for (const name of ["llama-spm", "bert"]) {
+    test(`${name} there and back`, async () => {
+      const tokenizer = await loadTokenizer(`${folder}/${name}`);
+      const vocabSize = tokenizer.vocabSize + 2;
+      const { entries } = tokenizerMetadata(tokenizer, { vocabSize });
+      const back = tokenizerFromGguf(new Map(entries));
+      const all = await cases(`${folder}/${name}/cases.inp`, `${folder}/${name}/cases.out`);
+      for (const [text, ids] of all) expect(back.encode(text, { special: false })).toEqual(ids);
+      expect(back.encode("hi")).toEqual(tokenizer.encode("hi"));
+    });
+  }
+
+  for (const name of ["gemma2", "gemma3", "bert", "qwen2", "qwen3"]) {
+    test(`${name}'s metadata equals what llama.cpp's converter writes`, async () => {
+      const dir = `${folder}/../models/${name}`;
+      using file = openGguf(`${dir}/gguf/convert-q8_0.gguf`);
+      const theirs = [...file.metadata].filter(([key]) =>
+        key.startsWith("tokenizer.") && !key.endsWith("token_type_count")
+      );
+      const modelConfig = await Bun.file(`${dir}/hf/config.json`).json();
+      const { entries } = tokenizerMetadata(await loadTokenizer(`${dir}/hf`), {
+        vocabSize: modelConfig.vocab_size,
+        modelConfig,
+        // The tiny vocabularies are no vocabulary that a hash knows.
+        pretokenizer: name.startsWith("gemma") ? undefined : "gpt-2",
+      });
+      expect(entries.map(([key]) => key)).toEqual(theirs.map(([key]) => key));
+      expect(new Map(entries)).toEqual(new Map(theirs));
+    });
+  }
 });
 
 test("lists of a vocabulary that do not fit together are refused", () => {

@@ -5,12 +5,12 @@ import type { JsonObject } from "../base/strict_json.ts";
 import { openGguf } from "../formats/gguf.ts";
 import { stringsAt } from "../formats/gguf_types.ts";
 import type { ModelFolder, ModelTensor } from "../formats/model_folder.ts";
-import { type ChatTemplate, createChatTemplate } from "../text/chat_template.ts";
+import type { ChatTemplate } from "../text/chat_template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { ggufFamilyOf } from "./gguf_families.ts";
 import { checkpointName } from "./gguf_family.ts";
 import { separate } from "./gguf_model.ts";
-import { tokenizerFromGguf } from "./gguf_tokenizer_read.ts";
+import { ggufTemplate, tokenizerFromGguf } from "./gguf_tokenizer_read.ts";
 
 /** A GGUF file seen as the model folder it was made from. */
 export interface GgufModel extends ModelFolder {
@@ -96,7 +96,6 @@ export function openGgufModel(path: string): GgufModel {
       const whole = fromF32(values, dtype as "F32" | "F16" | "BF16");
       return whole.subarray(from - row * rowBytes, end - row * rowBytes);
     };
-    const source = tokenizer.config.chat_template;
     let identity: string | undefined;
     return {
       dir: path,
@@ -111,7 +110,7 @@ export function openGgufModel(path: string): GgufModel {
       [Symbol.dispose]: () => file.close(),
       tokenizer,
       types,
-      template: typeof source === "string" ? createChatTemplate(source, tokenizer) : undefined,
+      template: ggufTemplate(tokenizer),
     };
   } catch (error) {
     file.close();

@@ -4,6 +4,7 @@ import { openGguf } from "../formats/gguf.ts";
 import { smallTokenizerFiles } from "../text/testing.ts";
 import { createTokenizer, loadTokenizer } from "../text/tokenizer.ts";
 import { tokenizerMetadata } from "./gguf_tokenizer.ts";
+import { tokenizerFromGguf } from "./gguf_tokenizer_read.ts";
 import { findPretokenizer, pretokenizerHash } from "./pretokenizer.ts";
 
 const fixtures = `${import.meta.dir}/../../../shared/fixtures/tokenizers`;
@@ -51,11 +52,6 @@ describe.skipIf(!present)("real vocabularies", () => {
     const types = values["tokenizer.ggml.token_type"] as number[];
     expect(new Set(types.slice(0, 128000))).toEqual(new Set([1]));
     expect(new Set(types.slice(128000))).toEqual(new Set([3]));
-  });
-
-  test("WordPiece is refused for now", async () => {
-    const tokenizer = await loadTokenizer(`${fixtures}/bert`);
-    expect(() => tokenizerMetadata(tokenizer, { vocabSize: 30522 })).toThrow("cannot be written");
   });
 });
 
@@ -127,6 +123,54 @@ describe("a small vocabulary", () => {
     });
     const outside = tokenizerMetadata(small(), { vocabSize: 261, chatTemplate: "file" });
     expect(valuesOf(outside.entries)["tokenizer.chat_template"]).toBe("file");
+  });
+});
+
+describe("vocabularies without bytes in the alphabet of GPT-2", () => {
+  const added_tokens = [{ id: 0, content: "<unk>", special: true }];
+  const metadata = (json: object) =>
+    tokenizerMetadata(createTokenizer({ json: { added_tokens, ...json } }), { vocabSize: 7 });
+
+  test("a unigram keeps its scores and its rules about spaces", () => {
+    const vocab = [["<unk>", 0], ["\u2581", -3], ["a", -2], ["\u2581a", -1.5], ["b", -4]];
+    const values = valuesOf(
+      metadata({
+        pre_tokenizer: { type: "Metaspace", prepend_scheme: "always" },
+        normalizer: { type: "Replace", pattern: { Regex: " {2,}" }, content: " " },
+        model: { type: "Unigram", unk_id: 0, vocab },
+      }).entries,
+    );
+    expect(values["tokenizer.ggml.model"]).toBe("t5");
+    expect(values["tokenizer.ggml.scores"]).toEqual([0, -3, -2, -1.5, -4, -10000, -10000]);
+    expect(values["tokenizer.ggml.token_type"]).toEqual([2, 1, 1, 1, 1, 5, 5]);
+    expect(values["tokenizer.ggml.add_space_prefix"]).toBe(true);
+    expect(values["tokenizer.ggml.remove_extra_whitespaces"]).toBe(true);
+  });
+
+  test("merges with byte fallback become scores in the order of the merges", () => {
+    const vocab = { "<unk>": 0, "<0x0A>": 1, a: 2, b: 3, ab: 4, aab: 5 };
+    const { entries } = metadata({
+      decoder: { type: "ByteFallback" },
+      model: {
+        type: "BPE",
+        byte_fallback: true,
+        unk_token: "<unk>",
+        vocab,
+        merges: ["a b", "a ab"],
+      },
+    });
+    const values = valuesOf(entries);
+    expect(values["tokenizer.ggml.model"]).toBe("llama");
+    expect(values["tokenizer.ggml.token_type"]).toEqual([2, 6, 1, 1, 1, 1, 5]);
+    const scores = values["tokenizer.ggml.scores"] as number[];
+    expect(scores[4]!).toBeGreaterThan(scores[5]!);
+    expect(scores[5]!).toBeGreaterThan(scores[2]!);
+    expect(tokenizerFromGguf(new Map(entries)).encode("aab", { special: false })).toEqual([5]);
+  });
+
+  test("what llama.cpp has no name for is refused", () => {
+    const model = { type: "WordLevel", vocab: { "<unk>": 0 }, unk_token: "<unk>" };
+    expect(() => metadata({ model })).toThrow("cannot be written to GGUF");
   });
 });
 

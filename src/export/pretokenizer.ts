@@ -84,7 +84,7 @@ function byPattern({ json }: Tokenizer): string | undefined {
 }
 
 /**
- * The GGUF pre-tokenizer name of a byte-level BPE: `override` if given, else by hash, else by the
+ * The GGUF pre-tokenizer name of a byte-level BPE or WordPiece: `override` if given, else by hash, else by the
  * split pattern with a warning.
  *
  * @throws Fail when the override is unknown or nothing matches
@@ -102,6 +102,8 @@ export function findPretokenizer(
   }
   const hashed = names[pretokenizerHash(tokenizer)];
   if (hashed !== undefined) return { name: hashed };
+  // llama.cpp splits text for WordPiece in one way, whatever the name.
+  if (tokenizer.json.model.type === "WordPiece") return { name: "default" };
   const matched = byPattern(tokenizer);
   if (matched === undefined) {
     throw new Fail("the GGUF pre-tokenizer of this vocabulary is not known", {

@@ -20,7 +20,8 @@ export interface ContextField {
   /** Key in the context object; dots nest: "git.current_branch". */
   readonly name: string;
   readonly description: string;
-  readonly examples: readonly string[];
+  /** As the program gives them: numbers and truth values stay what they are. */
+  readonly examples: readonly (string | number | boolean)[];
 }
 
 export interface Command {
@@ -130,7 +131,10 @@ const commandFile = z.strictObject({
   name: text,
   description: z.string().default(""),
   aliases: texts,
-  subcommands: z.array(subcommandFile).min(1),
+  subcommands: z.array(subcommandFile, "a command needs a list of subcommands").min(
+    1,
+    "a command needs at least one subcommand",
+  ),
 });
 
 /** The YAML file as written; also the source of its published JSON Schema. */
@@ -142,9 +146,12 @@ export const cliSchemaFile = z.strictObject({
   context: z.array(z.strictObject({
     name: text,
     description: z.string().default(""),
-    examples: z.array(z.union([z.string(), z.number()]).transform(String)).default([]),
+    examples: z.array(scalar).default([]),
   })).default([]),
-  commands: z.array(commandFile).min(1),
+  commands: z.array(commandFile, "a schema needs a list of commands").min(
+    1,
+    "a schema needs at least one command",
+  ),
 });
 
 type Path = readonly PropertyKey[];

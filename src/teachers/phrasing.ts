@@ -64,10 +64,14 @@ export function pointerClausesOf(arg: Arg): readonly string[] {
   return clausesOf(arg).map((clause) => clause.replace("{}", `{${arg.name}}`));
 }
 
-/** The value's place together with words that a pointer replaces: "the {bed} bed" is "this bed". */
+/**
+ * The value's place together with words that a pointer replaces: "the {bed} bed" is "this bed", and with
+ * the alias "pull request" so is "pull request #{number}".
+ */
 export function placeOf(arg: Arg): RegExp {
   const name = escape(arg.name);
-  return new RegExp(`(the )?(${name} )?"?\\{${name}\\}"?( ${name}\\b)?`);
+  const words = [arg.name, ...arg.aliases].map(escape).join("|");
+  return new RegExp(`(the )?((?:${words}) )?#?"?\\{${name}\\}"?( ${name}\\b)?`);
 }
 
 /** Values to draw from: the schema's examples, or what suits the argument's type and name. */

@@ -52,7 +52,7 @@ export interface TaughtRow {
 }
 
 export type Part = "train" | "held_out";
-export type Context = { readonly [key: string]: string | Context };
+export type Context = { readonly [key: string]: string | number | boolean | Context };
 
 export interface TeacherOptions {
   readonly rows: number;
@@ -94,8 +94,17 @@ const NEGATIVES: readonly RowKind[] = [
 
 /** Rows of one part. A part whose phrasings are all taken by the other gives a RangeError. */
 export function teach(schema: CliSchema, options: TeacherOptions): TaughtRow[] {
+  const row = rowsOf(schema, options);
+  return Array.from({ length: options.rows }, (_, i) => row(i));
+}
+
+/** The same, one row at a time by its index. @throws RangeError where a part has no phrasings left */
+export function rowsOf(
+  schema: CliSchema,
+  options: Omit<TeacherOptions, "rows">,
+): (index: number) => TaughtRow {
   const teacher = new Teacher(schema, options);
-  return Array.from({ length: options.rows }, (_, i) => teacher.row(i));
+  return (index) => teacher.row(index);
 }
 
 /** Which part a phrasing belongs to. */
@@ -121,8 +130,9 @@ class Teacher {
   readonly values = new Map<Arg, readonly (string | number | boolean)[]>();
   readonly words: Lexicon;
   readonly heldOut: number;
+  private found: { word: string; two: [Place, Place] }[] | undefined;
 
-  constructor(readonly schema: CliSchema, readonly options: TeacherOptions) {
+  constructor(readonly schema: CliSchema, readonly options: Omit<TeacherOptions, "rows">) {
     this.heldOut = options.heldOut ?? 0.15;
     this.words = options.lexicon ?? lexicon;
     this.places = schema.commands.flatMap((command) =>
@@ -169,7 +179,7 @@ class Teacher {
     const context = withContext ? this.context(die, pointed?.context) : null;
     const told = new Map<Arg, string | number | boolean>();
     for (const arg of subcommand.args) {
-      if (arg === pointed) told.set(arg, read(context!, arg.context!));
+      if (arg === pointed) told.set(arg, as(arg, read(context!, arg.context!)));
       else if (arg.required || die.chance(0.4)) told.set(arg, this.value(arg, die));
     }
     const flags = subcommand.flags.filter(() => die.chance(0.25));
@@ -327,14 +337,20 @@ class Teacher {
   private context(die: Dice, wanted?: string): Context | null {
     const fields = this.schema.context.filter((field) => field.name === wanted || die.chance(0.6));
     if (fields.length === 0) return null;
-    const context: Record<string, Context | string> = {};
+    const context: Record<string, Context[string]> = {};
     for (const field of fields) {
       const samples = field.examples.length > 0 ? field.examples : samplesFor(field.name);
-      const value = die.pick(this.allowed(samples.flatMap(expand)));
+      const value = die.pick(
+        this.allowed(
+          samples.flatMap((one): (string | number | boolean)[] =>
+            typeof one === "string" ? expand(one) : [one]
+          ),
+        ),
+      );
       const path = field.name.split(".");
       let at = context;
       for (const key of path.slice(0, -1)) {
-        at = (at[key] ??= {}) as Record<string, Context | string>;
+        at = (at[key] ??= {}) as Record<string, Context[string]>;
       }
       at[path.at(-1)!] = value;
     }
@@ -358,6 +374,10 @@ class Teacher {
 
   /** Misspellings that are as near to one subcommand's name as to another's. */
   private blends(): { word: string; two: [Place, Place] }[] {
+    return this.found ??= this.findBlends();
+  }
+
+  private findBlends(): { word: string; two: [Place, Place] }[] {
     const names = this.places.map((p) => p.subcommand.name);
     const found: { word: string; two: [Place, Place] }[] = [];
     for (const [i, a] of this.places.entries()) {
@@ -396,8 +416,14 @@ function clarify(message: string, places: readonly Place[], confidence: number):
   };
 }
 
-function read(context: Context, path: string): string {
-  let at: Context | string = context;
+function read(context: Context, path: string): string | number | boolean {
+  let at: Context[string] = context;
   for (const key of path.split(".")) at = (at as Context)[key]!;
-  return at as string;
+  return at as string | number | boolean;
+}
+
+/** What the context holds, in the type of the argument that it fills. */
+function as(arg: Arg, value: string | number | boolean): string | number | boolean {
+  if (arg.type === "integer" || arg.type === "number") return Number(value);
+  return arg.type === "boolean" ? value === true || value === "true" : String(value);
 }

@@ -1,3 +1,4 @@
+import { rustWord } from "./pattern.ts";
 import type { AddedToken } from "./tokenizer_json.ts";
 
 /** A stretch of a text: an added token, or text between them. */
@@ -15,8 +16,8 @@ interface Node {
   token?: AddedToken;
 }
 
-const wordStart = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]/u;
-const wordEnd = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]$/u;
+const wordStart = new RegExp(`^[${rustWord}]`, "u");
+const wordEnd = new RegExp(`[${rustWord}]$`, "u");
 const isSpace = (char: string | undefined) => char !== undefined && /\p{White_Space}/u.test(char);
 
 /**

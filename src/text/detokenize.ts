@@ -28,7 +28,8 @@ const contextIds = 4;
 /**
  * For any other decoder: the text after an id is what it adds to the text of the ids shortly before
  * it, since the same id reads differently at the beginning (a leading space, "##ing"). Characters
- * beyond ASCII that come byte by byte are given out when they are whole.
+ * that come byte by byte are given out when they are whole; a whole text that breaks off in the
+ * middle of such a run reads U+FFFD for all of the run, a stream only for what is broken.
  *
  * @param byteOf the byte that an id spells, undefined for other ids
  */
@@ -52,7 +53,7 @@ export function windowStream(
       const before = context;
       context = [...before.slice(1 - contextIds), id];
       const byte = byteOf(id);
-      if (byte !== undefined && byte >= 0x80) {
+      if (byte !== undefined && (byte >= 0x80 || before.length > 0)) {
         open = true;
         return bytes.decode(Uint8Array.of(byte), { stream: true });
       }

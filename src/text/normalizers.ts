@@ -23,7 +23,10 @@ function bert(step: Json): Normalizer {
   return (text) => {
     let out = text;
     if (clean) {
-      out = out.replace(/[\0\ufffd]|(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}]/gu, "").replace(/\p{White_Space}/gu, " ");
+      out = out.replace(/[\0\ufffd]|(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}]/gu, "").replace(
+        /\p{White_Space}/gu,
+        " ",
+      );
     }
     if (spaced) out = out.replace(ideographs, " $& ");
     if (bare) out = out.normalize("NFD").replace(/\p{Mn}/gu, "");

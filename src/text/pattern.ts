@@ -2,7 +2,10 @@ import { Exit, Fail } from "../base/fail.ts";
 
 /** White space as Unicode and Rust define it; JavaScript's \s has U+FEFF and lacks U+0085. */
 const space = "\\p{White_Space}";
-const word = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+/** Oniguruma's word characters: of the other numbers only those of Latin-1 ("½"). */
+const word = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\u00b2\u00b3\u00b9\u00bc-\u00be";
+/** The \w of Rust's regular expressions, for the inside of a class. */
+export const rustWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}";
 /** What a letter after a backslash stands for inside a class. */
 const classes: Readonly<Record<string, string>> = {
   s: space,
@@ -22,6 +25,7 @@ const names: Readonly<Record<string, string>> = {
   Lower: "Ll",
 };
 const longest = 65_536;
+const deepest = 64;
 
 const refused = (pattern: string, why: string, cause?: unknown): Fail =>
   new Fail("a pattern of the tokenizer cannot be used", {
@@ -97,25 +101,37 @@ export function compilePattern(pattern: string): RegExp {
     return literal(letter);
   };
 
-  const set = (): string => {
+  const set = (depth: number): string => {
+    if (depth > deepest) throw refused(pattern, "its classes are nested too deeply");
     let out = "[";
     at++;
     if (pattern[at] === "^") {
       out += "^";
       at++;
     }
+    /** Whether a hyphen here would make a range with the character before it. */
+    let open = false;
     for (let first = true;; first = false) {
       const char = pattern[at];
       if (char === undefined) throw refused(pattern, "a class has no end");
       if (char === "]" && !first) break;
-      if (char === "[" || (char === "&" && pattern[at + 1] === "&")) {
-        throw refused(pattern, "it has a class inside a class");
-      }
-      if (char === "\\") {
-        out += escape(true);
-      } else {
-        out += char === "-" || char.charCodeAt(0) > 127 ? char : literal(char);
+      if (char === "&" && pattern[at + 1] === "&") throw refused(pattern, "it has an intersection");
+      if (char === "[") {
+        out += set(depth + 1);
+        open = false;
+      } else if (char === "\\") {
+        const escaped = escape(true);
+        out += escaped;
+        open = !/^(?:\\[pP]|0-9)/.test(escaped);
+      } else if (char === "-" && open && pattern[at + 1] !== "]") {
+        out += "-";
         at++;
+        open = false;
+      } else {
+        const point = String.fromCodePoint(pattern.codePointAt(at)!);
+        out += literal(point);
+        at += point.length;
+        open = true;
       }
     }
     at++;
@@ -130,20 +146,19 @@ export function compilePattern(pattern: string): RegExp {
   };
 
   const sequence = (depth: number): string => {
-    if (depth > 64) throw refused(pattern, "its groups are nested too deeply");
+    if (depth > deepest) throw refused(pattern, "its groups are nested too deeply");
     let out = "";
     while (at < pattern.length && pattern[at] !== ")") {
       const char = pattern[at]!;
       let atom: string;
       if (char === "(") atom = group(depth);
-      else if (char === "[") atom = set();
+      else if (char === "[") atom = set(depth);
       else if (char === "\\") atom = escape(false);
       else {
         const point = String.fromCodePoint(pattern.codePointAt(at)!);
         at += point.length;
         if (point === "^" || point === "$" || point === "|" || point === ".") {
           // In Oniguruma ^ and $ are about lines, and the dot is everything but a line feed.
-          out += "";
           atom = { "^": "(?<![^\\n])", "$": "(?![^\\n])", "|": "|", ".": "[^\\n]" }[point];
           if (point === "|") {
             out += atom;
@@ -183,7 +198,7 @@ export function compilePattern(pattern: string): RegExp {
   const source = sequence(0);
   if (at < pattern.length) throw refused(pattern, "a group has no beginning");
   try {
-    return new RegExp(source, "gu");
+    return new RegExp(source, "gv");
   } catch (cause) {
     throw refused(pattern, String(cause), cause);
   }
@@ -201,6 +216,6 @@ export function patternOf(value: unknown): RegExp {
   const { String: text, Regex } = (value ?? {}) as { String?: unknown; Regex?: unknown };
   if (typeof Regex === "string") return compilePattern(Regex);
   const plain = typeof value === "string" ? value : text;
-  if (typeof plain === "string") return new RegExp(Array.from(plain, literal).join(""), "gu");
+  if (typeof plain === "string") return new RegExp(Array.from(plain, literal).join(""), "gv");
   throw refused(JSON.stringify(value) ?? "nothing", "a pattern is neither String nor Regex");
 }

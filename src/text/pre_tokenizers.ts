@@ -1,6 +1,6 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { toByteLevel } from "./byte_level.ts";
-import { compilePattern, patternOf } from "./pattern.ts";
+import { compilePattern, patternOf, rustWord } from "./pattern.ts";
 import { type Json, preTokenizerSteps } from "./tokenizer_json.ts";
 
 /** Cuts a text into pieces; `first` where it begins the whole text. No piece is empty. */
@@ -138,7 +138,8 @@ const kinds: Readonly<Record<string, (step: Json) => Split>> = {
   Metaspace: metaspace,
   Split: (step) => splitBy(patternOf(step.pattern), step.behavior, step.invert === true),
   Digits: (step) => splitBy(/\p{N}/gu, step.individual_digits === true ? "Isolated" : "Contiguous"),
-  Whitespace: () => splitBy(compilePattern("\\w+|[^\\w\\s]+"), "Removed", true),
+  Whitespace: () =>
+    splitBy(new RegExp(`[${rustWord}]+|[^${rustWord}\\p{White_Space}]+`, "gu"), "Removed", true),
   WhitespaceSplit: () => splitBy(spaces, "Removed"),
   Punctuation: (step) => splitBy(punctuation, step.behavior ?? "Isolated"),
   BertPreTokenizer: () => apply([splitBy(spaces, "Removed"), splitBy(punctuation, "Isolated")]),

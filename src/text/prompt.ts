@@ -2,7 +2,8 @@ import { Exit, Fail } from "../base/fail.ts";
 import type { ChatTemplate, Message, RenderOptions } from "./chat_template.ts";
 import { sectionWeights } from "./sections.ts";
 import type { Tokenizer } from "./tokenizer.ts";
-import { isObject, preTokenizerSteps } from "./tokenizer_json.ts";
+import { quoteSpecials, unquote } from "./quoted.ts";
+import { prependsSpace } from "./tokenizer_json.ts";
 
 /** A label that takes no part in the loss. */
 export const ignoredLabel = -100;
@@ -40,27 +41,17 @@ export interface ExampleOptions {
   readonly render?: Omit<RenderOptions, "addGenerationPrompt">;
 }
 
-/** Whether the tokenizer puts a space before the first word of every text (Llama 2's "▁"). */
-function prependsSpace({ json }: Tokenizer): boolean {
-  const normalizers = isObject(json.normalizer)
-    ? [
-      json.normalizer,
-      ...(Array.isArray(json.normalizer.normalizers) ? json.normalizer.normalizers : []),
-    ]
-    : [];
-  return normalizers.some((step) => isObject(step) && step.type === "Prepend") ||
-    preTokenizerSteps(json.pre_tokenizer).some((step) =>
-      step.add_prefix_space === true ||
-      (step.type === "Metaspace" && step.prepend_scheme !== "never" &&
-        step.add_prefix_space !== false)
-    );
+/** Ids of a text with nothing put before or after it; quoted special tokens stay text. */
+function encodeQuoted(tokenizer: Tokenizer, quoted: string): number[] {
+  const { text, plain } = unquote(quoted);
+  return tokenizer.encode(text, { special: false, plain });
 }
 
-/** Ids of a text that follows other text: nothing is put before or after it. */
+/** The same for a text that follows other text. */
 function continuation(tokenizer: Tokenizer, text: string): number[] {
-  if (text === "" || !prependsSpace(tokenizer)) return tokenizer.encode(text, { special: false });
+  if (text === "" || !prependsSpace(tokenizer)) return encodeQuoted(tokenizer, text);
   const anchor = tokenizer.encode("\n", { special: false });
-  return tokenizer.encode(`\n${text}`, { special: false }).slice(anchor.length);
+  return encodeQuoted(tokenizer, `\n${text}`).slice(anchor.length);
 }
 
 function opening(tokenizer: Tokenizer, prompt: string): number[] {
@@ -79,6 +70,8 @@ function needTemplate(template: ChatTemplate | undefined): ChatTemplate {
 /**
  * Ids of what the model is asked. A prompt gets the tokenizer's special tokens (BOS, once); a
  * conversation is rendered with the generation prompt, and the template's own BOS is the only one.
+ * Special tokens come from the template: what a message that is not the assistant's spells out like
+ * one stays text, so that it cannot end its own turn.
  */
 export function encodePrompt(
   tokenizer: Tokenizer,
@@ -86,11 +79,11 @@ export function encodePrompt(
   { template, render }: ExampleOptions = {},
 ): number[] {
   if ("prompt" in prompt) return opening(tokenizer, prompt.prompt);
-  const text = needTemplate(template).render(prompt.messages, {
+  const text = needTemplate(template).render(quoteSpecials(tokenizer, prompt.messages), {
     ...render,
     addGenerationPrompt: true,
   });
-  return tokenizer.encode(text, { special: false });
+  return encodeQuoted(tokenizer, text);
 }
 
 function endToken({ eos }: Tokenizer): number {
@@ -153,10 +146,11 @@ class Row {
 
 function encodeConversation(
   tokenizer: Tokenizer,
-  messages: readonly Message[],
+  given: readonly Message[],
   { template, turns = "all", render, lossOn }: ExampleOptions,
 ): EncodedExample {
   const { render: draw } = needTemplate(template);
+  const messages = quoteSpecials(tokenizer, given);
   const answers = [...messages.keys()].filter((i) => messages[i]!.role === "assistant");
   const chosen = (turns === "all" ? answers : answers.slice(-1))
     .filter((i) => messages[i]!.weight !== 0);
@@ -202,7 +196,7 @@ function encodeConversation(
 
 /** The first text of a rendered conversation may begin with a space of the tokenizer's own. */
 const continuationOrStart = (tokenizer: Tokenizer, text: string, row: Row): number[] =>
-  row.ids.length === 0 ? tokenizer.encode(text, { special: false }) : continuation(tokenizer, text);
+  row.ids.length === 0 ? encodeQuoted(tokenizer, text) : continuation(tokenizer, text);
 
 /**
  * Ids and labels of one training row. Which positions are trained is known by construction: prompt

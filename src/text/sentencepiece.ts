@@ -198,9 +198,7 @@ const mark = "\u2581";
 /** The tokenizer.json that says what a SentencePiece vocabulary means. */
 export function sentencePieceJson(rules: SentencePieceRules): Json {
   const { pieces: { texts, scores, types }, unk } = rules;
-  const special = [...texts.keys()].filter((id) =>
-    types[id] === pieceType.control || types[id] === pieceType.unknown
-  );
+  const special = [...texts.keys()].filter((id) => types[id] === pieceType.control || id === unk);
   const replace = (Regex: string, content: string) => ({
     type: "Replace",
     pattern: { Regex },
@@ -257,7 +255,10 @@ export function sentencePieceJson(rules: SentencePieceRules): Json {
       }
       : {
         type: "BPE",
-        vocab: Object.fromEntries(texts.map((text, id) => [text, id])),
+        vocab: Object.fromEntries(
+          [...texts.entries()].filter(([id]) => types[id] !== pieceType.unused)
+            .map(([id, text]) => [text, id]),
+        ),
         unk_token: texts[unk]!,
         byte_fallback: rules.byteFallback,
       },

@@ -10,18 +10,24 @@ const memory = { pieces: 65_536, length: 64 };
 
 const everything: readonly Range[] = [[0, Infinity]];
 
+export interface TextEncoding {
+  encode(text: string, plain?: boolean | readonly Range[]): number[];
+  /** What normalised added tokens are read as, by id: their text as it was looked for. */
+  readonly added: ReadonlyMap<number, string>;
+}
+
 /**
  * The way from text to ids: added tokens are taken out, the rest is normalised, cut into pieces, and
  * each piece given to the model.
  *
- * The encoder throws a Fail where it would lose text.
+ * `encode` throws a Fail where it would lose text.
  * @throws Fail for parts of tokenizer.json that are not known or do not fit together
  */
 export function createTextEncoder(
   json: TokenizerJson,
   vocab: ReadonlyMap<string, number>,
   pieces: Pieces | undefined,
-): (text: string, plain?: boolean | readonly Range[]) => number[] {
+): TextEncoding {
   const normalize = createNormalizer(json.normalizer);
   const { split, spell } = createPreTokenizer(json.pre_tokenizer);
   const special = new Set(
@@ -29,10 +35,9 @@ export function createTextEncoder(
   );
   const encode = createEncoder(json.model, vocab, special, pieces);
   const raw = createFinder(json.added_tokens.filter((t) => !t.normalized), (t) => t.content);
-  const later = createFinder(
-    json.added_tokens.filter((token) => token.normalized),
-    (token) => normalize(token.content),
-  );
+  const normalized = json.added_tokens.filter((token) => token.normalized);
+  const added = new Map(normalized.map(({ id, content }) => [id, normalize(content)]));
+  const later = createFinder(normalized, ({ id }) => added.get(id)!);
   // Where no token goes on over the beginning of a word, words can be looked up one by one.
   const { type, continuing_subword_prefix, end_of_word_suffix } = json.model;
   const apart = (type === "BPE" || type === "Unigram") && spell === undefined &&
@@ -54,7 +59,7 @@ export function createTextEncoder(
     known.set(piece, out.slice(from));
   };
 
-  return (given, plain = false) => {
+  const encodeText: TextEncoding["encode"] = (given, plain = false) => {
     const text = given.toWellFormed();
     const out: number[] = [];
     const ranges = plain === true ? everything : plain || [];
@@ -75,4 +80,5 @@ export function createTextEncoder(
     }
     return out;
   };
+  return { encode: encodeText, added };
 }

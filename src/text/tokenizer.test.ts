@@ -197,11 +197,9 @@ describe("a damaged tokenizer.json is refused", () => {
 test("a folder without tokenizer.json says what is there instead", async () => {
   const dir = await mkdtemp(join(tmpdir(), "whet-"));
   try {
-    await expect(loadTokenizer(dir)).rejects.toThrow("has no tokenizer.json");
+    await expect(loadTokenizer(dir)).rejects.toThrow("no tokenizer.json and no tokenizer.model");
     await writeFile(join(dir, "tokenizer.model"), "x");
-    await expect(loadTokenizer(dir)).rejects.toMatchObject({
-      why: expect.stringContaining("SentencePiece"),
-    });
+    await expect(loadTokenizer(dir)).rejects.toThrow("tokenizer.model: it is cut off");
     await writeFile(join(dir, "tokenizer.json"), "version https://git-lfs.github.com/spec/v1\n");
     await expect(loadTokenizer(dir)).rejects.toThrow("Git LFS pointer");
     await writeFile(join(dir, "tokenizer.json"), "{");

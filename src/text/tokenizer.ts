@@ -211,21 +211,9 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
 
   const added = new Map(json.added_tokens.map((token) => [token.id, token]));
   const special = new Set(json.added_tokens.filter((token) => token.special).map(({ id }) => id));
-  for (const name of ["bos", "eos", "unk", "sep", "pad", "cls", "mask"]) {
-    const id = tokens.get(tokenContent(config[`${name}_token`]) ?? "");
-    if (id !== undefined) special.add(id);
-  }
-  for (
-    const extra of Array.isArray(config.additional_special_tokens)
-      ? config.additional_special_tokens
-      : []
-  ) {
-    const id = tokens.get(tokenContent(extra) ?? "");
-    if (id !== undefined) special.add(id);
-  }
 
   const { prefix, suffix } = surroundingsOf(json.post_processor);
-  const encodeText = createTextEncoder(json, vocab, files.pieces);
+  const encoding = createTextEncoder(json, vocab, files.pieces);
   const isSpecial = (id: number) => special.has(id);
   const checked = (id: number): string | undefined => {
     if (!Number.isInteger(id) || id < 0 || id >= padded) {
@@ -246,7 +234,10 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
   };
   const read = createDecoder(json.decoder);
   const decodeAll = (ids: readonly number[]): string =>
-    read(ids.map(checked).filter((token) => token !== undefined)).join("");
+    read(
+      ids.map((id) => encoding.added.get(id) ?? checked(id))
+        .filter((token) => token !== undefined),
+    ).join("");
   const byteOf = (id: number): number | undefined => tokenByte(checked(id) ?? "");
   const decoder = ({ skipSpecial = false } = {}): TextStream => {
     const stream = byteLevel ? byteStream(bytesOf) : windowStream(decodeAll, byteOf);
@@ -257,7 +248,7 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
   return {
     vocabSize,
     encode(text, { special = true, plain } = {}) {
-      const ids = encodeText(text, plain);
+      const ids = encoding.encode(text, plain);
       if (!special) return ids;
       const doubled = bos !== undefined && prefix.at(-1) === bos && ids[0] === bos;
       return [...prefix, ...(doubled ? ids.slice(1) : ids), ...suffix];

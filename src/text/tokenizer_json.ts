@@ -12,6 +12,8 @@ export interface AddedToken {
   readonly singleWord: boolean;
   readonly lstrip: boolean;
   readonly rstrip: boolean;
+  /** Whether tokenizer.json itself lists it. */
+  readonly listed: boolean;
 }
 
 export interface TokenizerJson extends Json {
@@ -43,6 +45,22 @@ export function preTokenizerSteps(step: unknown): readonly Json[] {
   if (!isObject(step)) return [];
   if (Array.isArray(step.pretokenizers)) return step.pretokenizers.flatMap(preTokenizerSteps);
   return [step];
+}
+
+/** Every step of a (possibly nested) normalizer, in order. */
+export function normalizerSteps(step: unknown): readonly Json[] {
+  if (!isObject(step)) return [];
+  return Array.isArray(step.normalizers) ? step.normalizers.flatMap(normalizerSteps) : [step];
+}
+
+/** Whether a tokenizer puts a space before the first word of every text (Llama 2's "▁"). */
+export function prependsSpace({ json }: { readonly json: TokenizerJson }): boolean {
+  return normalizerSteps(json.normalizer).some(({ type }) => type === "Prepend") ||
+    preTokenizerSteps(json.pre_tokenizer).some((step) =>
+      step.add_prefix_space === true ||
+      (step.type === "Metaspace" && step.prepend_scheme !== "never" &&
+        step.add_prefix_space !== false)
+    );
 }
 
 /** Vocabulary as token -> id from the model's object (BPE, WordPiece) or list (Unigram). */
@@ -93,14 +111,33 @@ export function mergeParts(merge: unknown): readonly [string, string] {
   throw badJson(`merge ${JSON.stringify(merge)?.slice(0, 80)}`, "a merge has exactly two parts");
 }
 
-function addedTokens(json: Json, config: Json): (AddedToken & Json)[] {
-  const listed = Array.isArray(json.added_tokens) ? json.added_tokens : [];
+/** Special tokens that tokenizer_config.json names. */
+function namedTokens(config: Json): string[] {
+  const more = config.additional_special_tokens;
+  return [
+    ...["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map((kind) => config[`${kind}_token`]),
+    ...(Array.isArray(more) ? more : []),
+  ].map(tokenContent).filter((content) => content !== undefined);
+}
+
+/** Added tokens of both files; a named special token that is in the vocabulary is one as well. */
+function addedTokens(
+  json: Json,
+  config: Json,
+  vocab: ReadonlyMap<string, number>,
+): (AddedToken & Json)[] {
+  const listed: unknown[] = Array.isArray(json.added_tokens) ? json.added_tokens : [];
   const decoder = isObject(config.added_tokens_decoder) ? config.added_tokens_decoder : {};
   const more = Object.entries(decoder).map(([id, token]) =>
     isObject(token) ? { ...token, id: Number(id) } : token
   );
+  const names = new Set(namedTokens(config));
+  const named = [...names].flatMap((content) => {
+    const id = vocab.get(content);
+    return id === undefined ? [] : [{ id, content, special: true }];
+  });
   const byContent = new Map<string, AddedToken & Json>();
-  for (const token of [...listed, ...more] as unknown[]) {
+  for (const [i, token] of [...listed, ...more, ...named].entries()) {
     if (!isObject(token) || typeof token.content !== "string" || typeof token.id !== "number") {
       throw badJson(
         `added token ${JSON.stringify(token)?.slice(0, 80)}`,
@@ -112,11 +149,12 @@ function addedTokens(json: Json, config: Json): (AddedToken & Json)[] {
       ...token,
       id: token.id,
       content: token.content,
-      special: token.special === true,
+      special: token.special === true || names.has(token.content),
       normalized: token.normalized === true,
       singleWord: token.single_word === true,
       lstrip: token.lstrip === true,
       rstrip: token.rstrip === true,
+      listed: i < listed.length,
     });
   }
   return [...byContent.values()];
@@ -142,7 +180,7 @@ export function readTokenizerJson(json: unknown, config: Json): {
   // Files older than the type field are byte-level BPE.
   const type = typeof model.type === "string" ? model.type : "BPE";
   const tokens = vocabulary(model);
-  const added_tokens = addedTokens(json, config);
+  const added_tokens = addedTokens(json, config, tokens);
   checkVocabulary(tokens, added_tokens);
   const all = new Map(tokens);
   for (const { content, id } of added_tokens) all.set(content, id);

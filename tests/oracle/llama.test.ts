@@ -1,12 +1,5 @@
 /** What whet writes, run by llama.cpp: does another program see the same model? */
-import {
-  afterAll,
-  beforeAll,
-  describe,
-  expect,
-  setDefaultTimeout,
-  test,
-} from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -18,6 +11,12 @@ import { openModel } from "../../src/formats/model_folder.ts";
 import { readNpy } from "../../src/formats/npy.ts";
 import { type Adapter, readAdapter } from "../../src/formats/peft.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
+import { testDevice } from "../../kernels/check.ts";
+import { loadWeights, openModel as openWhole } from "../../src/architectures/model.ts";
+import { checkDrift } from "../../src/export/verify.ts";
+import { Generator } from "../../src/generate/generator.ts";
+import { Memory } from "../../src/graph/memory.ts";
+import { inOne, llamaAs } from "../llama_as.ts";
 import { type Oracle, startOracle } from "./oracle.ts";
 
 setDefaultTimeout(120_000);
@@ -43,9 +42,7 @@ async function write(
   using folder = await openModel(`${fixtures}/${model}/hf`);
   const out = join(dir, `${model}-${quant}${adapter ? "-merged" : ""}.gguf`);
   // Gemma's own vocabulary is not byte-level; ids are what is compared.
-  const tokenizerDir = model.startsWith("gemma")
-    ? `${fixtures}/qwen2/hf`
-    : undefined;
+  const tokenizerDir = model.startsWith("gemma") ? `${fixtures}/qwen2/hf` : undefined;
   await exportGguf({ model: folder, quant, out, adapter, tokenizerDir });
   return out;
 }
@@ -71,8 +68,7 @@ async function distance(
   const expected = await readNpy(`${fixtures}/${model}/${name}.npy`);
   expect(found.length).toBe(expected.data.length);
   return found.reduce(
-    (max, value, i) =>
-      Math.max(max, Math.abs(value - Number(expected.data[i]))),
+    (max, value, i) => Math.max(max, Math.abs(value - Number(expected.data[i]))),
     0,
   );
 }
@@ -151,6 +147,42 @@ describe.skipIf(typeof started === "string")("llama.cpp runs our files", () => {
         if (process.env.SHOW) console.log(model, quant, far);
         expect([quant, far < limit]).toEqual([quant, true]);
       }
+    });
+  }
+
+  // No reference numbers: what whet generates from the folder, llama.cpp must generate from the file.
+  const rope_parameters = { rope_theta: 10000, rope_type: "default" };
+  const others: [string, Record<string, unknown>, Record<string, readonly string[]>?][] = [
+    ["mistral", { architectures: ["MistralForCausalLM"], sliding_window: null }],
+    ["phi3", { architectures: ["Phi3ForCausalLM"], rope_parameters, sliding_window: null }, inOne],
+    [
+      "smollm3",
+      { architectures: ["SmolLM3ForCausalLM"], rope_parameters, num_hidden_layers: 4 },
+    ],
+  ];
+  for (const [model_type, settings, fused] of others) {
+    test(`${model_type}: greedy tokens and drift`, async () => {
+      const from = await llamaAs({ model_type, ...settings }, fused);
+      const out = join(dir, `${model_type}.gguf`);
+      using folder = await openModel(from);
+      const tokenizerDir = `${fixtures}/llama/hf`;
+      await exportGguf({ model: folder, quant: "f32", out, tokenizerDir });
+      checkDrift(out, folder);
+      const model = await openWhole(from), memory = new Memory((await testDevice())!);
+      await loadWeights(model, memory, Generator.tensors(model).frozen);
+      const size = { slots: 1, context: 48, prefill: 8 };
+      const generator = await Generator.create(model, memory, size);
+      const { prompt_ids: ids } = await Bun.file(`${fixtures}/llama/reference.json`).json();
+      const sampling = { temperature: 0, topP: 1, seed: 1 };
+      const { ids: theirs, error } = await oracle.ask({ model: out, ids, greedy: 24 });
+      expect(error).toBeUndefined();
+      for await (
+        const answer of generator.answers([{ ids, maxTokens: 24 }], new Set(), sampling)
+      ) expect([...theirs!]).toEqual(answer.ids);
+      generator.free();
+      memory.free();
+      model.folder.close();
+      await rm(from, { recursive: true });
     });
   }
 
