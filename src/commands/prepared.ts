@@ -1,5 +1,6 @@
 import { requireHead } from "../architectures/architecture.ts";
 import { type Model, openModel } from "../architectures/model.ts";
+import type { DecoderConfig } from "../architectures/decoder.ts";
 import type { TokenRow } from "../architectures/packed.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { plural, short, thousands } from "../base/text.ts";
@@ -75,7 +76,7 @@ export async function prepareRun(asked: RunSettings, io: Io): Promise<PreparedRu
     : undefined;
   const texts = { tokenizer, template: date && asItIs ? dated(asItIs, date) : asItIs };
   const { vocab, context } = model.sizes;
-  const known = { vocab, context, ...texts };
+  const known = { vocab, context, slides: slides(model), ...texts };
   const read = (path: string, how: Reading) => readRows(path, how, known, io);
   const plain = { ...settings, loss_on: "response", min_pairs: 1 };
   const all = settings.data === undefined ? undefined : await read(settings.data, settings);
@@ -178,11 +179,22 @@ export interface Reading {
   readonly accum: number;
 }
 
+/** What rows are read for. */
+interface Reader extends Texts {
+  readonly vocab: number;
+  readonly context: number;
+  /** Some layers see a sliding window: the rows that see a second key are not its first neighbours. */
+  readonly slides?: boolean;
+}
+
+const slides = ({ config }: Model) =>
+  (config as Partial<DecoderConfig>).windows?.some((window) => window !== undefined) ?? false;
+
 /** Reads and tokenises the rows of a file or of stdin. @throws Fail (data) */
 export async function readRows(
   path: string,
   settings: Reading,
-  model: Texts & { readonly vocab: number; readonly context: number },
+  model: Texts & Pick<Reader, "vocab" | "context" | "slides">,
   io: Io,
 ): Promise<TokenRows> {
   const { max_seq, overlong, limit, smoke } = settings;
@@ -227,7 +239,7 @@ function tokenised(
   path: string,
   examples: readonly SftExample[],
   settings: Reading,
-  { tokenizer, template, vocab, context }: Texts & { vocab: number; context: number },
+  { tokenizer, template, vocab, context, slides }: Reader,
 ): TokenRows & { readonly report: LengthReport } {
   const { max_seq, overlong, loss_on = "response" } = settings;
   const options = {
@@ -242,7 +254,7 @@ function tokenised(
   const { rows, report } = pairs
     ? preparePairs(examples as readonly PairExample[], tokenizer, {
       ...options,
-      share: pairs.share_prompt && settings.compute !== "f16",
+      share: pairs.share_prompt && settings.compute !== "f16" && !slides,
     })
     : prepareSft(examples, tokenizer, options);
   return { ...factsOf(path, examples, rows), report };

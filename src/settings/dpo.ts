@@ -98,7 +98,7 @@ export const dpoFields = {
   share_prompt: field(z.boolean().default(true), {
     group: "Objective",
     changes: "values",
-    help: "compute the prompt once for both answers; with --compute f16 it is computed twice",
+    help: "compute the prompt once for both answers; never with --compute f16 or sliding windows",
     off: "compute the prompt once for each answer",
   }),
   min_pairs: field(whole(1).default(1), {
