@@ -8,6 +8,7 @@ const bad = (why: string): Fail =>
   });
 
 const utf8 = new TextEncoder();
+// deno-lint-ignore no-control-regex
 const ascii = /[\x00-\x7f]/;
 
 /**

@@ -60,6 +60,7 @@ const kinds: Readonly<Record<string, (step: Json) => Normalizer>> = {
     return (given) => given.replace(pattern, () => content);
   },
   Nmt: () => (text) =>
+    // deno-lint-ignore no-control-regex
     text.replace(/[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]/g, "")
       .replace(/[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/g, " "),
   Sequence: (step) => {

@@ -44,16 +44,12 @@ function matchers(actual: unknown, negated: boolean) {
     );
   const number = Number(actual);
   return {
-    toBe: (wanted: unknown) =>
-      check(Object.is(actual, wanted), `to be ${show(wanted)}`),
-    toEqual: (wanted: unknown) =>
-      check(equal(actual, wanted), `to equal ${show(wanted)}`),
+    toBe: (wanted: unknown) => check(Object.is(actual, wanted), `to be ${show(wanted)}`),
+    toEqual: (wanted: unknown) => check(equal(actual, wanted), `to equal ${show(wanted)}`),
     toBeLessThan: (limit: number) => check(number < limit, `< ${limit}`),
-    toBeLessThanOrEqual: (limit: number) =>
-      check(number <= limit, `<= ${limit}`),
+    toBeLessThanOrEqual: (limit: number) => check(number <= limit, `<= ${limit}`),
     toBeGreaterThan: (limit: number) => check(number > limit, `> ${limit}`),
-    toBeGreaterThanOrEqual: (limit: number) =>
-      check(number >= limit, `>= ${limit}`),
+    toBeGreaterThanOrEqual: (limit: number) => check(number >= limit, `>= ${limit}`),
     toBeCloseTo: (wanted: number, digits = 2) =>
       check(
         Math.abs(number - wanted) < 10 ** -digits / 2,
@@ -66,10 +62,8 @@ function matchers(actual: unknown, negated: boolean) {
         (actual as unknown[]).length === length,
         `to have length ${length}`,
       ),
-    toContain: (part: never) =>
-      check((actual as unknown[]).includes(part), `to contain ${part}`),
-    toMatch: (pattern: RegExp) =>
-      check(pattern.test(String(actual)), `to match ${pattern}`),
+    toContain: (part: never) => check((actual as unknown[]).includes(part), `to contain ${part}`),
+    toMatch: (pattern: RegExp) => check(pattern.test(String(actual)), `to match ${pattern}`),
     toThrow: (
       wanted: string | RegExp | (abstract new (...args: never[]) => Error) = "",
     ) => {
@@ -112,7 +106,5 @@ function equal(a: unknown, b: unknown): boolean {
 }
 
 function show(value: unknown): string {
-  return typeof value === "function"
-    ? "the call"
-    : JSON.stringify(value) ?? String(value);
+  return typeof value === "function" ? "the call" : JSON.stringify(value) ?? String(value);
 }
