@@ -41,6 +41,15 @@ const configs = {
     rope_parameters: { rope_theta: 10000, rope_type: "default", partial_rotary_factor: 0.5 },
     tie_word_embeddings: false,
   },
+  bert: {
+    ...common,
+    architectures: ["BertModel"],
+    model_type: "bert",
+    vocab_size: 1536, // as many as the built-in model's tokenizer has
+    hidden_act: "gelu",
+    type_vocab_size: 2,
+    layer_norm_eps: 1e-12,
+  },
 };
 
 /**
@@ -58,7 +67,7 @@ export async function tinyModel(
     join(dir, "model.safetensors"),
     manifest(specOf(config)).map((t, i) => {
       const data = normalFill(11, i, count(t.shape), t.shape.length === 1 ? 0.1 : 0.15);
-      if (t.name.includes("norm") && t.name.endsWith("weight")) {
+      if (/norm/i.test(t.name) && t.name.endsWith("weight")) {
         data.forEach((v, j) => data[j] = 1 + v);
       }
       const by = times(t.name);

@@ -1,3 +1,4 @@
+import { Exit, Fail } from "../base/fail.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Stream } from "../nn/attention.ts";
 import type { Net } from "../nn/net.ts";
@@ -11,6 +12,8 @@ export interface Sizes {
   readonly headDim: number;
   /** Longest sequence the model was made for. */
   readonly context: number;
+  /** Number of the first position where that is learnt and not 0: RoBERTa's begin after its padding id. */
+  readonly firstPosition?: number;
 }
 
 /** One model family. Layers record tensors under their checkpoint names, so there is no weight map. */
@@ -26,17 +29,23 @@ export interface Architecture<C = unknown> {
   hidden(net: Net, config: C, stream: Stream): Tensor;
   /**
    * The projection to the vocabulary, [V, width], and its bias. The embedding itself when tied. With a cap,
-   * logits z are cap · tanh(z / cap).
+   * logits z are cap · tanh(z / cap). An encoder has none: see `headOf`.
    */
-  head(net: Net, config: C): {
-    readonly weight: Tensor;
-    readonly bias?: Tensor;
-    readonly cap?: number;
-  };
+  head?(net: Net, config: C): Head;
+  /** Every token sees the whole of its sequence, not only what stands before it. */
+  readonly bidirectional?: true;
+  /** How names in a checkpoint become those that `hidden` records, and which of these it does not need. */
+  readonly checkpoint?: { rename(name: string): string; readonly unused: RegExp };
   /** Last names of every linear layer but the head: what `all-linear` means. */
   readonly linears: readonly string[];
   /** What PEFT adapts when no target is named. */
   readonly defaultTargets: readonly string[];
+}
+
+export interface Head {
+  readonly weight: Tensor;
+  readonly bias?: Tensor;
+  readonly cap?: number;
 }
 
 /** What a config.json describes: a family and its settings, without weights. */
@@ -44,4 +53,20 @@ export interface ModelSpec {
   readonly architecture: Architecture;
   readonly config: unknown;
   readonly sizes: Sizes;
+}
+
+/** @throws Fail (data) for an encoder, which predicts no tokens */
+export function requireHead({ architecture }: Pick<ModelSpec, "architecture">): void {
+  if (architecture.head) return;
+  throw new Fail(`a ${architecture.modelType} model is an encoder: it does not predict tokens`, {
+    why: "training by example, scoring and generating need a causal language model",
+    fix: "whet train embed trains an encoder, whet embed runs one",
+    exit: Exit.data,
+  });
+}
+
+/** The projection to the vocabulary. @throws Fail (data) for an encoder, which has none */
+export function headOf(model: ModelSpec, net: Net): Head {
+  requireHead(model);
+  return model.architecture.head!(net, model.config);
 }

@@ -1,5 +1,6 @@
 import { Exit, Fail } from "../base/fail.ts";
 import type { Architecture } from "./architecture.ts";
+import { bert, roberta, xlmRoberta } from "./bert.ts";
 import { gemma2, gemma3 } from "./gemma.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
@@ -13,6 +14,9 @@ import { smollm3 } from "./smollm3.ts";
 export const architectures: readonly Architecture[] = [
   erase(llama),
   erase(phi),
+  erase(bert),
+  erase(roberta),
+  erase(xlmRoberta),
   erase(qwen2),
   erase(qwen3),
   erase(gemma2),

@@ -2,12 +2,13 @@ import { Exit, Fail } from "../base/fail.ts";
 import { type ModelFolder, openModel as openFolder } from "../formats/model_folder.ts";
 import type { Storage } from "../../kernels/common/stored.ts";
 import { Graph } from "../graph/graph.ts";
+import { renamed } from "../formats/renamed_folder.ts";
 import { type QuantisedFolder, withQuantised } from "../formats/quantised_folder.ts";
 import { type DType, show, type Tensor } from "../graph/tensor.ts";
 import { type Lora, Net } from "../nn/net.ts";
 import type { ModelSpec } from "./architecture.ts";
 import { architectureOf } from "./mod.ts";
-import { PackedBatch } from "./packed.ts";
+import { PackedSequences } from "./sequences.ts";
 
 export { loadWeights } from "./load.ts";
 
@@ -50,7 +51,9 @@ export async function openModel(dir: string): Promise<Model> {
 /** The same for weights that are open already, from whatever file; closed when they do not fit. */
 export function modelOf(folder: ModelFolder): Model {
   try {
-    const model: Model = { folder: withQuantised(folder), ...specOf(folder.config) };
+    const spec = specOf(folder.config), { checkpoint } = spec.architecture;
+    const body = checkpoint ? renamed(folder, checkpoint) : folder;
+    const model: Model = { folder: withQuantised(body), ...spec };
     compare(model);
     return model;
   } catch (error) {
@@ -94,8 +97,8 @@ function storage(model: Model, name: string): DType {
 /** Every base weight the architecture reads, by checkpoint name, with its shape. */
 export function manifest(model: ModelSpec): Tensor[] {
   const g = new Graph(), net = new Net(g, 1, () => "f32");
-  const batch = new PackedBatch(g, model.sizes.vocab, { tokens: 1, targets: 1 });
-  batch.loss(model, net, batch.hidden(model, net), false);
+  new PackedSequences(g, model.sizes, 1).hidden(model, net);
+  model.architecture.head?.(net, model.config);
   return g.all("frozen");
 }
 

@@ -8,12 +8,14 @@ import type { Graph } from "../graph/graph.ts";
 import type { Runner } from "../graph/runner.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Net } from "../nn/net.ts";
-import type { ModelSpec } from "./architecture.ts";
+import { headOf, type ModelSpec } from "./architecture.ts";
 
 /** One sequence: `labels[t]` is what position t-1 must predict, -100 where it is not asked. */
 export interface TokenRow {
   readonly ids: ArrayLike<number>;
   readonly labels: ArrayLike<number>;
+  /** Where the row is several texts, one after the other: how many tokens each has; 0 where it is missing. */
+  readonly texts?: readonly { readonly length: number; readonly skip?: number }[];
   /** What each label counts in the loss; 1 where absent. */
   readonly weights?: ArrayLike<number>;
   /** Where the row is two answers to one prompt. */
@@ -206,7 +208,7 @@ export class PackedBatch {
     gradient: boolean,
     smoothing = 0,
   ): ReturnType<typeof linearCrossEntropy> {
-    const { g } = net, { weight, bias, cap } = model.architecture.head(net, model.config);
+    const { g } = net, { weight, bias, cap } = headOf(model, net);
     const h = gatherRows(g, hidden, this.map, this.inverse);
     const { labels, weights } = this;
     const given = { labels, weights, gradient, cap, smoothing };

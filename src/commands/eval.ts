@@ -4,6 +4,7 @@ import { writeFile } from "../base/durable.ts";
 import { evalSettings } from "../settings/use.ts";
 import { command } from "./command.ts";
 import type { Answered, Measures } from "./evaluation.ts";
+import { checkPrompt } from "./prompt_check.ts";
 
 export const evaluate = command({
   section: "eval",
@@ -43,6 +44,7 @@ export const evaluate = command({
       { vocab, context, ...texts },
       io,
     );
+    checkPrompt(settings.adapter, examples, texts, settings.strict_prompt, io);
     using loaded = await load(opened, settings, io);
     const began = performance.now();
     const run = async (adapted: typeof loaded.adapted, name: string) => {

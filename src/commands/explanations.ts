@@ -192,6 +192,21 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "Another program holds memory, or the driver grants less than the system told. The run goes on with micro-batches half as large: a step sees the same rows and means the same, but sums are added in another order than with larger ones. run.json records what was used, and --micro-tokens begins with it at once.",
   },
+  WH0321: {
+    title: "a pair of equal answers",
+    text:
+      "A preference between an answer and itself says nothing; training on it only adds noise. The pair is left out.",
+  },
+  WH0322: {
+    title: "several system prompts",
+    text:
+      "A model learns its task under the system prompt of its rows, and is at its best under that one prompt. Keep it in one file and give it with --system, when rows are made and when the model is used.",
+  },
+  WH0323: {
+    title: "asked under another prompt than trained",
+    text:
+      "The adapter's prompt.json holds hashes of the system prompt, the chat template and the stop tokens that its rows had. With others, answers are often worse for no visible reason. --strict-prompt refuses instead of warning.",
+  },
   WH0310: {
     title: "few validation rows",
     text:

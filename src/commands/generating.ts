@@ -50,6 +50,8 @@ export async function runGenerate(settings: Settings, io: Io): Promise<void> {
   if (settings.emit_prompts !== undefined) {
     return await emit(job, await looked(job), settings.emit_prompts, io);
   }
+  // Looked at under the lock: another program may be just finishing it.
+  using _lock = await lockOutput(places.train);
   const begun = existsSync(places.journal);
   if (existsSync(places.train) && !begun && !settings.force) {
     io.note(`${places.train} is there already; --force begins afresh`);
@@ -58,11 +60,11 @@ export async function runGenerate(settings: Settings, io: Io): Promise<void> {
   }
   // Before anything is written, the teacher must be one that can be asked.
   using teacher = settings.import.length > 0 ? undefined : await teacherFor(job, io);
-  using _lock = await lockOutput(places.train);
   if (settings.force) rmSync(places.journal, { force: true });
   const journal = await openJournal(places.journal);
+  let progress: Progress | undefined;
   try {
-    const progress = await Progress.open(schema, sha256(schema.text), journal);
+    progress = await Progress.open(schema, sha256(schema.text), journal);
     if (begun && !settings.force) {
       io.note(`going on with ${plural(progress.rows.length, "row")} of ${places.journal}`);
     }
@@ -85,6 +87,8 @@ export async function runGenerate(settings: Settings, io: Io): Promise<void> {
     await finish(job, progress, io);
   } finally {
     await journal.close();
+    // Where nothing was asked yet, there is nothing to go on with.
+    if (progress?.empty) rmSync(places.journal, { force: true });
   }
   rmSync(places.journal, { force: true });
 }

@@ -6,6 +6,7 @@ import { encodePrompt } from "../text/prompt.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { command } from "./command.ts";
 import { readText } from "./io.ts";
+import { checkPrompt } from "./prompt_check.ts";
 import { asIds, asObject, badRows, type Complaint, type Numbered, readRows } from "./rows.ts";
 import { textsOf } from "./texts.ts";
 
@@ -47,7 +48,7 @@ export const infer = command({
       ? readText(settings.system.slice(1), "the system message")
       : settings.system;
     const read = (value: unknown) => rowOf(value, id_field);
-    const rows: Numbered<Row>[] = settings.prompt === undefined
+    const given: Numbered<Row>[] = settings.prompt === undefined
       ? await readRows<Row>(io, settings.rows, read, EXAMPLE)
       : [{ line: 1, row: { asked: { prompt: settings.prompt } } }];
     const { tokenizer, template } = await textsOf(settings.model, settings.template);
@@ -60,9 +61,21 @@ export const infer = command({
       });
     }
     const complaints: Complaint[] = [];
+    const rows = given.map(({ line, row }) => ({
+      line,
+      row: { ...row, asked: inChat(row.asked, chat, system) },
+    }));
+    const questions = rows.map(({ row }) => row.asked);
+    checkPrompt(
+      settings.adapter,
+      questions,
+      { tokenizer, template },
+      settings.strict_prompt,
+      io,
+    );
     const encoded = rows.map(({ line, row }) => {
       try {
-        return encode(row.asked, chat, system, tokenizer, template);
+        return encode(row.asked, tokenizer, template);
       } catch (error) {
         if (!(error instanceof Fail)) throw error;
         complaints.push({
@@ -150,18 +163,16 @@ function rowOf(value: unknown, idField: string | undefined): Row | string {
   return { asked: { messages: row.messages as Message[] }, id };
 }
 
-function encode(
-  asked: Asked,
-  chat: boolean,
-  system: string | undefined,
-  tokenizer: Tokenizer,
-  template: ChatTemplate | undefined,
-): number[] {
-  if ("ids" in asked) return asked.ids;
-  if (!chat) return encodePrompt(tokenizer, asked, { template });
+/** What is asked, as it goes to the model: with --chat a prompt is what a user says. */
+function inChat(asked: Asked, chat: boolean, system: string | undefined): Asked {
+  if ("ids" in asked || !chat) return asked;
   const turns = "messages" in asked ? asked.messages : [{ role: "user", content: asked.prompt }];
   const first = system === undefined || turns[0]?.role === "system"
     ? []
     : [{ role: "system", content: system }];
-  return encodePrompt(tokenizer, { messages: [...first, ...turns] }, { template });
+  return { messages: [...first, ...turns] };
+}
+
+function encode(asked: Asked, tokenizer: Tokenizer, template: ChatTemplate | undefined): number[] {
+  return "ids" in asked ? asked.ids : encodePrompt(tokenizer, asked, { template });
 }

@@ -73,6 +73,7 @@ export async function openBoth(
 /**
  * Puts what was opened on the device that the settings ask for, or on one that is open already and then
  * stays open.
+ * @param tensors which weights are needed; those of a language model unless told
  * @throws Fail (gpu) (memory)
  */
 export async function load(
@@ -80,13 +81,14 @@ export async function load(
   settings: Pick<CommonSettings, "device" | "backend">,
   io: Io,
   shared?: Device,
+  tensors = Generator.tensors,
 ): Promise<Loaded> {
   const { model, adapter, adapted, unlike } = opened;
   if (unlike) {
     const message = "the adapter was trained on a base whose weights were kept another way";
     io.warn("WH0309", `${message}; its answers may differ a little`, `add ${unlike}`);
   }
-  const { frozen, trained } = Generator.tensors(model, adapted);
+  const { frozen, trained } = tensors(model, adapted);
   const parameters = [...model.folder.tensors.values()]
     .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
   const device = shared ??

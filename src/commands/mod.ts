@@ -18,6 +18,36 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./doctor.ts")).doctor,
   },
   {
+    name: "data check",
+    group: "Data",
+    about: "Finds what is wrong with rows, and proposes fixes",
+    load: async () => (await import("./data_check.ts")).dataCheck,
+  },
+  {
+    name: "data convert",
+    group: "Data",
+    about: "Turns rows of one form into another",
+    load: async () => (await import("./data_convert.ts")).dataConvert,
+  },
+  {
+    name: "data show",
+    group: "Data",
+    about: "Shows rows as the model sees them, and what is trained",
+    load: async () => (await import("./data_show.ts")).dataShow,
+  },
+  {
+    name: "data split",
+    group: "Data",
+    about: "Splits rows into training and validation rows",
+    load: async () => (await import("./data_split.ts")).dataSplit,
+  },
+  {
+    name: "data plan",
+    group: "Data",
+    about: "Says how many rows a command line needs, and what they cost",
+    load: async () => (await import("./data_plan.ts")).dataPlan,
+  },
+  {
     name: "train sft",
     group: "Train",
     about: "Teaches a model from rows of prompts and answers",
@@ -28,6 +58,12 @@ export const table: readonly Entry[] = [
     group: "Train",
     about: "Teaches a model which of two answers is the better one",
     load: async () => (await import("./train_dpo.ts")).trainDpo,
+  },
+  {
+    name: "train embed",
+    group: "Train",
+    about: "Teaches a model which texts belong together, from triplets or pairs",
+    load: async () => (await import("./train_embed.ts")).trainEmbed,
   },
   {
     name: "plan",
@@ -108,6 +144,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./score.ts")).score,
   },
   {
+    name: "embed",
+    group: "Use and measure",
+    about: "Turns texts into vectors that are close where meanings are",
+    load: async () => (await import("./embed.ts")).embedCommand,
+  },
+  {
     name: "bench",
     group: "This machine",
     about: "Measures kernels, training or generation on this machine's GPU",
@@ -179,9 +221,7 @@ export const aliases: Readonly<Record<string, readonly string[]>> = {
 
 /** Commands that the contract names and this version refuses, each with what serves instead. */
 export const later: Readonly<Record<string, string>> = {
-  "train embed": "this version trains causal language models only: whet train sft",
   "train auto": "this version trains by example only: whet train sft",
-  embed: "this version runs causal language models only: whet score, whet infer",
   pipeline: "its stages are commands of their own: whet train sft, whet eval, whet export",
   chat: "whet infer -p answers one prompt",
   serve: "whet infer answers rows from stdin",

@@ -1,6 +1,6 @@
-import { type DpoSettings, dpoSettings } from "../settings/dpo.ts";
+import type { DpoSettings } from "../settings/dpo.ts";
 import { type Field, fieldsOf } from "../settings/field.ts";
-import { trainSettings } from "../settings/train.ts";
+import { settingsOf } from "../settings/kinds.ts";
 import { dpo } from "../trainer/objectives/dpo.ts";
 import type { Objective } from "../trainer/objectives/objective.ts";
 import { sft } from "../trainer/objectives/sft.ts";
@@ -43,5 +43,4 @@ export function ownSettings<S extends object>(kind: string, settings: S): Partia
 }
 
 /** Every setting of the command that trains so. */
-export const fieldsFor = (kind: string): Field[] =>
-  fieldsOf(kind === "dpo" ? dpoSettings : trainSettings);
+export const fieldsFor = (kind: string): Field[] => fieldsOf(settingsOf(kind));

@@ -1,3 +1,4 @@
+import { requireHead } from "../architectures/architecture.ts";
 import { type Model, openModel } from "../architectures/model.ts";
 import type { DecoderConfig } from "../architectures/decoder.ts";
 import type { TokenRow } from "../architectures/packed.ts";
@@ -15,7 +16,9 @@ import { mapOf, quantOf } from "../settings/model.ts";
 import type { PlanSettings, TrainSettings } from "../settings/train.ts";
 import type { ChatTemplate } from "../text/chat_template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import type { Measures } from "../trainer/loop.ts";
 import { prepare, type Prepared } from "../trainer/prepare.ts";
+import type { Trainer } from "../trainer/trainer.ts";
 import type { Io } from "./io.ts";
 import { objectiveFor, pairsOf } from "./objectives.ts";
 import { dateOf } from "./resuming.ts";
@@ -45,6 +48,10 @@ export interface PreparedRun {
   readonly room: Room;
   /** Settings in the place of those asked for, where no adapter could be made. */
   readonly instead?: Partial<TrainSettings>;
+  /** Measures validation rows in another way than by the loss. */
+  readonly measure?: (trainer: Trainer) => Promise<Measures>;
+  /** Writes what else belongs beside the trained weights. */
+  readonly beside?: (folder: string) => Promise<void>;
 }
 
 /** Settings of a training run on one model. */
@@ -60,6 +67,7 @@ export type RunSettings = (TrainSettings | DpoSettings | Omit<PlanSettings, "mod
  */
 export async function prepareRun(asked: RunSettings, io: Io): Promise<PreparedRun> {
   const opened = await openModel(asked.model);
+  requireHead(opened);
   const instead = fallback(asked, opened), settings = { ...asked, ...instead };
   const model = { ...opened, quant: quantOf(settings), compute: settings.compute };
   const { tokenizer, template: asItIs } = await textsOf(settings.model, settings.template);

@@ -3,6 +3,7 @@ import { basename, join, resolve } from "node:path";
 import { commit } from "../base/assets.ts";
 import { makeFolder } from "../base/disk.ts";
 import { writeFile } from "../base/durable.ts";
+import { PROMPT_FILE, promptLock } from "../data/prompt_lock.ts";
 import { listCheckpoints, loadCheckpoint } from "../formats/checkpoint.ts";
 import { loraDefaults, writeAdapter } from "../formats/peft.ts";
 import type { LayerPoint, Manifest, Sample } from "../report/record.ts";
@@ -22,7 +23,7 @@ type Settings = TrainSettings & CommonSettings & { readonly output: string };
 /** run.json as it is when a run begins. */
 export function manifestOf(
   settings: Settings,
-  { prepared, data, validation, targets, date }: PreparedRun,
+  { prepared, data, validation, targets, date, tokenizer, template }: PreparedRun,
   capabilities: object,
 ): Omit<Manifest, "started"> {
   const { model, plan, batches, recipe } = prepared;
@@ -47,6 +48,7 @@ export function manifestOf(
     },
     data: data!.facts,
     validation: validation?.facts,
+    prompt: promptLock(data!.examples, template?.source, tokenizer),
     steps: batches.steps,
     computed: {
       micro_tokens: recipe.size.tokens,
@@ -91,13 +93,15 @@ const COMPANIONS = [
   "tokenizer_config.json",
   "special_tokens_map.json",
   "added_tokens.json",
+  "vocab.txt",
+  "sentencepiece.bpe.model",
   "chat_template.jinja",
 ];
 
 /** Writes the best weights (the last ones without validation rows), and the tokenizer beside them. */
 export async function writeWeights(
   settings: Settings,
-  { targets, prepared }: PreparedRun,
+  { targets, prepared, data, tokenizer, template }: PreparedRun,
   trainer: Trainer,
   best: Best | undefined,
 ) {
@@ -110,6 +114,8 @@ export async function writeWeights(
     const path = join(model.folder.dir, name);
     if (existsSync(path)) await writeFile(join(out, name), readFileSync(path));
   }
+  const lock = promptLock(data!.examples, template?.source, tokenizer);
+  await writeFile(join(out, PROMPT_FILE), JSON.stringify(lock, null, 2) + "\n");
   if (settings.full) {
     const { writeModel } = await import("./full_weights.ts");
     return { path: out, ...await writeModel(out, model.folder, tensors) };
@@ -117,7 +123,7 @@ export async function writeWeights(
   const { size, sha256 } = await writeAdapter(out, {
     ...loraDefaults,
     base_model_name_or_path: resolve(settings.model),
-    task_type: "CAUSAL_LM",
+    task_type: model.architecture.head ? "CAUSAL_LM" : "FEATURE_EXTRACTION",
     r: settings.rank,
     lora_alpha: settings.alpha,
     lora_dropout: settings.dropout,

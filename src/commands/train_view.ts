@@ -6,15 +6,19 @@ import {
   sparkline,
   thousands,
 } from "../base/text.ts";
-import type { EvalPoint, StepPoint } from "../report/record.ts";
+import { type EvalPoint, FOUND, type StepPoint } from "../report/record.ts";
 import type { Io } from "./io.ts";
 
 /** What the loss means: a perplexity, or how often and how clearly the chosen answer is preferred. */
 function besides(point: StepPoint | EvalPoint): string {
   const [right, margin] = [point["rewards/accuracies"], point["rewards/margins"]];
   const ppl = "ppl" in point && point.ppl !== undefined ? `  perplexity ${short(point.ppl)}` : "";
+  const found = FOUND.flatMap((name) => {
+    const value = "val_loss" in point ? point[name] : undefined;
+    return value === undefined ? [] : [`  ${name} ${short(value)}`];
+  });
   return right === undefined
-    ? ppl
+    ? ppl + found.join("")
     : `${ppl}  right ${short(100 * right)} %  margin ${margin!.toFixed(4)}`;
 }
 

@@ -155,7 +155,7 @@ export async function train(
       },
       async answers() {
         samples = await Array.fromAsync(sampler?.answers(trainer) ?? []);
-        return measuresOf(samples);
+        return { ...measuresOf(samples), ...await run.measure?.(trainer) };
       },
       async measured({ step, epoch, measures, best, baseline, milliseconds }) {
         const { val_loss, val_ppl, ...more } = measures;
@@ -207,6 +207,7 @@ export async function train(
       warn("WH0401", message, "--micro-tokens with fewer tokens makes dispatches shorter");
     }
     const adapter = await writeWeights(settings, run, trainer, best);
+    await run.beside?.(out);
     const status = STATUS[ending];
     const shown = await trackers.end(status === "stopped" ? "stopped" : "finished");
     emit("end", {
@@ -258,7 +259,7 @@ const STATUS: Readonly<Record<Ending, Status>> = {
 
 function tellEnd(
   settings: Settings,
-  { data }: PreparedRun,
+  { data, prepared }: PreparedRun,
   status: Status,
   step: number,
   best: Best | undefined,
@@ -283,6 +284,9 @@ function tellEnd(
       : ` --quant ${quant}${double_quant ? " --double-quant" : ""}`;
     const use = settings.full ? `-m ${output}` : `-m ${model} -a ${output}${kept}`;
     const chat = data!.facts.chat ? "--chat " : "";
+    if (objectiveOf(prepared.recipe).kind === "embed") {
+      return io.note(`\nNext: whet embed ${use} --json < texts.jsonl`);
+    }
     io.note(
       `\nNext: whet infer ${use} ${chat}-p "..."\n      whet export ${output} -o model.gguf --gguf`,
     );

@@ -1,6 +1,7 @@
 import { JsonError, parseJson } from "../base/strict_json.ts";
 import { excerpt } from "../base/text.ts";
 import { type RawLine, splitLines } from "./lines.ts";
+import { quickJson } from "./quick_json.ts";
 
 /** A value of a dataset file, or what is wrong where it should stand. */
 export interface Value {
@@ -27,8 +28,8 @@ export async function* jsonValues(chunks: AsyncIterable<Uint8Array>): AsyncGener
   for await (const raw of lines) {
     let { bytes } = raw;
     if (first) {
-      if (utf16(bytes)) {
-        const problem = "the file is UTF-16; save it as UTF-8";
+      const problem = otherFormat(bytes);
+      if (problem) {
         yield { line: raw.number, text: excerpt(lenient.decode(bytes.subarray(0, 400))), problem };
         return;
       }
@@ -41,17 +42,17 @@ export async function* jsonValues(chunks: AsyncIterable<Uint8Array>): AsyncGener
       return;
     }
     first = false;
-    const shown = lenient.decode(bytes.subarray(0, 400));
+    const shown = () => lenient.decode(bytes.subarray(0, 400));
     if (raw.length > LINE_LIMIT) {
       const problem = `the line has ${raw.length} bytes, more than the ${LINE_LIMIT} allowed`;
-      yield { line: raw.number, text: shown, problem };
+      yield { line: raw.number, text: shown(), problem };
       continue;
     }
     let text: string;
     try {
       text = utf8.decode(bytes);
     } catch {
-      yield { line: raw.number, text: shown, problem: badUtf8(bytes) };
+      yield { line: raw.number, text: shown(), problem: badUtf8(bytes) };
       continue;
     }
     yield parsed(raw.number, text, raw.ended);
@@ -59,6 +60,8 @@ export async function* jsonValues(chunks: AsyncIterable<Uint8Array>): AsyncGener
 }
 
 function parsed(line: number, text: string, ended: boolean): Value {
+  const quick = quickJson(text);
+  if (quick) return { line, text, value: quick.value };
   try {
     return { line, text, value: parseJson(text) };
   } catch (error) {
@@ -71,7 +74,8 @@ function whatIsWrong(error: JsonError, text: string, ended: boolean): string {
   const bytes = new TextEncoder().encode(text);
   const rest = lenient.decode(bytes.subarray(error.offset)).trim();
   if (text.includes("\0")) return `a NUL byte at column ${text.indexOf("\0") + 1}`;
-  if (rest === "" && !ended) return "the line breaks off at the end of the file: it is truncated";
+  const open = rest === "" || error.message === "string without an end";
+  if (open && !ended) return "the line breaks off at the end of the file: it is truncated";
   if (rest === "") return "the line breaks off";
   if (/^[{[]/.test(rest) && complete(text.slice(0, text.length - rest.length))) {
     return "more than one JSON value on the line";
@@ -87,6 +91,22 @@ function complete(text: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** What other kinds of files begin with. */
+const MAGIC: readonly [bytes: readonly number[], problem: string][] = [
+  [[0x1f, 0x8b], "the file is compressed with gzip; unpack it first: gunzip -c FILE"],
+  [[0x28, 0xb5, 0x2f, 0xfd], "the file is compressed with zstd; unpack it first: zstd -d FILE"],
+  [[0x42, 0x5a, 0x68], "the file is compressed with bzip2; unpack it first: bunzip2 -c FILE"],
+  [[0xfd, 0x37, 0x7a, 0x58, 0x5a], "the file is compressed with xz; unpack it first: xz -d FILE"],
+  [[0x50, 0x4b, 0x03, 0x04], "the file is a ZIP archive; unpack it first"],
+  [[0x50, 0x41, 0x52, 0x31], "the file is Parquet; make rows of it: whet data convert FILE"],
+];
+
+function otherFormat(bytes: Uint8Array): string | undefined {
+  const known = MAGIC.find(([magic]) => magic.every((byte, i) => bytes[i] === byte));
+  if (known) return known[1];
+  return utf16(bytes) ? "the file is UTF-16; save it as UTF-8" : undefined;
 }
 
 function utf16(bytes: Uint8Array): boolean {

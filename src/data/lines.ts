@@ -26,7 +26,7 @@ export async function* splitLines(
     length += bytes.length;
     const room = limit - kept;
     if (room <= 0 || bytes.length === 0) return;
-    const part = bytes.slice(0, room);
+    const part = bytes.subarray(0, room);
     parts.push(part);
     kept += part.length;
   };

@@ -129,6 +129,21 @@ async function collect<Form extends string, Example>(
   return { rows, forms, rejected };
 }
 
+/** What one value of a dataset says, or what is wrong with it. `index` counts values from 0. */
+export function exampleOf(
+  value: Value,
+  index: number,
+  options: RowOptions = {},
+): { readonly form: RowForm; readonly example: SftExample } | { readonly problem: string } {
+  try {
+    const { form, example } = readRow(value, index, options);
+    return { form, example: { line: value.line, ...example } };
+  } catch (error) {
+    if (error instanceof BadRowError) return { problem: error.message };
+    throw error;
+  }
+}
+
 /** One error for all broken rows of a dataset. */
 export function badRows(
   name: string,
@@ -385,8 +400,9 @@ function quoted(names: readonly string[]): string {
   return `[${names.map((name) => `'${name}'`).join(", ")}]`;
 }
 
-async function* byteStream(path: string): AsyncGenerator<Uint8Array> {
-  const stream = path === "-" ? process.stdin : createReadStream(path);
+/** The bytes of a file, or of standard input for "-". @throws Fail (exit 3) where it cannot be read */
+export async function* byteStream(path: string): AsyncGenerator<Uint8Array> {
+  const stream = path === "-" ? process.stdin : createReadStream(path, { highWaterMark: 2 ** 20 });
   try {
     for await (const chunk of stream) yield chunk as Uint8Array;
   } catch (cause) {
@@ -394,7 +410,7 @@ async function* byteStream(path: string): AsyncGenerator<Uint8Array> {
     if (code === undefined) throw cause;
     throw new Fail(`cannot read the dataset ${path}`, {
       why: code === "ENOENT" ? "there is no such file" : (cause as Error).message,
-      fix: "check the path given with -d",
+      fix: "check the path; it must be a file",
       exit: Exit.data,
       cause,
     });

@@ -2,6 +2,7 @@ import { attention } from "../../kernels/attention/attention.ts";
 import { cacheWrite } from "../../kernels/cache_write/cache_write.ts";
 import { gatherRows } from "../../kernels/gather_rows/gather_rows.ts";
 import { matmul } from "../../kernels/matmul/matmul.ts";
+import { headOf } from "../architectures/architecture.ts";
 import { softcap } from "../../kernels/softcap/softcap.ts";
 import { type Model, netOf } from "../architectures/model.ts";
 import { Exit, Fail } from "../base/fail.ts";
@@ -234,7 +235,7 @@ function recordTokens(
       });
     },
   });
-  const { weight, bias, cap } = model.architecture.head(net, model.config);
+  const { weight, bias, cap } = headOf(model, net);
   const last = gatherRows(g, hidden, inputs.pick, g.input("unpick", [tokens], "u32"));
   const logits = matmul(g, last, weight, { form: "nt", bias });
   return { inputs, logits: cap === undefined ? logits : softcap(g, logits, cap) };

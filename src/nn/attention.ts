@@ -24,6 +24,8 @@ export interface Stream {
   readonly positions: Tensor;
   /** Token indices sorted by id, u32[T], and where each id begins, u32[V+1]: only for a trained embedding. */
   readonly sorted?: { readonly order: Tensor; readonly bounds: Tensor };
+  /** The same of positions, for a position table that is trained. */
+  readonly sortedPositions?: { readonly order: Tensor; readonly bounds: Tensor };
   /** What is added to the embeddings, [T,C] -> [T,C]: noise in training. */
   noise?(x: Tensor): Tensor;
   /** Mixes values: q[T,H·D], k and v[T,Hkv·D] -> [T,H·D], stored as q is. Batches and caches differ only here. */

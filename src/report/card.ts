@@ -1,19 +1,18 @@
 import { humanBytes, humanSeconds, short, thousands } from "../base/text.ts";
 import { type Field, fieldsOf } from "../settings/field.ts";
-import { dpoSettings } from "../settings/dpo.ts";
-import { trainSettings } from "../settings/train.ts";
-import { bestOf, type Manifest, type Rewards, type RunRecord, type StepPoint } from "./record.ts";
+import { settingsOf } from "../settings/kinds.ts";
+import { bestOf, FOUND, type Manifest, type RunRecord, type StepPoint } from "./record.ts";
 import { labelOf } from "./tags.ts";
 
 /** Settings that say how a model was trained: all that change its weights, and what was done to rows. */
 const toldFor = (kind: string) =>
-  fieldsOf(kind === "dpo" ? dpoSettings : trainSettings)
-    .filter(({ info }) => info.changes && info.group !== "Main");
+  fieldsOf(settingsOf(kind)).filter(({ info }) => info.changes && info.group !== "Main");
 
 /** What was done to the model, in words. */
 const HOW: Readonly<Record<string, string>> = {
   sft: "supervised fine-tuning",
   dpo: "preference optimisation (DPO) on pairs of answers",
+  embed: "contrastive training of its embeddings",
 };
 
 /** What a reader is told of one of them: the way rows are read only where it is not the usual one. */
@@ -32,12 +31,13 @@ export function modelCard(record: RunRecord): string {
   const { model, data, validation, settings, whet, adapter } = manifest;
   const versions = (record.tags ?? []).filter(({ version }) => version !== undefined);
   const full = settings.full === true, how = HOW[manifest.kind] ?? manifest.kind;
-  const best = bestOf(evals);
+  const best = bestOf(evals), embeds = manifest.kind === "embed";
+  const place = full ? "-m ." : `-m ${model.path} -a .`;
   const lines: (string | undefined)[] = [
     "---",
     `base_model: ${quoted(model.path)}`,
     ...(full ? [] : ["library_name: peft"]),
-    "pipeline_tag: text-generation",
+    `pipeline_tag: ${embeds ? "sentence-similarity" : "text-generation"}`,
     `tags: [${full ? "full-fine-tune" : "lora"}, ${manifest.kind}, whet]`,
     "---",
     "",
@@ -58,13 +58,14 @@ export function modelCard(record: RunRecord): string {
     "## Use",
     "",
     "```sh",
-    `whet infer ${full ? "-m ." : `-m ${model.path} -a .`} ${
-      data.chat ? "--chat " : ""
-    }-p "your prompt"`,
-    full
-      ? "whet export . -o model.gguf --gguf"
-      : "whet export . -o model.gguf --gguf   # adapter merged",
+    ...(embeds ? [`whet embed ${place} --json < texts.jsonl`] : [
+      `whet infer ${place} ${data.chat ? "--chat " : ""}-p "your prompt"`,
+      full
+        ? "whet export . -o model.gguf --gguf"
+        : "whet export . -o model.gguf --gguf   # adapter merged",
+    ]),
     "```",
+    ...(embeds ? ["", 'sentence-transformers loads it too: `SentenceTransformer(".")`.'] : []),
     "",
     ...(full
       ? []
@@ -124,8 +125,9 @@ export function modelCard(record: RunRecord): string {
     lines.push("");
   }
   if (best) {
-    const names = (["rewards/accuracies", "rewards/margins"] satisfies (keyof Rewards)[])
-      .filter((name) => best[name] !== undefined);
+    const names = (["rewards/accuracies", "rewards/margins", ...FOUND] as const).filter((name) =>
+      best[name] !== undefined
+    );
     const titles = ["step", "epoch", "validation loss", best.ppl ? "perplexity" : "", ...names]
       .filter(Boolean);
     lines.push(`| ${titles.join(" | ")} |`, `|${titles.map(() => "---:").join("|")}|`);

@@ -147,7 +147,8 @@ export function comparisonHtml(
 function bestCard(best: ComparedRow): string {
   const loss = best.best_val_loss === undefined
     ? `training loss ${short(best.train_loss!)}; there were no rows to measure on`
-    : `best validation loss ${short(best.best_val_loss)}, perplexity ${short(best.best_ppl!)}`;
+    : `best validation loss ${short(best.best_val_loss)}` +
+      (best.best_ppl === undefined ? "" : `, perplexity ${short(best.best_ppl)}`);
   return `<div class="card finding good best"><b>Best: ${escape(labelOf(best.choice))}</b><p>${
     escape(loss)
   }</p></div>`;

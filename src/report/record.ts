@@ -16,6 +16,17 @@ export interface Rewards {
   readonly "logps/rejected"?: number;
 }
 
+/** What training on triplets measures: how well an anchor finds its positive, and is told from negatives. */
+export const FOUND = [
+  "recall@1",
+  "recall@5",
+  "recall@10",
+  "mrr@10",
+  "ndcg@10",
+  "accuracy",
+] as const;
+export type Found = { readonly [name in (typeof FOUND)[number]]?: number };
+
 /** One optimiser step. Loss in nats per supervised token, time in milliseconds, memory in bytes. */
 export interface StepPoint extends Rewards {
   readonly step: number;
@@ -30,7 +41,7 @@ export interface StepPoint extends Rewards {
 }
 
 /** One measurement on rows that are not trained. */
-export interface EvalPoint extends Rewards {
+export interface EvalPoint extends Rewards, Found {
   readonly step: number;
   readonly epoch: number;
   readonly val_loss: number;
@@ -107,6 +118,8 @@ export interface Manifest {
   readonly model: Weights;
   readonly data: Rows;
   readonly validation?: Rows;
+  /** Under which system prompt, chat template and stop tokens the rows were trained. */
+  readonly prompt?: object;
   readonly steps: number;
   /** How the run was fitted to the device's memory; `bytes` by part. */
   readonly computed?: {

@@ -2,8 +2,10 @@ import { z } from "zod";
 import { commonSettings } from "./common.ts";
 import { type Field, fieldsOf, objectOf, type SettingsSchema } from "./field.ts";
 import { dpoSettings } from "./dpo.ts";
+import { trainEmbedSettings } from "./embed.ts";
 import { trainSettings } from "./train.ts";
 import {
+  embedSettings,
   evalSettings,
   exportSettings,
   inferSettings,
@@ -16,9 +18,11 @@ export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   "": commonSettings,
   train: trainSettings,
   dpo: dpoSettings,
+  train_embed: trainEmbedSettings,
   infer: inferSettings,
   eval: evalSettings,
   score: scoreSettings,
+  embed: embedSettings,
   tokenize: tokenizeSettings,
   export: exportSettings,
 };

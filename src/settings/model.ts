@@ -69,6 +69,14 @@ export const computeField = () =>
       "how activations are kept between operations; sums, norms and the residual stream stay f32",
   });
 
+export const poolingField = () =>
+  field(z.enum(["mean", "cls", "last"]).optional(), {
+    group: "Main",
+    aliases: ["pool", "pooling-mode"],
+    help: "what an embedding is made of: the mean of all tokens, the first one, or the last one",
+    otherwise: "as modules.json says; without one, mean for an encoder and last for a decoder",
+  });
+
 export const templateField = () =>
   field(path().optional(), {
     group: "Main",

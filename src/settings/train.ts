@@ -573,6 +573,11 @@ export const planSettings = z.strictObject({
   }),
 }).superRefine(check).transform(complete);
 
+/** The measure by which weights are the best is of each objective's own. */
+export type ByAny<S extends { readonly best: string }> = Omit<S, "best"> & {
+  readonly best: string;
+};
+
 /** A run's settings with everything filled that follows from others: nothing left to guess. */
-export type TrainSettings = z.output<typeof trainSettings>;
-export type PlanSettings = z.output<typeof planSettings>;
+export type TrainSettings = ByAny<z.output<typeof trainSettings>>;
+export type PlanSettings = ByAny<z.output<typeof planSettings>>;

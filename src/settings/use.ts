@@ -7,6 +7,7 @@ import {
   doubleQuantField,
   mapField,
   modelField,
+  poolingField,
   quantField,
   templateField,
 } from "./model.ts";
@@ -26,6 +27,34 @@ export const scoreSettings = z.strictObject({
   model: modelField(true),
   adapter: adapterField(),
   rows: input(),
+  quant: quantField(),
+  double_quant: doubleQuantField(),
+  compute: computeField(),
+}).superRefine(checkQuant);
+
+export const embedSettings = z.strictObject({
+  model: modelField(true),
+  adapter: adapterField(),
+  rows: input(),
+  pooling: poolingField(),
+  raw: field(z.boolean().default(false), {
+    group: "Main",
+    help: "embeddings as they are pooled, not made of unit length",
+  }),
+  prompt: field(z.string().optional(), {
+    group: "Main",
+    short: "p",
+    value: "TEXT",
+    help: "what stands before every text",
+    excludes: ["prompt_name"],
+  }),
+  prompt_name: field(z.string().min(1).optional(), {
+    group: "Main",
+    value: "NAME",
+    help: "the same by its name in the model's config_sentence_transformers.json",
+    otherwise: "the model's default prompt, where it names one",
+    excludes: ["prompt"],
+  }),
   quant: quantField(),
   double_quant: doubleQuantField(),
   compute: computeField(),
@@ -76,6 +105,11 @@ export const inferSettings = z.strictObject({
     help: "system message before every prompt, with --chat understood; @FILE reads it from a file",
   }),
   template: templateField(),
+  strict_prompt: field(z.boolean().default(false), {
+    group: "Main",
+    help:
+      "refuse another system prompt, chat template or stop tokens than the adapter was trained with",
+  }),
   id_field: field(z.string().min(1).optional(), {
     group: "Main",
     value: "KEY",
@@ -112,6 +146,11 @@ export const evalSettings = z.strictObject({
     help: "rows with the answers expected",
   }),
   template: templateField(),
+  strict_prompt: field(z.boolean().default(false), {
+    group: "Main",
+    help:
+      "refuse another system prompt, chat template or stop tokens than the adapter was trained with",
+  }),
   map: mapField(),
   schema: field(path().optional(), {
     group: "Main",
@@ -220,6 +259,7 @@ export const exportSettings = z.strictObject({
 });
 
 export type ScoreSettings = z.output<typeof scoreSettings>;
+export type EmbedSettings = z.output<typeof embedSettings>;
 export type InferSettings = z.output<typeof inferSettings>;
 export type TokenizeSettings = z.output<typeof tokenizeSettings>;
 export type EvalSettings = z.output<typeof evalSettings>;

@@ -152,6 +152,11 @@ export class Progress {
     return this.#keys.has(requestKey(instruction, context));
   }
 
+  /** Nothing was asked and nothing brought. */
+  get empty(): boolean {
+    return this.#used.size === 0 && this.imported.size === 0;
+  }
+
   get calls(): number {
     return Math.max(0, ...this.#used.keys());
   }

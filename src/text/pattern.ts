@@ -154,6 +154,7 @@ export function compilePattern(pattern: string): RegExp {
       if (char === "(") atom = group(depth);
       else if (char === "[") atom = set(depth);
       else if (char === "\\") atom = escape(false);
+      else if ("*+?".includes(char)) throw refused(pattern, "it repeats nothing");
       else {
         const point = String.fromCodePoint(pattern.codePointAt(at)!);
         at += point.length;

@@ -1,8 +1,9 @@
 import type { Model } from "../architectures/model.ts";
 import type { TokenRow } from "../architectures/packed.ts";
+import { Exit, Fail } from "../base/fail.ts";
 import type { Lora } from "../nn/net.ts";
 import { adapterOf } from "./adapter.ts";
-import { type BatchPlan, keysOf, layOut, pack } from "./layout.ts";
+import { type BatchPlan, keysOf, layOut, pack, type RowLength } from "./layout.ts";
 import { fitRun, type RunPlan } from "./plan.ts";
 import { objectiveOf, type Recipe } from "./program.ts";
 import type { Objective } from "./objectives/objective.ts";
@@ -141,6 +142,11 @@ export function prepare(
   };
 
   const { micro_tokens: told } = settings;
+  if (objective.together) {
+    const whole = wholeSteps(lengths, settings);
+    if (told !== undefined && told < whole) throw parted(whole, told);
+    return attempt(up(Math.max(told ?? 0, whole, longest)));
+  }
   let best = attempt(told && Math.max(up(told), up(longest)));
   if (told !== undefined) return best;
   for (let tried = best; !best.fits || extra(best) > DEAR;) {
@@ -152,12 +158,42 @@ export function prepare(
   return best;
 }
 
+function parted(whole: number, told: number): Fail {
+  return new Fail(`a batch of ${whole} tokens does not fit in ${told} token places`, {
+    why: "its rows are compared with each other, so they must stay together",
+    fix: "a smaller --batch, or no --micro-tokens",
+    exit: Exit.usage,
+  });
+}
+
+/** Tokens of the largest step, all its rows together. */
+function wholeSteps(lengths: readonly RowLength[], s: RunSettings): number {
+  const all = lengths.reduce((sum, { tokens }) => sum + tokens, 0);
+  const plan = layOut(lengths, {
+    rows: s.batch * s.accum,
+    fill: false,
+    epochs: s.epochs,
+    iterations: s.iters,
+    seed: s.seed,
+    shuffle: s.shuffle,
+    budget: Math.max(up(all), 64),
+    exact: true,
+  });
+  let most = 1;
+  for (let step = 0; step < plan.steps; step++) {
+    const rows = plan.at(step).micro.flat();
+    most = Math.max(most, rows.reduce((sum, row) => sum + lengths[row]!.tokens, 0));
+  }
+  return most;
+}
+
 /** What computing blocks again adds to the work of a step, as a share of it. */
 export const extra = ({ plan: { flops, extraFlops } }: Pick<Prepared, "plan">) =>
   extraFlops / (flops - extraFlops);
 
 /** Token places of micro-batches half as large; undefined where the longest row needs those there are. */
 export function halved({ recipe }: Pick<Prepared, "recipe">): number | undefined {
+  if (objectiveOf(recipe).together) return undefined;
   const { size: { tokens }, positions } = recipe;
   const half = Math.max(up(tokens / 2), up(positions));
   return half < tokens ? half : undefined;

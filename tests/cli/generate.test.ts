@@ -298,6 +298,26 @@ describe.concurrent("budgets", () => {
   });
 });
 
+test("two at once pay once", async () => {
+  const dir = folder();
+  using mock = mockTeacher(() => "good", 100);
+  const env = {
+    ANTHROPIC_API_KEY: KEY,
+    ANTHROPIC_BASE_URL: mock.url,
+    WHET_CACHE: join(dir, "cache"),
+  };
+  const argv = ["data", "generate", "garden", "--teacher", "anthropic", "-n", "50"];
+  const ran = await Promise.all(
+    [1, 2, 3].map(() => whet([...argv, "--batch", "10", "-o", "r.jsonl"], dir, { env })),
+  );
+  expect(mock.seen).toHaveLength(5);
+  const told = ran.map(({ code, err }) => `${code} ${err}`);
+  expect(told.filter((text) => text === "0 ")).toHaveLength(1);
+  for (const text of told.filter((text) => text !== "0 ")) {
+    expect(text).toMatch(/^12 error: r\.jsonl is in use by|^0 r\.jsonl is there already/);
+  }
+});
+
 describe.concurrent("by hand", () => {
   test("prompts out, answers in, in as many goes as it takes", async () => {
     const dir = folder();

@@ -116,7 +116,7 @@ test("bad input", async () => {
     [["train", "-c", "strange.json", "-o", "x"], "does not know: flux_capacity"],
     [["train", "-c", "nowhere.json", "-o", "x"], "needs a second word"],
     [["train", "-c"], "needs a second word"],
-    [["train", "-c", "dpo.json", "-o", "x"], "needs a second word"],
+    [["train", "-c", "dpo.json", "-o", "x"], "dpo.json was recorded by another whet"],
   ];
   for (const [argv, text] of cases) {
     const { code, err } = await whet(argv, folder);

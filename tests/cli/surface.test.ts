@@ -103,10 +103,10 @@ describe.concurrent("errors have three lines, a code and an exit code", () => {
       "  why: 0 takes the likeliest token, higher is more varied\n  fix: for example --temp 0\n",
     ],
     [
-      ["train", "embed", "-m", "x"],
+      ["train", "auto", "-m", "x"],
       2,
-      "error: whet train embed is not built yet [WH0206]\n" +
-      "  why: this version trains causal language models only: whet train sft\n" +
+      "error: whet train auto is not built yet [WH0206]\n" +
+      "  why: this version trains by example only: whet train sft\n" +
       "  fix: whet --help lists what works\n",
     ],
     [

@@ -38,6 +38,8 @@ export interface Objective {
   readonly likelihood: boolean;
   /** Mean over what: the loss of a step is the mean by these weights. */
   weight(row: TokenRow): number;
+  /** The rows of a step are compared with each other: they must stay in one micro-batch. */
+  readonly together?: boolean;
   /** Records one micro-batch forward, with what its gradient will need where it trains. */
   record(model: Model, net: Net, recipe: Recipe, trains: boolean): Forward;
   /** What the model is compared with, for objectives that need it. */

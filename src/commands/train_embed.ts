@@ -1,0 +1,43 @@
+import { Exit, Fail } from "../base/fail.ts";
+import { TRIPLET_EXAMPLE } from "../data/triplets.ts";
+import { trainEmbedSettings } from "../settings/embed.ts";
+import { command } from "./command.ts";
+import { requireFit } from "./memory_told.ts";
+import { tellPlan } from "./plan.ts";
+
+export const trainEmbed = command({
+  section: "train_embed",
+  stops: true,
+  dryRun: true,
+  examples: [
+    "whet train embed -m ./encoder -d triplets.jsonl -o ./run",
+    "whet train embed -m ./encoder -d pairs.jsonl --loss mnr --batch 64 -o ./run",
+    "whet train embed -m ./encoder -d triplets.jsonl --val val.jsonl --best ndcg@10 --patience 2 -o ./run",
+    "whet train embed -m ./encoder -d triplets.jsonl -o ./run --resume",
+  ],
+  details:
+    `A row is one JSON object a line: ${TRIPLET_EXAMPLE}; the negative may be missing with --loss mnr. ` +
+    'Token ids do as well: {"anchor_ids":[...],"positive_ids":[...],"negative_ids":[...]}; and pairs for ' +
+    '--loss contrastive: {"sentence1":"...","sentence2":"...","label":0 or 1}. Encoders (BERT, RoBERTa, ' +
+    "XLM-RoBERTa) and decoders can be trained.\n\nOn validation rows every anchor looks for its positive " +
+    "among all texts: recall@k, MRR and NDCG. The run folder loads in sentence-transformers.",
+  settings: trainEmbedSettings,
+  async run(settings, io) {
+    const { prepareEmbedRun } = await import("./prepared_embed.ts");
+    if (settings.output === undefined && !settings.dry_run) {
+      throw new Fail("missing: --output", {
+        why: "output: the run folder for adapter, checkpoints, metrics and report",
+        fix: "add -o DIR",
+        code: "WH0207",
+        exit: Exit.usage,
+      });
+    }
+    const run = await prepareEmbedRun(settings, io);
+    if (settings.dry_run) {
+      tellPlan(run, settings, io);
+      return requireFit(run, settings);
+    }
+    const { train } = await import("./training.ts");
+    await train({ ...settings, output: settings.output! }, run, io);
+  },
+});

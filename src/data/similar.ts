@@ -1,0 +1,235 @@
+/**
+ * Finding rows that are nearly alike without comparing each with each.
+ *
+ * MinHash by one permutation: every run of five characters of a text is hashed once; the hash says
+ * into which of 64 bins it falls, and each bin keeps its least hash. Two texts agree in a bin with a
+ * probability that is the share of runs they have in common (Jaccard). Broder, On the resemblance and
+ * containment of documents, 1997; Li, Owen, Zhang, One permutation hashing, 2012; empty bins borrow
+ * from others: Shrivastava, Optimal densification, 2017. Eight bits of each bin are kept: Li, König,
+ * b-bit minwise hashing, 2010. Candidates are rows that agree in four bins of one of sixteen bands.
+ */
+
+/** Bins of a signature, each one byte. */
+export const BINS = 64;
+const BANDS = 16;
+const PER_BAND = BINS / BANDS;
+const SHINGLE = 5;
+/** Rows compared with one row at most: where thousands look alike, the last ones stand for them. */
+const MOST_CANDIDATES = 256;
+
+/** What each character is compared as: small letters, and all kinds of space the same. */
+let folded: Uint16Array | undefined;
+
+function foldings(): Uint16Array {
+  return Uint16Array.from({ length: 65536 }, (_, c) => {
+    const small = String.fromCharCode(c).toLowerCase();
+    if (c <= 32 || /\s/.test(small)) return 32;
+    return small.length === 1 ? small.charCodeAt(0) : c;
+  });
+}
+
+let letters = new Uint16Array(4096);
+
+/** Puts the characters as they are compared into `letters`. @returns how many */
+function fold(text: string): number {
+  if (text.length > letters.length) letters = new Uint16Array(2 * text.length);
+  folded ??= foldings();
+  const [to, all] = [folded, letters];
+  let n = 0;
+  let before = 32;
+  for (let i = 0; i < text.length; i++) {
+    const c = to[text.charCodeAt(i)]!;
+    if (c === 32 && before === 32) continue;
+    all[n++] = before = c;
+  }
+  return n > 0 && before === 32 ? n - 1 : n;
+}
+
+const least = new Uint32Array(BINS);
+
+/** Writes the signature of a text, 64 bytes, blind to case and the width of spaces. */
+export function sign(text: string, out: Uint8Array): void {
+  const length = fold(text);
+  const all = letters;
+  least.fill(0xffffffff);
+  // Each character adds to the hash of its window and leaves it again five characters later.
+  let rolling = 0;
+  for (let i = 0; i < Math.min(SHINGLE, length); i++) {
+    rolling = (Math.imul(rolling, 0x01000193) + all[i]! + 1) | 0;
+  }
+  for (let i = SHINGLE;; i++) {
+    let h = rolling;
+    h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+    h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+    h = (h ^ (h >>> 16)) >>> 0;
+    const bin = h & (BINS - 1);
+    if (h < least[bin]!) least[bin] = h;
+    if (i >= length) break;
+    rolling -= Math.imul(all[i - SHINGLE]! + 1, LEAVING);
+    rolling = (Math.imul(rolling, 0x01000193) + all[i]! + 1) | 0;
+  }
+  for (let bin = 0; bin < BINS; bin++) {
+    let from = bin;
+    for (let tried = 1; least[from] === 0xffffffff; tried++) {
+      from = (Math.imul(bin + 1, 0x9e3779b1) + Math.imul(tried, 0x7feb352d)) >>> 26;
+    }
+    const h = least[from]!;
+    out[bin] = (h >>> 6 ^ h >>> 14 ^ h >>> 22) & 255;
+  }
+}
+
+/** What the oldest of the five characters weighs: 0x01000193 to the fourth power, modulo 2^32. */
+const LEAVING = [1, 2, 3, 4].reduce((power) => Math.imul(power, 0x01000193), 1);
+
+/** The estimated share of common runs of five characters, 0 to 1; the error is about 0.05. */
+export function similarity(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): number {
+  let same = 0;
+  for (let i = 0; i < BINS; i++) if (a[aAt + i] === b[bAt + i]) same++;
+  // One byte agrees by chance once in 256.
+  return Math.max(0, (same / BINS - 1 / 256) / (1 - 1 / 256));
+}
+
+/** Signatures that were seen, to be asked for those like another. */
+export class SimilarRows {
+  #count = 0;
+  #signatures = new Uint8Array(1024 * BINS);
+  /** The same bytes, a band to a word. */
+  #bands = bandsOf(this.#signatures);
+  #lines = new Uint32Array(1024);
+  /** By band and bucket the last row in it, counted from 1; by band and row the one before it. */
+  #heads = new Uint32Array(BANDS * 1024);
+  #before = new Uint32Array(BANDS * 1024);
+
+  /** @param most rows kept; those after them are compared but not kept */
+  constructor(readonly threshold: number, readonly most: number) {}
+
+  get full(): boolean {
+    return this.#count >= this.most;
+  }
+
+  /** The line of a row at least as similar as the threshold, if there is one. */
+  find(signature: Uint8Array): number | undefined {
+    const { length } = this.#lines;
+    const mine = bandsOf(signature);
+    let left = MOST_CANDIDATES;
+    for (let band = 0; band < BANDS; band++) {
+      let row = this.#heads[band * length + bucket(mine[band]!, length)]!;
+      while (row > 0 && left > 0) {
+        // Most rows of a bucket came there by chance: their band is another.
+        if (this.#bands[(row - 1) * BANDS + band] === mine[band]) {
+          left--;
+          const at = (row - 1) * BINS;
+          if (similarity(signature, 0, this.#signatures, at) >= this.threshold) {
+            return this.#lines[row - 1];
+          }
+        }
+        row = this.#before[band * length + row - 1]!;
+      }
+    }
+    return undefined;
+  }
+
+  add(signature: Uint8Array, line: number): void {
+    if (this.full) return;
+    if (this.#count === this.#lines.length) this.#grow();
+    this.#signatures.set(signature, this.#count * BINS);
+    this.#lines[this.#count++] = line;
+    this.#chain(this.#count);
+  }
+
+  #chain(row: number) {
+    const { length } = this.#lines;
+    for (let band = 0; band < BANDS; band++) {
+      const head = band * length + bucket(this.#bands[(row - 1) * BANDS + band]!, length);
+      this.#before[band * length + row - 1] = this.#heads[head]!;
+      this.#heads[head] = row;
+    }
+  }
+
+  #grow() {
+    const length = 2 * this.#lines.length;
+    const signatures = new Uint8Array(length * BINS);
+    signatures.set(this.#signatures);
+    const lines = new Uint32Array(length);
+    lines.set(this.#lines);
+    [this.#signatures, this.#lines] = [signatures, lines];
+    this.#bands = bandsOf(signatures);
+    [this.#heads, this.#before] = [
+      new Uint32Array(BANDS * length),
+      new Uint32Array(BANDS * length),
+    ];
+    for (let row = 1; row <= this.#count; row++) this.#chain(row);
+  }
+}
+
+/** Four bytes of a signature are one band. */
+function bandsOf(signatures: Uint8Array): Uint32Array {
+  return new Uint32Array(signatures.buffer, signatures.byteOffset, signatures.length / PER_BAND);
+}
+
+/** @param buckets a power of two */
+function bucket(band: number, buckets: number): number {
+  const h = Math.imul(band ^ (band >>> 15), 0x2c1b3c6d);
+  return (h ^ (h >>> 13)) & (buckets - 1);
+}
+
+/** Which texts were seen, and on which line: 12 bytes a place, three in four taken at most. */
+export class SeenTexts {
+  #count = 0;
+  #table = new Uint32Array(3 * 2048);
+
+  /** @param most texts kept; those after them are looked up but not kept */
+  constructor(readonly most: number) {}
+
+  get full(): boolean {
+    return this.#count >= this.most;
+  }
+
+  /** The line of the same text (by its 64-bit hash) seen before; else remembers this one. */
+  seen(text: string, line: number): number | undefined {
+    const hash = hashOf(text);
+    const found = this.#find(hash);
+    if (found !== undefined) return found;
+    if (this.full) return undefined;
+    if (4 * this.#count >= this.#table.length) this.#grow();
+    this.#put(hash.low, hash.high, line);
+    this.#count++;
+    return undefined;
+  }
+
+  /** The same without remembering. */
+  lineOf(text: string): number | undefined {
+    return this.#find(hashOf(text));
+  }
+
+  #find({ low, high }: { low: number; high: number }): number | undefined {
+    const places = this.#table.length / 3;
+    for (let at = low & (places - 1);; at = (at + 1) & (places - 1)) {
+      const line = this.#table[3 * at + 2]!;
+      if (line === 0) return undefined;
+      if (this.#table[3 * at] === low && this.#table[3 * at + 1] === high) return line;
+    }
+  }
+
+  #put(low: number, high: number, line: number) {
+    const places = this.#table.length / 3;
+    let at = low & (places - 1);
+    while (this.#table[3 * at + 2] !== 0) at = (at + 1) & (places - 1);
+    this.#table[3 * at] = low;
+    this.#table[3 * at + 1] = high;
+    this.#table[3 * at + 2] = line;
+  }
+
+  #grow() {
+    const old = this.#table;
+    this.#table = new Uint32Array(2 * old.length);
+    for (let at = 0; at < old.length; at += 3) {
+      if (old[at + 2] !== 0) this.#put(old[at]!, old[at + 1]!, old[at + 2]!);
+    }
+  }
+}
+
+function hashOf(text: string): { low: number; high: number } {
+  const hash = Bun.hash.wyhash(text);
+  return { low: Number(hash & 0xffffffffn), high: Number(hash >> 32n) };
+}
