@@ -5,6 +5,7 @@ import { cacheWrite } from "../../kernels/cache_write/cache_write.ts";
 import { clip } from "../../kernels/clip/clip.ts";
 import { layInt8, roundToInt8 } from "../../kernels/common/int8.ts";
 import { isNf4, nf4Words, roundToNf4 } from "../../kernels/common/nf4.ts";
+import { softcap } from "../../kernels/softcap/softcap.ts";
 import { squareSum } from "../../kernels/square_sum/square_sum.ts";
 import { type Model, specOf } from "../architectures/model.ts";
 import { normalFill } from "../base/random.ts";
@@ -15,7 +16,9 @@ import { Graph, type Node } from "../graph/graph.ts";
 import { Memory } from "../graph/memory.ts";
 import { Runner } from "../graph/runner.ts";
 import { count, storageOf, type Tensor } from "../graph/tensor.ts";
+import type { TokenRow } from "../architectures/packed.ts";
 import { dpo } from "../trainer/objectives/dpo.ts";
+import { embed } from "../trainer/objectives/embed.ts";
 import { type Recipe, recordStep } from "../trainer/program.ts";
 
 /** What one op's kernels computed on this device, against float64. */
@@ -71,6 +74,43 @@ const phi = {
   tie_word_embeddings: false,
 };
 
+/** Capped scores and logits, a window in one layer of two. */
+const gemma = {
+  ...common,
+  model_type: "gemma2",
+  hidden_activation: "gelu_pytorch_tanh",
+  num_attention_heads: 6,
+  num_key_value_heads: 2,
+  head_dim: 16,
+  rms_norm_eps: 1e-5,
+  query_pre_attn_scalar: 16,
+  attn_logit_softcapping: 50,
+  final_logit_softcapping: 30,
+  sliding_window: 8,
+  layer_types: ["sliding_attention", "full_attention"],
+  tie_word_embeddings: true,
+};
+/** Projections in one. */
+const phi3 = {
+  ...common,
+  num_hidden_layers: 1,
+  model_type: "phi3",
+  hidden_act: "silu",
+  num_attention_heads: 6,
+  num_key_value_heads: 2,
+  rms_norm_eps: 1e-5,
+  tie_word_embeddings: false,
+};
+const bert = {
+  ...common,
+  num_hidden_layers: 1,
+  model_type: "bert",
+  hidden_act: "gelu",
+  num_attention_heads: 6,
+  layer_norm_eps: 1e-12,
+  type_vocab_size: 2,
+};
+
 /**
  * Runs every op of training and generation on the device as small models use it, forward and backward,
  * each with given inputs, and compares the answers with the float64 meaning of the op.
@@ -91,7 +131,20 @@ export async function numerics(
       full: false,
       size: { ...SIZE, rows: 2, keys: 128 },
       objective: dpo({ loss: "sigmoid", beta: 0.1, smoothing: 0, reference: "free" }),
+      row: { pair: { shared: 4, rejected: 13 } },
     }),
+    step(modelOf(gemma, "F32"), { lora, full: false }),
+    step(modelOf(phi3, "F32"), { lora, full: false }),
+    ...([{ loss: "triplet", distance: "l2" }, { loss: "contrastive", distance: "cosine" }] as const)
+      .map((how) =>
+        step(modelOf(bert, "F32"), {
+          lora,
+          full: false,
+          size: { ...SIZE, rows: 2 },
+          objective: embed({ ...how, scale: 20, pooling: "mean" }),
+          row: { texts: [9, 6, 7].map((length) => ({ length, skip: 0 })) },
+        })
+      ),
     ...([{ type: "nf4", double: true }, { type: "int8" }] as const).map((quant) =>
       step({ ...modelOf(quantised, "F16"), quant }, {
         lora: { ...lora, dora: quant.type === "nf4" },
@@ -172,7 +225,9 @@ function step(
   model: Model,
   how:
     & Pick<Recipe, "lora" | "full" | "chunk" | "neftune" | "smoothing" | "objective">
-    & Partial<Pick<Recipe, "size">>,
+    & Partial<Pick<Recipe, "size">>
+    /** What every row has besides its tokens. */
+    & { readonly row?: Pick<TokenRow, "pair" | "texts"> },
 ) {
   const recipe = { size: SIZE, positions: SIZE.tokens, ...how };
   const recorded = recordStep(model, recipe), { g } = recorded;
@@ -181,8 +236,8 @@ function step(
   // Two rows of different length, so that one must not see the other.
   const rows = [37, 22].map((length, r) => {
     const ids = Array.from({ length }, (_, i) => (i * 31 + r * 7 + 3) % VOCABULARY);
-    const pair = how.objective && { shared: 4, rejected: 13 };
-    return { ids, labels: ids.map((id, i) => i < 5 || i === pair?.rejected ? -100 : id), pair };
+    const rejected = how.row?.pair?.rejected;
+    return { ids, labels: ids.map((id, i) => i < 5 || i === rejected ? -100 : id), ...how.row };
   });
   recorded.fill({ write, reads: () => true }, rows, 1 / 49);
   for (const t of g.all("input")) {
@@ -243,7 +298,13 @@ function generation(): Given {
       rows,
     );
   const q = float(g.input("q", [slots, heads * dim], "f32"), 1);
-  attention(g, q, cache("k", 2), cache("v", 4), { spans, heads, kvHeads, scale: 0.25 });
+  const mixed = attention(g, q, cache("k", 2), cache("v", 4), {
+    spans,
+    heads,
+    kvHeads,
+    scale: 0.25,
+  });
+  softcap(g, mixed, 30); // as logits are
   return { nodes: g.nodes, given };
 }
 
