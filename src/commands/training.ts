@@ -118,6 +118,7 @@ export async function train(
     const view = new TrainView(io, batches.steps, settings.log_every);
     const sampler = settings.samples > 0 ? new Sampler(run, settings.samples) : undefined;
     const watch = new Watch();
+    let epochBegan = performance.now();
     let norms: Norms | undefined, overflowed = false, samples: Sample[] = [];
     const { ending, best } = await loop(trainer, prepared, {
       // All weights at once would be held twice on the host: only an adapter is looked into.
@@ -146,7 +147,11 @@ export async function train(
         if (message) warn("WH0605", message, "stop, and begin again with a lower --lr");
         const modules = [...norms?.modules ?? []];
         if (modules.length > 0) folder.event("layers", { ...layersOf(step, modules) });
-        if (step % batches.stepsPerEpoch === 0) emit("epoch", { step, epoch });
+        if (step % batches.stepsPerEpoch === 0) {
+          const now = performance.now();
+          emit("epoch", { step, epoch, seconds: (now - epochBegan) / 1000 });
+          epochBegan = now;
+        }
         if (saturated > 0 && !overflowed) {
           overflowed = true; // once says it: the next steps are much the same
           const what = `step ${step}: ${plural(saturated, "activation")} beyond ±65504`;
