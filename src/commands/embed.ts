@@ -1,15 +1,13 @@
 import { plural } from "../base/text.ts";
 import { embedSettings } from "../settings/use.ts";
 import { command } from "./command.ts";
-import { asIds, asObject, badRows, type Complaint, readRows } from "./rows.ts";
+import { badRows, type Complaint, readRows, type TextOrIds, textOrIds } from "./rows.ts";
 import { textsOf } from "./texts.ts";
 
 const EXAMPLE = '{"text":"The sky is blue"} or {"ids":[1,2,3]}';
 
 /** Tokens and sentences of one run: shorter texts share it. */
 const TOKENS = 512, SENTENCES = 64;
-
-type Row = { readonly ids: number[] } | { readonly text: string };
 
 export const embedCommand = command({
   section: "embed",
@@ -25,7 +23,7 @@ export const embedCommand = command({
     "takes are cut.",
   settings: embedSettings,
   async run(settings, io) {
-    const rows = await readRows<Row>(io, settings.rows, read, EXAMPLE);
+    const rows = await readRows<TextOrIds>(io, settings.rows, textOrIds, EXAMPLE);
     const needsTokenizer = rows.some(({ row }) => "text" in row);
     // Only now what computes is needed: help and bad rows are answered without it.
     const [{ load, openBoth }, { Embedder }, { encode, limitOf, promptOf, sentenceConfig }] =
@@ -82,14 +80,3 @@ export const embedCommand = command({
     embedder.free();
   },
 });
-
-function read(value: unknown): Row | string {
-  const row = asObject(value);
-  if (!row) return "not an object";
-  if (row.ids !== undefined) {
-    const ids = asIds(row.ids);
-    return typeof ids === "string" ? ids : { ids };
-  }
-  if (typeof row.text === "string") return { text: row.text };
-  return `neither "ids" nor "text"`;
-}

@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import { type Model, openModel } from "../architectures/model.ts";
 import type { TokenRow } from "../architectures/packed.ts";
 import { Exit, Fail } from "../base/fail.ts";
-import { permutation } from "../base/random.ts";
 import { plural, thousands } from "../base/text.ts";
 import type { PreparedRow } from "../data/prepare.ts";
+import { automaticSplit, splitRows } from "../data/split.ts";
 import { readTriplet, type Text, type Triplet, TRIPLET_EXAMPLE } from "../data/triplets.ts";
 import { Embedder } from "../evaluate/embed.ts";
 import { searchMeasures, tripletAccuracy } from "../evaluate/retrieval.ts";
@@ -152,21 +152,15 @@ function factsOf(path: string, rows: readonly Row[]): EmbedRows {
   return { examples: [], rows, facts };
 }
 
-/** More rows than this are split by themselves. */
-const SPLIT_ABOVE = 100;
-/** An epoch that no run reaches: the split must not follow the order of any. */
-const SPLIT_STREAM = 2 ** 32 - 1;
-
 function split(all: EmbedRows, { val_split, tail, seed }: Settings, io: Io) {
-  const { rows, facts: { path } } = all, n = rows.length;
-  const share = val_split ?? (n > SPLIT_ABOVE ? 0.1 : 0);
-  const kept = Math.floor(n * (1 - share) + 1e-9);
-  if (kept === n || kept === 0) return { data: all, validation: undefined };
-  const order = tail ? [...rows.keys()] : [...permutation(seed, SPLIT_STREAM, n)];
-  const part = (places: number[]) =>
-    factsOf(path, places.sort((a, b) => a - b).map((i) => rows[i]!));
-  io.note(`Split: ${thousands(kept)} train, ${thousands(n - kept)} val`);
-  return { data: part(order.slice(0, kept)), validation: part(order.slice(kept)) };
+  const { rows, facts: { path } } = all, options = { seed, tail };
+  const { train, val } = val_split === undefined
+    ? automaticSplit(rows.length, options)
+    : splitRows(rows.length, val_split, options);
+  if (val.length === 0 || train.length === 0) return { data: all, validation: undefined };
+  const part = (places: readonly number[]) => factsOf(path, places.map((i) => rows[i]!));
+  io.note(`Split: ${thousands(train.length)} train, ${thousands(val.length)} val`);
+  return { data: part(train), validation: part(val) };
 }
 
 function warnOfLeaks(data: EmbedRows, validation: EmbedRows, io: Io) {

@@ -98,3 +98,18 @@ export function asIds(value: unknown, key = "ids"): number[] | string {
   if (wrong >= 0) return `"${key}"[${wrong}] is ${JSON.stringify(value[wrong])}, not a token id`;
   return value as number[];
 }
+
+/** A row that is a text, or its tokens. */
+export type TextOrIds = { readonly ids: number[] } | { readonly text: string };
+
+/** Reads {"text"} or {"ids"}. @returns what is wrong with it, where it is neither */
+export function textOrIds(value: unknown): TextOrIds | string {
+  const row = asObject(value);
+  if (!row) return "not an object";
+  if (row.ids !== undefined) {
+    const ids = asIds(row.ids);
+    return typeof ids === "string" ? ids : { ids };
+  }
+  if (typeof row.text === "string") return { text: row.text };
+  return `neither "ids" nor "text"`;
+}

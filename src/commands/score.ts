@@ -2,14 +2,12 @@ import { scoreSettings } from "../settings/use.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { command } from "./command.ts";
 import { textsOf } from "./texts.ts";
-import { asIds, asObject, badRows, type Complaint, readRows } from "./rows.ts";
+import { badRows, type Complaint, readRows, type TextOrIds, textOrIds } from "./rows.ts";
 
 const EXAMPLE = '{"text":"The sky is blue"} or {"ids":[1,2,3]}';
 
 /** Tokens of one run: rows shorter than this share it. */
 const RUN = 256;
-
-type Row = { readonly ids: number[] } | { readonly text: string };
 
 export const score = command({
   section: "score",
@@ -23,7 +21,7 @@ export const score = command({
     "Without --json: tokens, mean negative log-probability, perplexity.",
   settings: scoreSettings,
   async run(settings, io) {
-    const rows = await readRows<Row>(io, settings.rows, read, EXAMPLE);
+    const rows = await readRows<TextOrIds>(io, settings.rows, textOrIds, EXAMPLE);
     const needsTokenizer = rows.some(({ row }) => "text" in row);
     const tokenizer = needsTokenizer ? (await textsOf(settings.model)).tokenizer : undefined;
     const encoded = rows.map(({ line, row }) => ({ line, ids: idsOf(row, tokenizer) }));
@@ -68,17 +66,6 @@ export const score = command({
   },
 });
 
-function read(value: unknown): Row | string {
-  const row = asObject(value);
-  if (!row) return "not an object";
-  if (row.ids !== undefined) {
-    const ids = asIds(row.ids);
-    return typeof ids === "string" ? ids : { ids };
-  }
-  if (typeof row.text === "string") return { text: row.text };
-  return `neither "ids" nor "text"`;
-}
-
-function idsOf(row: Row, tokenizer: Tokenizer | undefined): number[] {
+function idsOf(row: TextOrIds, tokenizer: Tokenizer | undefined): number[] {
   return "ids" in row ? row.ids : tokenizer!.encode(row.text);
 }

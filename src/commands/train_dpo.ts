@@ -20,5 +20,8 @@ export const trainDpo = command({
     "without the adapter, so that no second model is held.\n\nThe learning rate is lower than for whet " +
     "train sft, and one epoch is usual. All else, from validation to resuming, is as there.",
   settings: dpoSettings,
-  run: runTraining,
+  async run(settings, io) {
+    const { prepareRun } = await import("./prepared.ts");
+    await runTraining(settings, prepareRun, io);
+  },
 });

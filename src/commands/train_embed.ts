@@ -1,9 +1,7 @@
-import { Exit, Fail } from "../base/fail.ts";
 import { TRIPLET_EXAMPLE } from "../data/triplets.ts";
 import { trainEmbedSettings } from "../settings/embed.ts";
 import { command } from "./command.ts";
-import { requireFit } from "./memory_told.ts";
-import { tellPlan } from "./plan.ts";
+import { runTraining } from "./run_training.ts";
 
 export const trainEmbed = command({
   section: "train_embed",
@@ -24,20 +22,6 @@ export const trainEmbed = command({
   settings: trainEmbedSettings,
   async run(settings, io) {
     const { prepareEmbedRun } = await import("./prepared_embed.ts");
-    if (settings.output === undefined && !settings.dry_run) {
-      throw new Fail("missing: --output", {
-        why: "output: the run folder for adapter, checkpoints, metrics and report",
-        fix: "add -o DIR",
-        code: "WH0207",
-        exit: Exit.usage,
-      });
-    }
-    const run = await prepareEmbedRun(settings, io);
-    if (settings.dry_run) {
-      tellPlan(run, settings, io);
-      return requireFit(run, settings);
-    }
-    const { train } = await import("./training.ts");
-    await train({ ...settings, output: settings.output! }, run, io);
+    await runTraining(settings, prepareEmbedRun, io);
   },
 });

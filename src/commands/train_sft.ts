@@ -21,5 +21,8 @@ export const trainSft = command({
     "checkpoint; --resume goes on from it as if nothing had stopped. The run folder holds the adapter in " +
     "PEFT format, checkpoints, metrics.jsonl, report.html and a model card.",
   settings: trainSettings,
-  run: runTraining,
+  async run(settings, io) {
+    const { prepareRun } = await import("./prepared.ts");
+    await runTraining(settings, prepareRun, io);
+  },
 });
