@@ -177,14 +177,14 @@ async function prepare(settings: Settings, io: Io) {
   const texts = await textsOf(model.model, settings.template);
   const opened = await openBoth(model);
   const { context } = opened.model.sizes;
-  const system = lockedSystem(model.adapter, asked.map(({ prompt }) => prompt), io);
+  const system = lockedSystem(model, asked.map(({ prompt }) => prompt), io);
   const bare = asked.map((one) => system === undefined ? one : withSystem(one, system));
   const task = taskFor(bare, schema, settings);
   const questions = settings.import.length > 0
     ? answeredByHand(bare, task, settings.import, io)
     : bare;
   checkPrompt(
-    model.adapter,
+    model,
     questions.map(({ prompt }) => prompt),
     texts,
     settings.strict_prompt,
