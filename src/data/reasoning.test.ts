@@ -78,6 +78,11 @@ describe("chains", () => {
     expect(judged("so `role assumption` = manager")).toEqual([]);
     expect(judged("the role assumption is not sales rep")).toEqual([]);
     expect(judged("the role assumption is left open by the words")).toEqual([]);
+    const quarter = { ...GOOD, answer: { ...GOOD.answer as object, time_horizon: "this_year" } };
+    expect(judgeChains([GOOD, { ...quarter, prompt: "again" }])[1]).toContainEqual({
+      flag: "contradicting",
+      why: "says this quarter is the time horizon, the JSON has this year",
+    });
     const minutes = {
       ...GOOD,
       answer: { minutes: 5 },

@@ -263,6 +263,10 @@ function knownValues(answers: readonly unknown[]): Map<string, Set<string>> {
 const SAYS =
   /^['"`]?\s*(?:is set to|set to|should be|must be|will be|is|equals|to|=|:|→|->)\s*['"`]?/;
 
+/** "'north' gives the bed", "'this quarter' explicitly sets time horizon". */
+const GIVES =
+  /(['"`])([^'"`]+)\1(?: \p{L}+)? (?:gives|names|sets|says|is) (?:the )?([\p{L}\p{N} ]+?)(?=$|[,.;:])/gu;
+
 function contradiction(
   { reasoning, answer }: { reasoning: string; answer: unknown },
   known: ReadonlyMap<string, ReadonlySet<string>>,
@@ -272,6 +276,11 @@ function contradiction(
   for (const [name, value] of leaves) names.set(name, [...names.get(name) ?? [], value]);
   // What stands in parentheses, such as a confidence, is about the line and no field.
   for (const line of linesOf(reasoning)) {
+    for (const [, , told, name] of line.matchAll(GIVES)) {
+      const values = names.get(name!);
+      if (!values || values.includes(told!) || !known.get(name!)?.has(told!)) continue;
+      return `says ${told} is the ${name}, the JSON has ${values.join(", ")}`;
+    }
     for (const [name, values] of names) {
       for (let at = line.indexOf(name); at >= 0; at = line.indexOf(name, at + 1)) {
         if (/[\p{L}\p{N}]$/u.test(line.slice(0, at))) continue;
