@@ -148,8 +148,10 @@ function commandLines(schema: CliSchema, prompt: string, answer: JsonObject): st
 function fieldLines(prompt: string, answer: unknown): string[] {
   const lines: string[] = [], assumed: string[] = [];
   const visit = (value: unknown, name: string) => {
-    if (isObject(value)) { for (const [key, inner] of Object.entries(value)) visit(inner, key); }
-    else if (typeof value === "string" || typeof value === "number") {
+    if (/confidence|score/.test(name)) return;
+    if (isObject(value)) {
+      for (const [key, inner] of Object.entries(value)) visit(inner, key);
+    } else if (typeof value === "string" || typeof value === "number") {
       const shown = name.replaceAll("_", " ");
       const said = quoted(prompt, String(value)) ??
         quoted(prompt, String(value).replaceAll("_", " "));
