@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
@@ -16,7 +16,7 @@ import { checkTemplate, defaultTemplate } from "../teachers/prompt.ts";
 import type { Row, Teacher } from "../teachers/teacher.ts";
 import { templateTeacher } from "../teachers/template_teacher.ts";
 import { type Io, readText } from "./io.ts";
-import { lockOutput } from "./outputs.ts";
+import { lockOutput, writePrompts } from "./outputs.ts";
 import { findSchema } from "./schemas.ts";
 import { byHand, openTeacher, priceFor, teacherOf } from "./teachers.ts";
 
@@ -314,21 +314,14 @@ async function estimate(job: Job, progress: Progress, io: Io): Promise<void> {
 async function emit(job: Job, progress: Progress, folder: string, io: Io): Promise<void> {
   const { settings, template } = job;
   const left = missingOf(progress, settings.num);
-  if (existsSync(folder) && readdirSync(folder).some((name) => /^prompt-\d+\.md$/.test(name))) {
-    throw new Fail(`${folder} holds prompts already`, {
-      why: "old and new ones would stand side by side",
-      fix: "name another folder, or remove them",
-      exit: Exit.usage,
-    });
-  }
-  const files: string[] = [];
-  for (let call = progress.calls + 1; sum(left) > 0; call++) {
-    const batch = nextBatch(progress, template, left, settings.batch, call);
-    for (const { case: one, count } of batch.wanted) left[groupOf(one)] -= count;
-    const path = join(folder, `prompt-${String(files.length + 1).padStart(4, "0")}.md`);
-    await writeFile(path, batch.prompt);
-    files.push(path);
-  }
+  const prompts = function* () {
+    for (let call = progress.calls + 1; sum(left) > 0; call++) {
+      const batch = nextBatch(progress, template, left, settings.batch, call);
+      for (const { case: one, count } of batch.wanted) left[groupOf(one)] -= count;
+      yield batch.prompt;
+    }
+  };
+  const files = await writePrompts(folder, prompts());
   io.out(`${plural(files.length, "prompt")} in ${folder}`);
   io.note(
     `put each to a model, save its answers as files, then: whet data generate ${settings.schema} ` +

@@ -1,6 +1,3 @@
-import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
-import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { sha256 } from "../base/sha256.ts";
 import { columns, plural, thousands } from "../base/text.ts";
@@ -11,6 +8,7 @@ import { Answers, askAll, type Task } from "../teachers/asking.ts";
 import { idealTask, type Wanted } from "../teachers/ideals.ts";
 import { costOf, tokensOf } from "../teachers/prices.ts";
 import { type Io, readText } from "./io.ts";
+import { batches, writePrompts } from "./outputs.ts";
 import { flawOf } from "./preference_prompts.ts";
 import type { Asked } from "./questions.ts";
 import { type Choice, openTeacher, priceFor, teacherOf } from "./teachers.ts";
@@ -158,19 +156,8 @@ export async function emitPrompts(
   { batch, num }: Settings,
   io: Io,
 ): Promise<void> {
-  if (existsSync(folder) && readdirSync(folder).some((name) => /^prompt-\d+\.md$/.test(name))) {
-    throw new Fail(`${folder} holds prompts already`, {
-      why: "old and new ones would stand side by side",
-      fix: "name another folder, or remove them",
-      exit: Exit.usage,
-    });
-  }
-  const files: string[] = [];
-  for (const some of batches(questions.slice(0, num).map(wantedOf), batch)) {
-    const path = join(folder, `prompt-${String(files.length + 1).padStart(4, "0")}.md`);
-    await writeFile(path, task.prompt(some, []));
-    files.push(path);
-  }
+  const some = batches(questions.slice(0, num).map(wantedOf), batch);
+  const files = await writePrompts(folder, some.map((items) => task.prompt(items, [])));
   io.out(`${plural(files.length, "prompt")} in ${folder}`);
   io.note(
     "put each to a model, save its answers as files, then the same command with --import FILE,FILE…",
@@ -215,10 +202,4 @@ export function estimateIdeals(
     answer_tokens: output,
     cost: cost ?? null,
   });
-}
-
-function batches<One>(items: readonly One[], size: number): One[][] {
-  const all: One[][] = [];
-  for (let i = 0; i < items.length; i += size) all.push(items.slice(i, i + size));
-  return all;
 }

@@ -1,5 +1,4 @@
-import { existsSync, readdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, rmSync } from "node:fs";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { type Journal, openJournal } from "../base/journal.ts";
@@ -22,7 +21,7 @@ import { type AnswerLine, Answers, askAll, isAnswerLine, type Task } from "../te
 import { costOf, type Price, PRICES_OF, tokensOf } from "../teachers/prices.ts";
 import { reasoningTask, templateChain, type Why } from "../teachers/reasoning.ts";
 import { type Io, readText } from "./io.ts";
-import { lockOutput } from "./outputs.ts";
+import { batches, lockOutput, writePrompts } from "./outputs.ts";
 import { findSchema } from "./schemas.ts";
 import { byHand, type Choice, openTeacher, priceFor, teacherOf } from "./teachers.ts";
 
@@ -457,27 +456,12 @@ async function estimate(
   });
 }
 
-function batches<One>(items: readonly One[], size: number): One[][] {
-  const all: One[][] = [];
-  for (let i = 0; i < items.length; i += size) all.push(items.slice(i, i + size));
-  return all;
-}
-
 async function emit(job: Job, settings: Settings, folder: string, io: Io): Promise<void> {
-  if (existsSync(folder) && readdirSync(folder).some((name) => /^prompt-\d+\.md$/.test(name))) {
-    throw new Fail(`${folder} holds prompts already`, {
-      why: "old and new ones would stand side by side",
-      fix: "name another folder, or remove them",
-      exit: Exit.usage,
-    });
-  }
   const items = (await looked(job, settings)).missing(job.items);
-  const files: string[] = [];
-  for (const some of batches(items, settings.batch)) {
-    const path = join(folder, `prompt-${String(files.length + 1).padStart(4, "0")}.md`);
-    await writeFile(path, job.task.prompt(some, []));
-    files.push(path);
-  }
+  const files = await writePrompts(
+    folder,
+    batches(items, settings.batch).map((some) => job.task.prompt(some, [])),
+  );
   io.out(`${plural(files.length, "prompt")} in ${folder}`);
   io.note(
     `put each to a model, save its answers as files, then: whet data reasoning ${settings.input} ` +
