@@ -70,7 +70,7 @@ class Answers {
   readonly pairs: number;
   /** f32[2P, 1], minus log-probability: chosen, rejected, chosen, … */
   readonly nll: Tensor;
-  /** u32[2P + 1]: where the targets of each answer begin. */
+  /** u32[2P, 2]: where the targets of each answer begin and end. */
   readonly bounds: Tensor;
   readonly #owner: Tensor;
   readonly #batch: PackedBatch;
@@ -79,7 +79,7 @@ class Answers {
     const { g } = net, batch = new PackedBatch(g, model.sizes.vocab, size);
     this.#batch = batch;
     this.pairs = size.rows ?? 1;
-    this.bounds = g.input("answers", [2 * this.pairs + 1], "u32");
+    this.bounds = g.input("answers", [2 * this.pairs, 2], "u32");
     this.#owner = g.input("answer of target", [size.targets], "u32");
     const { nll } = batch.loss(model, net, batch.hidden(model, net), gradient);
     this.nll = segmentSum(g, nll, this.bounds, this.#owner);
@@ -89,15 +89,14 @@ class Answers {
     const { pairs } = this, { targets: S } = this.#batch.size;
     if (rows.length > pairs) throw new Error(`${rows.length} pairs in a batch for ${pairs}`);
     this.#batch.fill(inputs, rows, 1);
-    const bounds = new Uint32Array(2 * pairs + 1), owner = new Uint32Array(S).fill(0xffffffff);
+    const bounds = new Uint32Array(4 * pairs), owner = new Uint32Array(S).fill(0xffffffff);
     let s = 0;
     for (let i = 0; i < 2 * pairs; i++) {
-      bounds[i] = s;
-      const row = rows[i >> 1];
+      const row = rows[i >> 1], from = s;
       if (row) s += targetsOf(row, i % 2 === 1);
-      owner.fill(i, bounds[i], s);
+      bounds.set([from, s], 2 * i);
+      owner.fill(i, from, s);
     }
-    bounds[2 * pairs] = s;
     inputs.write(this.bounds, bounds);
     inputs.write(this.#owner, owner);
   }
