@@ -3,7 +3,6 @@ import { expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { testDevice } from "../kernels/check.ts";
-import type { LossName } from "../kernels/preference_loss/losses.ts";
 import { openModel } from "../src/architectures/model.ts";
 import type { TokenRow } from "../src/architectures/packed.ts";
 import { joined } from "../src/data/pairs.ts";
@@ -97,7 +96,7 @@ async function trainerOf(
   return trainer;
 }
 
-const cases: [string, LossName, number][] = [
+const cases: [string, DpoOptions["loss"], number][] = [
   ["sigmoid", "sigmoid", 0],
   ["sigmoid_label_smoothing0.1", "sigmoid", 0.1],
   ["hinge", "hinge", 0],

@@ -35,7 +35,7 @@ export interface PreferenceLoss {
   /** It takes log-ratios by the token. */
   readonly average?: boolean;
   /** What it has to say of a pair beside its value. */
-  readonly notes?: { readonly name: string; readonly of: (pair: Pair) => number };
+  readonly notes?: (pair: Pair) => readonly [number, number];
 }
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
@@ -98,7 +98,7 @@ export const losses = {
     code: orpo,
     of: (p) => -p.beta * log(oddsRatio(p)),
     average: true,
-    notes: { name: "log_odds_chosen", of: oddsRatio },
+    notes: (p) => [log(oddsRatio(p)), oddsRatio(p)],
   },
   simpo: {
     code: simpo,

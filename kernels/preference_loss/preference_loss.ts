@@ -19,7 +19,7 @@ export interface PreferenceAttrs {
   readonly gamma?: number;
 }
 
-/** What `measures` holds, in order; TRL's names. An eighth number is what the loss notes of a pair. */
+/** What `measures` holds, in order; TRL's names. Two more numbers are what the loss notes of a pair. */
 export const measured = [
   "loss",
   "rewards/chosen",
@@ -52,11 +52,11 @@ export const preferenceLossOp: Op<PreferenceAttrs> = {
     if (!fits) {
       throw new Fail(`preference_loss: ${P} pairs do not fit ${[nll!, logps!, bounds!].map(show)}`);
     }
-    return [[1], nll!.shape, [measured.length + 1]].map((shape) => ({ shape, dtype: "f32" }));
+    return [[1], nll!.shape, [measured.length + 2]].map((shape) => ({ shape, dtype: "f32" }));
   },
   reference([nll, logps, bounds, weights], attrs) {
     const { of, average, notes }: PreferenceLoss = losses[attrs.loss];
-    const dnll = new Float64Array(nll!.length), sums = new Float64Array(measured.length + 1);
+    const dnll = new Float64Array(nll!.length), sums = new Float64Array(measured.length + 2);
     weights!.forEach((w, p) => {
       if (w === 0) return;
       const length = (i: number) => bounds![2 * i + 1]! - bounds![2 * i]!;
@@ -74,7 +74,7 @@ export const preferenceLossOp: Op<PreferenceAttrs> = {
       dnll[j] = -w * slope("r") / per(j);
       const { c, r } = pair, right = c > r ? 1 : 0;
       const policy = [i, j].map((at) => -nll![at]! / per(at));
-      [of(pair), beta * c, beta * r, right, beta * (c - r), ...policy, notes?.of(pair) ?? 0]
+      [of(pair), beta * c, beta * r, right, beta * (c - r), ...policy, ...notes?.(pair) ?? []]
         .forEach((value, k) => sums[k]! += w * value);
     });
     return [sums.slice(0, 1), dnll, sums];
@@ -105,7 +105,7 @@ export const preferenceLossOp: Op<PreferenceAttrs> = {
  * is 0 is none. For the f32 log-probabilities given, the loss of every pair and its measures are within
  * 1e-6 · max(1, |value|) of the formula in float64, its derivative within twice that, however much cancels
  * between them. Log-probabilities themselves carry the rounding of f32: 1e-6 for one of 20.
- * @returns loss f32[1], Σ weights[p] · l_p, and measures f32[8] in the order of `measured`
+ * @returns loss f32[1], Σ weights[p] · l_p, and measures f32[9] in the order of `measured`
  * @throws Fail when shapes do not fit
  */
 export function preferenceLoss(

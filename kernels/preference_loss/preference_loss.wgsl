@@ -8,7 +8,7 @@
 //   numbers    Numbers       read    see there
 //   loss       f32[1]        write
 //   dnll       f32[2P, 1]    write   dL / dnll
-//   measures   f32[8]        write   sums with the same weights: loss, rewards β·c and β·r, whether c > r,
+//   measures   f32[9]        write   sums with the same weights: loss, rewards β·c and β·r, whether c > r,
 //                                    β·(c - r), log-probabilities of the chosen and of the rejected (by the
 //                                    token where AVERAGE is 1), and what the loss notes
 //   launch one workgroup of LANES lanes; lane i adds p = i, i + LANES, … in order, then a tree; differences
@@ -39,7 +39,7 @@ override AVERAGE: u32;
 @group(0) @binding(7) var<storage, read_write> measures: array<f32>;
 
 /// What a loss has to say of the pair beside its value.
-var<private> noted: f32;
+var<private> noted: vec2f;
 
 fn margin(p: Pair) -> f32 { return numbers.beta * minus(p.c, p.r).x; }
 fn half() -> vec2f { return vec2f(numbers.half_high, numbers.half_low); }
@@ -54,6 +54,7 @@ fn by_token(x: vec2f, n: f32) -> vec2f {
 fn main(@builtin(local_invocation_index) lane: u32) {
   var first = vec4f();
   var second = vec4f();
+  var third = vec4f();
   for (var p = lane; p < arrayLength(&weights); p += LANES) {
     let w = weights[p];
     let i = 2u * p;
@@ -69,7 +70,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
       lengths.x,
       lengths.y,
     );
-    noted = 0f;
+    noted = vec2f();
     let l = loss_of(pair);
     let per = select(vec2f(1f), lengths, AVERAGE == 1u);
     dnll[i] = -w * l.y / per.x;
@@ -77,14 +78,17 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     let beta = numbers.beta;
     let right = select(0f, 1f, minus(pair.c, pair.r).x > 0f);
     first += w * vec4f(l.x, beta * pair.c.x, beta * pair.r.x, right);
-    second += w * vec4f(margin(pair), -nll[i] / per.x, -nll[i + 1u] / per.y, noted);
+    second += w * vec4f(margin(pair), -nll[i] / per.x, -nll[i + 1u] / per.y, noted.x);
+    third.x += w * noted.y;
   }
   let a = workgroup_sum(first, lane);
   let b = workgroup_sum(second, lane);
+  let c = workgroup_sum(third, lane);
   if (lane != 0u) { return; }
   loss[0] = a.x;
   for (var i = 0u; i < 4u; i++) {
     measures[i] = a[i];
     measures[4u + i] = b[i];
   }
+  measures[8] = c.x;
 }

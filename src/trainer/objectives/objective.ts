@@ -17,8 +17,15 @@ export interface Forward {
   /**
    * Writes rows into the inputs; `share` is one over what the rows of the whole step weigh.
    * @param logps of the rows' answers by the reference; zeros where it is absent
+   * @param all the rows of the whole step; those of this micro-batch where absent
    */
-  fill(inputs: Inputs, rows: readonly TokenRow[], share: number, logps?: Float32Array): void;
+  fill(
+    inputs: Inputs,
+    rows: readonly TokenRow[],
+    share: number,
+    logps?: Float32Array,
+    all?: readonly TokenRow[],
+  ): void;
 }
 
 /** Log-probabilities of answers, recorded: what an objective compares the model with. */
@@ -32,8 +39,8 @@ export interface Compared {
 export interface Objective {
   /** As in `whet train KIND`. */
   readonly kind: string;
-  /** What is measured beside the loss, in the order of `sums`. */
-  readonly logged: readonly string[];
+  /** What is measured beside the loss, in the order of `sums`; undefined for a number that is not told. */
+  readonly logged: readonly (string | undefined)[];
   /** Whether the loss is a mean negative log-likelihood, so that its exponential is a perplexity. */
   readonly likelihood: boolean;
   /** Mean over what: the loss of a step is the mean by these weights. */
