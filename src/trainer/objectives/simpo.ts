@@ -20,7 +20,14 @@ export interface SimpoOptions {
 export function simpo({ beta, gamma, smoothing, alpha }: SimpoOptions): Objective {
   return {
     kind: "simpo",
-    logged: [undefined, ...measured.slice(1), undefined, undefined, "nll_loss", ...logitNames],
+    logged: [
+      undefined,
+      ...measured.slice(1),
+      undefined,
+      undefined,
+      alpha > 0 ? "nll_loss" : undefined,
+      ...logitNames,
+    ],
     likelihood: false,
     weight: () => 1,
     record(model, net, { size }, trains) {
