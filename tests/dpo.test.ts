@@ -159,8 +159,11 @@ test.skipIf(!device)(
       const rows = pairs.map((pair) => rowOf(pair, share));
       if (share) expect(rows.map(({ pair }) => pair!.shared)).toEqual([39, 2, 0, 16]);
       const trainer = await trainerOf(dir, rows, {}, 256);
-      const gradients = await trainer.gradients(0), logps = await trainer.logps(rows);
+      const gradients = await trainer.gradients(0);
       const { loss } = await trainer.validate(rows, [[0, 1, 2, 3]]);
+      const before = await trainerOf(dir, rows, { reference: "cached" }, 256);
+      const logps = await before.logps(rows);
+      before.free();
       measured.push({ gradients, logps, loss });
       trainer.free();
     }

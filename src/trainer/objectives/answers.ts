@@ -1,10 +1,12 @@
 import { append } from "../../../kernels/append/append.ts";
+import { scale } from "../../../kernels/scale/scale.ts";
 import { segmentSum } from "../../../kernels/segment_sum/segment_sum.ts";
 import { weightedSums } from "../../../kernels/weighted_sums/weighted_sums.ts";
-import type { Model } from "../../architectures/model.ts";
-import { PackedBatch, type PackedSize, type TokenRow } from "../../architectures/packed.ts";
+import { type Model, netOf } from "../../architectures/model.ts";
+import { PackedBatch, type TokenRow } from "../../architectures/packed.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import type { Net } from "../../nn/net.ts";
+import type { Recipe } from "../program.ts";
 import type { Inputs } from "./objective.ts";
 
 /** What TRL calls the mean logit of the tokens of the better and of the other answers. */
@@ -23,20 +25,31 @@ export class Answers {
   readonly bounds: Tensor;
   /** f32[1]: minus the log-probability of the tokens that `fill` counts, each by its weight. */
   readonly likelihood: Tensor;
+  /** f32[2 · rows, 1]: the log-probabilities without the adapter, of the same pass over the batch. */
+  readonly reference: Tensor | undefined;
   readonly #means: Tensor;
   readonly #seen: Tensor;
   readonly #owner: Tensor;
   readonly #net: Net;
   readonly #batch: PackedBatch;
 
-  constructor(model: Model, net: Net, size: PackedSize, gradient: boolean) {
-    const { g } = net, batch = new PackedBatch(g, model.sizes.vocab, size);
+  /** @param adapterOff `reference` is asked for too: the same weights without the adapter */
+  constructor(model: Model, net: Net, recipe: Recipe, gradient: boolean, adapterOff = false) {
+    const { g } = net, { size } = recipe, batch = new PackedBatch(g, model.sizes.vocab, size);
     this.#net = net;
     this.#batch = batch;
     this.rows = size.rows ?? 1;
     this.bounds = g.input("answers", [2 * this.rows, 2], "u32");
     this.#owner = g.input("answer of target", [size.targets], "u32");
     this.#seen = g.input("logits of target", [size.targets, 2], "f32");
+    if (adapterOff) {
+      const base = netOf(model, g, { ...recipe, lora: undefined });
+      const { nll } = batch.loss(model, base, batch.hidden(model, base), false);
+      // Nothing of it has a gradient: there is nothing to compute again.
+      g.blocks.splice(0);
+      const minus = g.constant("minus one", [1], Float32Array.of(-1));
+      this.reference = scale(g, segmentSum(g, nll, this.bounds, this.#owner), minus);
+    }
     const { nll, means, loss } = batch.loss(
       model,
       net,

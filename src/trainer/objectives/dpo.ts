@@ -6,7 +6,7 @@ import { Answers, logitNames } from "./answers.ts";
 import type { Objective } from "./objective.ts";
 
 export type ReferencePolicy =
-  /** The same weights without the adapter, before each micro-batch. */
+  /** The same weights without the adapter, in the same step. */
   | "adapter-off"
   /** The same, once before training. */
   | "cached"
@@ -25,14 +25,20 @@ export interface DpoOptions {
   readonly reference: ReferencePolicy;
 }
 
-/** What an objective compares the answers with. */
+/** What an objective compares the answers with that is computed before training. */
 export function referenceOf(reference: ReferencePolicy): Objective["reference"] {
-  if (reference === "free") return undefined;
+  if (reference === "free" || reference === "adapter-off") return undefined;
   return {
     adapter: reference === "sft",
-    once: reference !== "adapter-off",
-    record: (model, net, { size }) => new Answers(model, net, size, false),
+    record: (model, net, recipe) => new Answers(model, net, recipe, false),
   };
+}
+
+/** Log-probabilities of rows at the places of a whole batch. */
+export function padded(given: Float32Array | undefined, size: number): Float32Array {
+  const all = new Float32Array(size);
+  if (given) all.set(given);
+  return all;
 }
 
 /**
@@ -48,9 +54,11 @@ export function dpo({ loss: name, beta, smoothing, reference }: DpoOptions): Obj
     likelihood: false,
     together: matched !== undefined,
     weight: () => 1,
-    record(model, net, { size }, trains) {
-      const { g } = net, answers = new Answers(model, net, size, trains), P = answers.rows;
-      const logps = g.input("reference", [2 * P, 1], "f32");
+    record(model, net, recipe, trains) {
+      const { g } = net,
+        answers = new Answers(model, net, recipe, trains, reference === "adapter-off"),
+        P = answers.rows;
+      const logps = answers.reference ?? g.input("reference", [2 * P, 1], "f32");
       const weights = g.input("pair weights", [P], "f32");
       const { nll, bounds } = answers, given = { nll, logps, bounds, weights };
       const loss = matched ? "sigmoid" : name as LossName, attrs = { loss, beta, smoothing };
@@ -68,9 +76,7 @@ export function dpo({ loss: name, beta, smoothing, reference }: DpoOptions): Obj
         sums: answers.logged([value, measures]),
         fill(inputs, rows, share, given, all) {
           answers.fill(inputs, rows, all);
-          const compared = new Float32Array(2 * P);
-          if (given) compared.set(given.subarray(0, 2 * rows.length));
-          inputs.write(logps, compared);
+          if (!answers.reference) inputs.write(logps, padded(given, 2 * P));
           inputs.write(weights, new Float32Array(P).fill(share, 0, rows.length));
         },
       };

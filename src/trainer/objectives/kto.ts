@@ -1,6 +1,6 @@
 import { ktoLoss, ktoMeasured } from "../../../kernels/kto_loss/kto_loss.ts";
 import { Answers, logitNames } from "./answers.ts";
-import { referenceOf, type ReferencePolicy } from "./dpo.ts";
+import { padded, referenceOf, type ReferencePolicy } from "./dpo.ts";
 import type { Objective } from "./objective.ts";
 
 export interface KtoOptions {
@@ -28,18 +28,19 @@ export function kto(
     likelihood: false,
     together: kl,
     weight: () => 1,
-    record(model, net, { size }, trains) {
-      const { g } = net, answers = new Answers(model, net, size, trains), N = answers.rows;
-      const logps = g.input("reference", [2 * N], "f32"), rows = g.input("rows", [N, 4], "f32");
+    record(model, net, recipe, trains) {
+      const { g } = net,
+        answers = new Answers(model, net, recipe, trains, reference === "adapter-off"),
+        N = answers.rows;
+      const logps = answers.reference ?? g.input("reference", [2 * N, 1], "f32");
+      const rows = g.input("rows", [N, 4], "f32");
       const { loss, measures } = ktoLoss(g, { nll: answers.nll, logps, rows }, { beta, kl });
       return {
         loss,
         sums: answers.logged([measures]),
         fill(inputs, some, share, given, all = some) {
           answers.fill(inputs, some, all);
-          const compared = new Float32Array(2 * N);
-          if (given) compared.set(given.subarray(0, 2 * some.length));
-          inputs.write(logps, compared);
+          if (!answers.reference) inputs.write(logps, padded(given, 2 * N));
           const good = all.filter(({ pair }) => pair?.wanted).length, bad = all.length - good;
           inputs.write(
             rows,

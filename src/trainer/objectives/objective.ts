@@ -49,12 +49,10 @@ export interface Objective {
   readonly together?: boolean;
   /** Records one micro-batch forward, with what its gradient will need where it trains. */
   record(model: Model, net: Net, recipe: Recipe, trains: boolean): Forward;
-  /** What the model is compared with, for objectives that need it. */
+  /** What the model is compared with, where that is computed for all rows before training. */
   readonly reference?: {
     /** With the adapter as it is at the start, or without. */
     readonly adapter: boolean;
-    /** For all rows before training, or else for each micro-batch before it. */
-    readonly once: boolean;
     record(model: Model, net: Net, recipe: Recipe): Compared;
   };
 }

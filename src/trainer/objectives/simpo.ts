@@ -30,8 +30,8 @@ export function simpo({ beta, gamma, smoothing, alpha }: SimpoOptions): Objectiv
     ],
     likelihood: false,
     weight: () => 1,
-    record(model, net, { size }, trains) {
-      const { g } = net, answers = new Answers(model, net, size, trains), P = answers.rows;
+    record(model, net, recipe, trains) {
+      const { g } = net, answers = new Answers(model, net, recipe, trains), P = answers.rows;
       const weights = g.input("pair weights", [P], "f32");
       const logps = g.constant("no reference", [2 * P], new Float32Array(2 * P));
       const { nll, bounds, likelihood } = answers, given = { nll, logps, bounds, weights };
