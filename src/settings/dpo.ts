@@ -41,9 +41,11 @@ export const dpoFields = {
       "the loss of a pair, by TRL's name; ipo_sum is ipo on sums over tokens, aot_pair TRL's older name of aot",
     later: {
       sft: "alone it is whet train sft, and sums of losses are not built",
-      orpo: "it is a training of its own: whet train orpo",
-      simpo: "it is a training of its own: whet train simpo",
-      kto: "it is a training of its own: whet train kto",
+    },
+    elsewhere: {
+      orpo: "whet train orpo",
+      simpo: "whet train simpo",
+      kto: "whet train kto",
     },
   }),
   label_smoothing: field(fraction().max(0.999).optional(), {
