@@ -58,12 +58,17 @@ async function trainer(share: boolean) {
 
 const twice = await trainer(false), once = await trainer(true);
 const times = { twice: [] as number[], once: [] as number[] };
+/** Processor time: on a software adapter, what the step costs whatever else the machine does. */
+const busy = { twice: 0, once: 0 };
 for (let round = 0; round < iters; round++) {
   const turns = [["twice", twice], ["once", once]] as const;
   for (const [name, each] of round % 2 ? turns.toReversed() : turns) {
-    const began = performance.now();
+    const began = performance.now(), before = process.cpuUsage();
     await each.next();
-    if (round >= WARM) times[name].push(performance.now() - began);
+    if (round < WARM) continue;
+    times[name].push(performance.now() - began);
+    const { user, system } = process.cpuUsage(before);
+    busy[name] += (user + system) / 1000 / rounds;
   }
 }
 const median = (all: readonly number[]) => all.toSorted((a, b) => a - b)[all.length >> 1]!;
@@ -79,6 +84,7 @@ const result = {
   once_ms: median(times.once),
   best: { twice_ms: Math.min(...times.twice), once_ms: Math.min(...times.once) },
   ratio: median(ratios),
+  cpu: { twice_ms: busy.twice, once_ms: busy.once, ratio: busy.twice / busy.once },
 };
 if (flags.json) console.log(JSON.stringify(result));
 else {
@@ -87,7 +93,8 @@ else {
     `prompt ${prompt}, answers ${answer}, ${batch} pairs, reference ${reference}, median of ${rounds}\n` +
       `twice ${ms(result.twice_ms)} (best ${ms(result.best.twice_ms)})\n` +
       `once  ${ms(result.once_ms)} (best ${ms(result.best.once_ms)})\n` +
-      `${result.ratio.toFixed(2)} times as fast`,
+      `${result.ratio.toFixed(2)} times as fast; processor time ${ms(busy.twice)} and ` +
+      `${ms(busy.once)}, ${result.cpu.ratio.toFixed(2)}`,
   );
 }
 twice.free();

@@ -9,7 +9,6 @@ import { livesOf, plan, prune } from "../graph/plan.ts";
 import { bytesOf, count, storageOf, type Tensor } from "../graph/tensor.ts";
 import { print } from "./print.ts";
 import {
-  objectiveOf,
   rateGroup,
   type Recipe,
   recordReference,
