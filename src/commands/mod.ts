@@ -42,6 +42,18 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./data_split.ts")).dataSplit,
   },
   {
+    name: "data from-phoenix",
+    group: "Data",
+    about: "Makes rows of what people approved and rejected in Arize Phoenix",
+    load: async () => (await import("./data_from_phoenix.ts")).dataFromPhoenix,
+  },
+  {
+    name: "data select",
+    group: "Data",
+    about: "Says which training suits what there is, and whether that is enough",
+    load: async () => (await import("./data_select.ts")).dataSelect,
+  },
+  {
     name: "data plan",
     group: "Data",
     about: "Says how many rows a command line needs, and what they cost",
@@ -232,8 +244,6 @@ export const later: Readonly<Record<string, string>> = {
   "data reasoning": "whet data generate with a --template of your own asks for any rows",
   "data preferences": "this version trains by example only: whet train sft",
   "data adversarial": "one in five rows of whet data generate cannot be carried out as it stands",
-  "data from-phoenix": "export the spans as JSONL and name their keys: whet train sft --map",
-  "data select": "this version trains by example only: whet train sft",
   "data review": "rows are JSONL: read and edit them before they train",
   "data push": "rows are JSONL files: send them with the tools of the service",
   remote: "this version trains on this machine only",
