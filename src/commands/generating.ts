@@ -7,6 +7,7 @@ import { type Journal, openJournal } from "../base/journal.ts";
 import { lockFolder } from "../base/lock.ts";
 import { sha256 } from "../base/sha256.ts";
 import { columns, plural, thousands } from "../base/text.ts";
+import { createBatch, reviewCommand } from "../data/review.ts";
 import { splitRows } from "../data/split.ts";
 import type { AnswerSchema } from "../settings/answer_schema.ts";
 import type { CommonSettings } from "../settings/common.ts";
@@ -44,7 +45,7 @@ export async function runGenerate(settings: Settings, io: Io): Promise<void> {
   if (settings.template !== undefined) checkTemplate(template, settings.template);
   const { kind, model } = teacherOf(settings);
   const price = priceFor(settings, model);
-  const job = { settings, schema, places, template, kind, model, price };
+  const job = { settings, name, schema, places, template, kind, model, price };
 
   if (settings.estimate) return estimate(job, await looked(job), io);
   if (settings.emit_prompts !== undefined) {
@@ -53,7 +54,7 @@ export async function runGenerate(settings: Settings, io: Io): Promise<void> {
   // Looked at under the lock: another program may be just finishing it.
   using _lock = await lockOutput(places.train);
   const begun = existsSync(places.journal);
-  if (existsSync(places.train) && !begun && !settings.force) {
+  if (existsSync(places.train) && !begun && !settings.force && !settings.review) {
     io.note(`${places.train} is there already; --force begins afresh`);
     io.result({ train: places.train, skipped: true });
     return;
@@ -95,6 +96,8 @@ export async function runGenerate(settings: Settings, io: Io): Promise<void> {
 
 interface Job {
   readonly settings: Settings;
+  /** As the schema's files are called. */
+  readonly name: string;
   readonly schema: AnswerSchema;
   readonly places: Places;
   readonly template: string;
@@ -273,14 +276,43 @@ async function take(job: Job, progress: Progress, io: Io): Promise<boolean> {
   return progress.rows.length >= job.settings.num;
 }
 
-async function finish({ settings, places, price }: Job, progress: Progress, io: Io): Promise<void> {
-  const { rows, refused } = progress;
+/** Writes the files that train, or sends the rows to a person. @returns what is told of it */
+async function deliver({ settings, name, schema, places }: Job, rows: readonly Row[], io: Io) {
+  const text = (i: number) => JSON.stringify(rows[i]);
+  if (settings.review) {
+    const { queue, teacher } = settings;
+    const batch = await createBatch(queue, {
+      agent: name,
+      source: `${teacher} for ${schema.name}`,
+      rows: rows.map((_, i) => text(i)),
+      schema: { kind: schema.cli ? "yaml" : "json", text: schema.text },
+    });
+    io.note(`a person decides: ${reviewCommand(queue, batch)} --export ${places.train}`);
+    return { told: [["to review", thousands(rows.length), batch]], result: { queue, batch } };
+  }
   const { train, val } = splitRows(rows.length, settings.val_split, { seed: settings.seed });
-  const lines = (part: readonly number[]) => part.map((i) => JSON.stringify(rows[i]) + "\n");
+  const lines = (part: readonly number[]) => part.map((i) => text(i) + "\n");
   // The rows that train come last: where they are, everything is.
   if (val.length > 0) await writeFile(places.val, lines(val));
   else rmSync(places.val, { force: true });
   await writeFile(places.train, lines(train));
+  return {
+    told: [
+      ["train", thousands(train.length), places.train],
+      ...(val.length > 0 ? [["validation", thousands(val.length), places.val]] : []),
+    ],
+    result: {
+      train: places.train,
+      val: val.length > 0 ? places.val : null,
+      train_rows: train.length,
+      val_rows: val.length,
+    },
+  };
+}
+
+async function finish(job: Job, progress: Progress, io: Io): Promise<void> {
+  const { rows, refused } = progress, { price } = job;
+  const { told, result } = await deliver(job, rows, io);
   const counts = progress.counts(), { input, output } = progress.used;
   const cost = price && input + output > 0 ? costOf({ input, output }, price) : undefined;
   const diversity = distinct(rows);
@@ -289,8 +321,7 @@ async function finish({ settings, places, price }: Job, progress: Progress, io: 
   const groups = (Object.keys(counts) as Group[]).filter((group) => all(group) > 0);
   io.out(
     columns([
-      ["train", thousands(train.length), places.train],
-      ...(val.length > 0 ? [["validation", thousands(val.length), places.val]] : []),
+      ...told,
       ...groups.map((g) => [g.replaceAll("_", " "), thousands(all(g)), share(all(g))]),
       ["refused", thousands(refused.length), reasons(refused)],
       ["diversity", diversity.toFixed(3), "different pairs of words among all"],
@@ -300,11 +331,8 @@ async function finish({ settings, places, price }: Job, progress: Progress, io: 
     ]),
   );
   io.result({
-    train: places.train,
-    val: val.length > 0 ? places.val : null,
+    ...result,
     rows: rows.length,
-    train_rows: train.length,
-    val_rows: val.length,
     mix: counts,
     cases: countBy(rows.map(({ metadata }) => metadata.case)),
     refused: refused.length,
