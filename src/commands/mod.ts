@@ -250,12 +250,6 @@ export const later: Readonly<Record<string, string>> = {
   "data reasoning": "whet data generate with a --template of your own asks for any rows",
   "data preferences": "this version trains by example only: whet train sft",
   "data adversarial": "one in five rows of whet data generate cannot be carried out as it stands",
-<<<<<<< HEAD
-  "data review": "rows are JSONL: read and edit them before they train",
-=======
-  "data from-phoenix": "export the spans as JSONL and name their keys: whet train sft --map",
-  "data select": "this version trains by example only: whet train sft",
->>>>>>> review
   "data push": "rows are JSONL files: send them with the tools of the service",
   remote: "this version trains on this machine only",
 };
