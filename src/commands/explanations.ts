@@ -231,6 +231,16 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "Fewer rows than the usual minimums: 50 approved examples, 20 pairs (40 annotations and more), 100 triplets. They are written all the same.",
   },
+  WH0315: {
+    title: "low accuracy",
+    text:
+      "On rows that were not trained, the model is hardly better than chance. Insufficient data: more examples or better quality are needed.",
+  },
+  WH0316: {
+    title: "over-fitting",
+    text:
+      "The validation loss rose while training went on: too many epochs. The best weights are kept; fewer epochs cost less.",
+  },
   WH0601: {
     title: "a step was not applied",
     text:

@@ -35,8 +35,11 @@ interface Places {
 
 const TEACHERS = ["template", "anthropic", "openai", "local", "manual"];
 
-/** @throws Fail: see the command's parts */
-export async function runGenerate(settings: Settings, io: Io): Promise<void> {
+/**
+ * @param agent what the rows are for; as the schema's files are called unless given
+ * @throws Fail: see the command's parts
+ */
+export async function runGenerate(settings: Settings, io: Io, agent?: string): Promise<void> {
   const { name, schema } = findSchema(settings.schema);
   const places = placesOf(settings.output ?? join("training", "data", name, "train.jsonl"));
   const template = settings.template === undefined
@@ -45,7 +48,7 @@ export async function runGenerate(settings: Settings, io: Io): Promise<void> {
   if (settings.template !== undefined) checkTemplate(template, settings.template);
   const { kind, model } = teacherOf(settings);
   const price = priceFor(settings, model);
-  const job = { settings, name, schema, places, template, kind, model, price };
+  const job = { settings, agent: agent ?? name, schema, places, template, kind, model, price };
 
   if (settings.estimate) return estimate(job, await looked(job), io);
   if (settings.emit_prompts !== undefined) {
@@ -96,8 +99,8 @@ export async function runGenerate(settings: Settings, io: Io): Promise<void> {
 
 interface Job {
   readonly settings: Settings;
-  /** As the schema's files are called. */
-  readonly name: string;
+  /** What the rows are for, as batches of a review are named. */
+  readonly agent: string;
   readonly schema: AnswerSchema;
   readonly places: Places;
   readonly template: string;
@@ -277,12 +280,12 @@ async function take(job: Job, progress: Progress, io: Io): Promise<boolean> {
 }
 
 /** Writes the files that train, or sends the rows to a person. @returns what is told of it */
-async function deliver({ settings, name, schema, places }: Job, rows: readonly Row[], io: Io) {
+async function deliver({ settings, agent, schema, places }: Job, rows: readonly Row[], io: Io) {
   const text = (i: number) => JSON.stringify(rows[i]);
   if (settings.review) {
     const { queue, teacher } = settings;
     const batch = await createBatch(queue, {
-      agent: name,
+      agent,
       source: `${teacher} for ${schema.name}`,
       rows: rows.map((_, i) => text(i)),
       schema: { kind: schema.cli ? "yaml" : "json", text: schema.text },

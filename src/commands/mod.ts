@@ -84,6 +84,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./train_embed.ts")).trainEmbed,
   },
   {
+    name: "train auto",
+    group: "Train",
+    about: "Chooses the training that suits telemetry or files, and does it",
+    load: async () => (await import("./train_auto.ts")).trainAuto,
+  },
+  {
     name: "plan",
     group: "Train",
     about: "Says what a training run needs, without touching a GPU",
@@ -239,7 +245,6 @@ export const aliases: Readonly<Record<string, readonly string[]>> = {
 
 /** Commands that the contract names and this version refuses, each with what serves instead. */
 export const later: Readonly<Record<string, string>> = {
-  "train auto": "this version trains by example only: whet train sft",
   pipeline: "its stages are commands of their own: whet train sft, whet eval, whet export",
   chat: "whet infer -p answers one prompt",
   serve: "whet infer answers rows from stdin",

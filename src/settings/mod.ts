@@ -4,6 +4,7 @@ import { type Field, fieldsOf, objectOf, type SettingsSchema } from "./field.ts"
 import { dpoSettings } from "./dpo.ts";
 import { trainEmbedSettings } from "./embed.ts";
 import { trainSettings } from "./train.ts";
+import { trainAutoSettings } from "./train_auto.ts";
 import {
   embedSettings,
   evalSettings,
@@ -19,6 +20,7 @@ export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   train: trainSettings,
   dpo: dpoSettings,
   train_embed: trainEmbedSettings,
+  train_auto: trainAutoSettings,
   infer: inferSettings,
   eval: evalSettings,
   score: scoreSettings,
