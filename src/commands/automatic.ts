@@ -176,8 +176,8 @@ function layerFor(
       exit: Exit.usage,
     });
   }
-  const measured = settings.val !== undefined ||
-    (settings.val_split ?? 1) > 0 && rows > SPLIT_ABOVE;
+  const used = Math.min(rows, settings.limit ?? rows, settings.smoke ? 0 : rows);
+  const split = settings.val_split === undefined ? used > SPLIT_ABOVE : settings.val_split > 0;
   const canBeFull = !full && !settings.init_adapter && (settings.quant ?? "none") === "none";
   const values: Record<string, unknown> = {
     model: settings.model,
@@ -187,7 +187,7 @@ function layerFor(
     lr: settings.lr ?? usual,
     ...(full ? { full } : { rank: 8 }),
     ...(canBeFull && known.has("on_lora_failure") ? { on_lora_failure: "full" } : {}),
-    ...(measured ? { patience: 2 } : {}),
+    ...(settings.val !== undefined || split ? { patience: 2 } : {}),
     ...(method === "dpo" ? { beta: settings.beta } : {}),
     ...(method === "embedding" ? defined(settings, ["margin", "distance", "pooling"]) : {}),
   };

@@ -48,7 +48,17 @@ export async function runGenerate(settings: Settings, io: Io, agent?: string): P
   if (settings.template !== undefined) checkTemplate(template, settings.template);
   const { kind, model } = teacherOf(settings);
   const price = priceFor(settings, model);
-  const job = { settings, agent: agent ?? name, schema, places, template, kind, model, price };
+  const job = {
+    settings,
+    agent: agent ?? name,
+    awaited: agent !== undefined,
+    schema,
+    places,
+    template,
+    kind,
+    model,
+    price,
+  };
 
   if (settings.estimate) return estimate(job, await looked(job), io);
   if (settings.emit_prompts !== undefined) {
@@ -101,6 +111,8 @@ interface Job {
   readonly settings: Settings;
   /** What the rows are for, as batches of a review are named. */
   readonly agent: string;
+  /** Somebody waits for the reviewed rows. */
+  readonly awaited: boolean;
   readonly schema: AnswerSchema;
   readonly places: Places;
   readonly template: string;
@@ -280,7 +292,11 @@ async function take(job: Job, progress: Progress, io: Io): Promise<boolean> {
 }
 
 /** Writes the files that train, or sends the rows to a person. @returns what is told of it */
-async function deliver({ settings, agent, schema, places }: Job, rows: readonly Row[], io: Io) {
+async function deliver(
+  { settings, agent, awaited, schema, places }: Job,
+  rows: readonly Row[],
+  io: Io,
+) {
   const text = (i: number) => JSON.stringify(rows[i]);
   if (settings.review) {
     const { queue, teacher } = settings;
@@ -290,7 +306,9 @@ async function deliver({ settings, agent, schema, places }: Job, rows: readonly 
       rows: rows.map((_, i) => text(i)),
       schema: { kind: schema.cli ? "yaml" : "json", text: schema.text },
     });
-    io.note(`a person decides: ${reviewCommand(queue, batch)} --export ${places.train}`);
+    const command = reviewCommand(queue, batch);
+    // Who asked for an agent's rows takes them from the queue.
+    io.note(`a person decides: ${command}${awaited ? "" : ` --export ${places.train}`}`);
     return { told: [["to review", thousands(rows.length), batch]], result: { queue, batch } };
   }
   const { train, val } = splitRows(rows.length, settings.val_split, { seed: settings.seed });

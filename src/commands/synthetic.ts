@@ -62,6 +62,14 @@ export async function syntheticRows(
         : undefined,
     );
   }
+  if (settings.dry_run) {
+    const count = settings.count ?? Math.ceil(missing * MORE);
+    throw tooLittle(
+      analysis,
+      "llm",
+      `without --dry-run ${teacher} writes ${count} rows for review`,
+    );
+  }
   await generate(settings, agent, approved, missing, batches.length + 1, io);
   requireReviewed(queue);
   return rows;

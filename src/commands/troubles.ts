@@ -32,7 +32,7 @@ export function troubleTold(trouble: Trouble): string {
 }
 
 function troubleOf({ message, exit }: Fail): Trouble | undefined {
-  if (message === EMPTY_DATASET || message.startsWith("Insufficient ")) return "empty";
+  if (message === EMPTY_DATASET) return "empty";
   if (exit === Exit.memory) return "memory";
   return message.startsWith("this model has no module named") ? "lora" : undefined;
 }
