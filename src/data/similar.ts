@@ -85,9 +85,11 @@ const LEAVING = [1, 2, 3, 4].reduce((power) => Math.imul(power, 0x01000193), 1);
 export function similarity(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): number {
   let same = 0;
   for (let i = 0; i < BINS; i++) if (a[aAt + i] === b[bAt + i]) same++;
-  // One byte agrees by chance once in 256.
-  return Math.max(0, (same / BINS - 1 / 256) / (1 - 1 / 256));
+  return Math.max(0, (same / BINS - CHANCE) / (1 - CHANCE));
 }
+
+/** How often two bytes agree by chance. */
+const CHANCE = 1 / 256;
 
 /** Signatures that were seen, to be asked for those like another. */
 export class SimilarRows {
@@ -99,18 +101,40 @@ export class SimilarRows {
   /** By band and bucket the last row in it, counted from 1; by band and row the one before it. */
   #heads = new Uint32Array(BANDS * 1024);
   #before = new Uint32Array(BANDS * 1024);
+  /** The signature that is asked for; a view of another's bytes would cost more than the search. */
+  readonly #asked = new Uint8Array(BINS);
+  readonly #mine = bandsOf(this.#asked);
+
+  /** Bins in which two rows may differ. */
+  readonly #most: number;
 
   /** @param most rows kept; those after them are compared but not kept */
-  constructor(readonly threshold: number, readonly most: number) {}
+  constructor(threshold: number, readonly most: number) {
+    this.#most = BINS - Math.ceil(BINS * (threshold * (1 - CHANCE) + CHANCE));
+  }
 
   get full(): boolean {
     return this.#count >= this.most;
   }
 
+  /** Whether two signatures differ in at most so many bins; most are given up after a few words. */
+  #alike(row: number): boolean {
+    let differing = 0;
+    for (let w = 0, at = (row - 1) * BANDS; w < BANDS; w++, at++) {
+      const x = this.#bands[at]! ^ this.#mine[w]!;
+      // The highest bit of each byte that is not zero (Warren, Hacker's Delight, 6-1).
+      const bytes = (((x & 0x7f7f7f7f) + 0x7f7f7f7f) | x) & 0x80808080;
+      differing += Math.imul(bytes >>> 7, 0x01010101) >>> 24;
+      if (differing > this.#most) return false;
+    }
+    return true;
+  }
+
   /** The line of a row at least as similar as the threshold, if there is one. */
   find(signature: Uint8Array): number | undefined {
     const { length } = this.#lines;
-    const mine = bandsOf(signature);
+    const mine = this.#mine;
+    this.#asked.set(signature);
     let left = MOST_CANDIDATES;
     for (let band = 0; band < BANDS; band++) {
       let row = this.#heads[band * length + bucket(mine[band]!, length)]!;
@@ -118,10 +142,7 @@ export class SimilarRows {
         // Most rows of a bucket came there by chance: their band is another.
         if (this.#bands[(row - 1) * BANDS + band] === mine[band]) {
           left--;
-          const at = (row - 1) * BINS;
-          if (similarity(signature, 0, this.#signatures, at) >= this.threshold) {
-            return this.#lines[row - 1];
-          }
+          if (this.#alike(row)) return this.#lines[row - 1];
         }
         row = this.#before[band * length + row - 1]!;
       }
