@@ -133,6 +133,9 @@ export class Checker {
   #kind: Kind | undefined;
   #rows = 0;
   #signed = 0;
+  #nextDrawn = DRAWN - 1;
+  #weight = 1;
+  #randoms = 0;
 
   constructor(readonly options: CheckOptions = {}) {}
 
@@ -201,11 +204,23 @@ export class Checker {
     };
   }
 
-  /** Reservoir sampling (Vitter's algorithm R): each row has the same chance, in one pass. */
+  /**
+   * Reservoir sampling: each row has the same chance, in one pass, and random numbers are needed only
+   * for rows that are taken (Li, Reservoir-sampling algorithms of time complexity O(n(1 + log(N/n))),
+   * 1994, algorithm L).
+   */
   #draw() {
     const n = this.#signed++;
-    const place = n < DRAWN ? n : Math.floor(word(1, 0, n) / 2 ** 32 * (n + 1));
-    if (place < DRAWN) this.#drawn.set(this.#signature, place * BINS);
+    if (n < DRAWN) this.#drawn.set(this.#signature, n * BINS);
+    if (n < this.#nextDrawn) return;
+    if (n >= DRAWN) this.#drawn.set(this.#signature, Math.floor(DRAWN * this.#random()) * BINS);
+    this.#weight *= this.#random() ** (1 / DRAWN);
+    this.#nextDrawn += 1 + Math.floor(Math.log(this.#random()) / Math.log1p(-this.#weight));
+  }
+
+  /** In (0, 1). */
+  #random(): number {
+    return (word(1, 0, this.#randoms++) + 0.5) / 2 ** 32;
   }
 
   #mixOf(value: unknown, answer: string) {
