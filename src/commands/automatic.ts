@@ -42,7 +42,7 @@ export interface AutoResult {
 /**
  * Reads telemetry or files, chooses the training that suits them, has rows written and reviewed where
  * there are too few, trains, and says what came of it.
- * @returns nothing after a dry run
+ * @returns nothing after a dry run, or where it was stopped before it trained
  * @throws Fail: those of each part; (approval, exit 10) while a person's review is awaited
  */
 export async function automatic(settings: Settings, io: Io): Promise<AutoResult | undefined> {
@@ -50,6 +50,7 @@ export async function automatic(settings: Settings, io: Io): Promise<AutoResult 
   warnOfRemote(settings, io);
   const parameters = await parametersOf(settings.model);
   const gathered = await gather(filesOf(settings), settings, io);
+  if (io.stop.requested) return undefined;
   io.event("extract", { source: gathered.source, ...gathered.counts, ...available(gathered) });
   if (gathered.counts.spans > 0) io.out(sourceTable(gathered));
   const skipped = skipTable(gathered, ["span", "annotation", "sft", "dpo", "triplet"]);

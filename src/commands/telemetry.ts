@@ -131,6 +131,7 @@ async function ask(
       until: settings.until && momentOf(settings.until),
       limit: settings.max_spans,
       wanted,
+      stopped: () => io.stop.requested !== undefined,
       onPage: (what, n) => io.progress(`${thousands(n)} ${what}`),
     }, skips);
     return { ...pulled, server: client.address, rows: [] as Value[] };

@@ -16,6 +16,8 @@ export interface PullOptions {
   readonly limit: number;
   /** Spans whose annotations are of interest. */
   readonly wanted: (span: Span) => boolean;
+  /** Whether to read no further. */
+  readonly stopped?: () => boolean;
   readonly onPage?: (what: "spans" | "annotations", n: number) => void;
 }
 
@@ -38,7 +40,7 @@ const IDS = 100;
  * @throws Fail (usage) for an unknown project, naming those there are; (network) (authorisation)
  */
 export async function pull(client: Client, options: PullOptions, skips: Skips): Promise<Pulled> {
-  const { limit, since, until, wanted, onPage } = options;
+  const { limit, since, until, wanted, onPage, stopped = () => false } = options;
   const project = options.project ?? await onlyProject(client);
   const root = `v1/projects/${encodeURIComponent(project)}`;
   const spans = new Map<string, Span>();
@@ -56,7 +58,7 @@ export async function pull(client: Client, options: PullOptions, skips: Skips): 
         else more = true;
       }
       onPage?.("spans", spans.size);
-      if (more) break;
+      if (more || stopped()) break;
     }
   } catch (error) {
     if (!(error instanceof Missing)) throw error;
@@ -64,7 +66,7 @@ export async function pull(client: Client, options: PullOptions, skips: Skips): 
   }
   const list = [...spans.values()], about = list.filter(wanted), notes: LooseNote[] = [];
   const read = async (path: string, name: string, ids: readonly string[]) => {
-    for (let from = 0; from < ids.length; from += IDS) {
+    for (let from = 0; from < ids.length && !stopped(); from += IDS) {
       const query = ids.slice(from, from + IDS).map((id): [string, string] => [name, id]);
       for await (const page of client.pages(`${root}/${path}`, query, PAGE)) {
         for (const one of page) {
