@@ -35,6 +35,8 @@ export interface MockPhoenix extends Disposable {
   readonly seen: Seen[];
   projects: Record<string, MockProject>;
   configs: readonly unknown[];
+  /** What was noted on documents, by the span's own name at the server. */
+  documents: Record<string, readonly unknown[]>;
 }
 
 /**
@@ -56,7 +58,11 @@ export function mockPhoenix(
     const next = from + limit < all.length ? btoa(String(from + limit)) : null;
     return json({ data: all.slice(from, from + limit), next_cursor: next });
   };
-  const mock = { projects, configs: [] as readonly unknown[] };
+  const mock = {
+    projects,
+    configs: [] as readonly unknown[],
+    documents: {} as Record<string, readonly unknown[]>,
+  };
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
@@ -98,6 +104,16 @@ export function mockPhoenix(
         return page(all, query, 100, 100);
       }
       if (path === "/v1/annotation_configs" && !old) return page(mock.configs, query, 100, 1000);
+      if (path === "/graphql" && request.method === "POST") {
+        const { query: text } = await request.json() as { query: string };
+        if (old) return json({ data: null, errors: [{ message: "Cannot query field" }] });
+        const nodes = [...text.matchAll(/(\w+): node\(id: "([^"]+)"\)/g)];
+        const data = nodes.map(([, alias, id]) => [
+          alias,
+          { documentEvaluations: mock.documents[id!] ?? [] },
+        ]);
+        return json({ data: Object.fromEntries(data) });
+      }
       const [, name, what] = /^\/v1\/projects\/([^/]+)\/(\w+)$/.exec(path) ?? [];
       const project = mock.projects[decodeURIComponent(name ?? "")];
       if (!project) return json({ detail: `Project with ID ${name} not found` }, { status: 404 });

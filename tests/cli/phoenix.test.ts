@@ -178,6 +178,47 @@ describe("a server", () => {
     expect(rowsOf(out).length).toBe(2);
   });
 
+  test.each([false, true])(
+    "documents that were judged become triplets (older server: %p)",
+    async (old) => {
+      const dir = folder(), out = join(dir, "triplets.jsonl");
+      const documents = Object.fromEntries([0, 1, 2].map((i) => [
+        `retrieval.documents.${i}.document.content`,
+        `text ${i}`,
+      ]));
+      const spans = Array.from({ length: 60 }, (_, n) =>
+        routed(n, {
+          name: "search",
+          span_kind: "RETRIEVER",
+          attributes: { "input.value": `query ${n}`, ...documents },
+        }));
+      using server = mockPhoenix({ p: { spans } }, undefined, { old });
+      server.documents = Object.fromEntries(spans.map(({ id }) => [id, [
+        {
+          name: "relevance",
+          annotatorKind: "HUMAN",
+          label: "relevant",
+          score: 1,
+          documentPosition: 1,
+        },
+        {
+          name: "relevance",
+          annotatorKind: "LLM",
+          label: "relevant",
+          score: 1,
+          documentPosition: 2,
+        },
+      ]]));
+      const { code } = await pull(["--kind", "triplet", "-o", out], at(server));
+      expect(code).toBe(old ? 3 : 0);
+      if (old) return;
+      const rows = rowsOf(out);
+      expect(rows.length).toBe(60);
+      expect(rows[0]).toMatchObject({ anchor: "query 59", positive: "text 1", negative: "text 0" });
+      expect(server.seen.filter(({ path }) => path === "/graphql").length).toBe(2);
+    },
+  );
+
   test("labels of the project's own configuration are learnt", async () => {
     const dir = folder(), out = join(dir, "rows.jsonl");
     const spans = [0, 1, 2].map((n) => routed(n));

@@ -29,6 +29,8 @@ export interface Client {
   readonly address: string;
   /** One page's JSON. @throws Missing for a 404; Fail (network) (authorisation) */
   get(path: string, query?: readonly (readonly [string, string])[]): Promise<unknown>;
+  /** What a query of GraphQL gives. @throws Missing where the server does not know its fields */
+  query(text: string): Promise<unknown>;
   /** All entries of a list, page after page. */
   pages(
     path: string,
@@ -107,11 +109,26 @@ export function connect(env: Environment, patience: Patience, asked?: string): C
   const ask = (path: string, query: readonly (readonly [string, string])[]) => {
     const url = new URL(path, root);
     for (const [name, value] of query) url.searchParams.append(name, value);
-    return patiently(() => once(url, headers, secrets, patience.timeout), patience);
+    return patiently(() => once(url, { headers }, secrets, patience.timeout), patience);
   };
   return {
     address: root.href.replace(/\/$/, ""),
     get: (path, query = []) => ask(path, query),
+    async query(text) {
+      const post = {
+        method: "POST",
+        headers: { ...headers, "content-type": "application/json" },
+        body: JSON.stringify({ query: text }),
+      };
+      const url = new URL("graphql", root);
+      const answer = await patiently(
+        () => once(url, post, secrets, patience.timeout),
+        patience,
+      );
+      const { data, errors } = isObject(answer) ? answer : {};
+      if (isObject(data)) return data;
+      throw new Missing(excerpt(JSON.stringify(errors) ?? "no data", 200));
+    },
     async *pages(path, query, size) {
       const seen = new Set<string>();
       let cursor: string | undefined, most = size;
@@ -181,7 +198,11 @@ async function patiently<T>(request: () => Promise<T>, patience: Patience): Prom
 
 async function once(
   url: URL,
-  headers: Record<string, string>,
+  request: {
+    readonly headers: Record<string, string>;
+    readonly method?: string;
+    readonly body?: string;
+  },
   secrets: readonly string[],
   timeout: number,
 ): Promise<unknown> {
@@ -189,7 +210,7 @@ async function once(
   const clean = (text: string) => excerpt(redact(text, secrets), 300);
   let answer: Response, text: string;
   try {
-    answer = await fetch(url, { headers, redirect: "manual", signal });
+    answer = await fetch(url, { ...request, redirect: "manual", signal });
     text = redact(await bodyOf(answer, LARGEST), secrets);
   } catch (error) {
     if (error instanceof TooLarge) throw error;
@@ -214,7 +235,8 @@ async function once(
   }
   if (status === 401 || status === 403) {
     throw new Fail(`${host} refused the key with ${status}`, {
-      why: clean(text) || (headers.authorization ? undefined : "PHOENIX_API_KEY is not set"),
+      why: clean(text) ||
+        (request.headers.authorization ? undefined : "PHOENIX_API_KEY is not set"),
       fix: "export PHOENIX_API_KEY=… with a key of that server",
       exit: Exit.authorisation,
     });

@@ -3,7 +3,7 @@ import { suggest } from "../../base/text.ts";
 import { type Client, Missing } from "./client.ts";
 import type { Skips } from "./skips.ts";
 import { type LooseNote, noteOf, type Span, spanOf } from "./span.ts";
-import { nameAt, treeOf } from "./tree.ts";
+import { listAt, nameAt, treeOf } from "./tree.ts";
 
 /** What is to be read of a project. */
 export interface PullOptions {
@@ -79,8 +79,26 @@ export async function pull(client: Client, options: PullOptions, skips: Skips): 
     }
   };
   await read("span_annotations", "span_ids", about.map(({ id }) => id));
+  /** What was noted on documents that were found is told by GraphQL alone. */
+  async function readDocumentNotes() {
+    const searches = about.filter(({ node, kind }) =>
+      node !== undefined && (kind === "RETRIEVER" || kind === "RERANKER")
+    );
+    for (let from = 0; from < searches.length && !stopped(); from += NODES) {
+      const part = searches.slice(from, from + NODES);
+      const data = await client.query(documentQuery(part.map(({ node }) => node!)));
+      for (const [i, { id }] of part.entries()) {
+        for (const one of listAt(data, `s${i}.documentEvaluations`) ?? []) {
+          const note = noteOf(one);
+          if (note?.position !== undefined) notes.push({ ...note, spanId: id });
+        }
+      }
+      onPage?.("annotations", notes.length);
+    }
+  }
   const traces = [...new Set(about.map(({ traceId }) => traceId))];
   await orNothing(read("trace_annotations", "trace_ids", traces));
+  await orNothing(readDocumentNotes());
   const configs: unknown[] = [];
   await orNothing((async () => {
     for await (const page of client.pages("v1/annotation_configs", [], 100)) {
@@ -89,6 +107,17 @@ export async function pull(client: Client, options: PullOptions, skips: Skips): 
   })());
   return { project, spans: list, notes, configs, more };
 }
+
+/** Spans in one query of GraphQL. */
+const NODES = 50;
+
+const documentQuery = (nodes: readonly string[]) =>
+  `{${
+    nodes.map((node, i) =>
+      `s${i}: node(id: ${JSON.stringify(node)}) { ... on Span { documentEvaluations ` +
+      "{ name annotatorKind label score documentPosition } } }"
+    ).join("\n")
+  }}`;
 
 /** What older servers do not have is not there. */
 async function orNothing(request: Promise<void>): Promise<void> {

@@ -26,6 +26,8 @@ export interface LooseNote extends Note {
 
 export interface Span {
   readonly id: string;
+  /** The server's own name for it. */
+  readonly node?: string;
   readonly traceId: string;
   /** Undefined for the root of a trace. */
   readonly parentId?: string;
@@ -72,6 +74,7 @@ export function spanOf(value: unknown): Span | string | undefined {
   ];
   return {
     id,
+    node: first(tree, ["id"]),
     traceId: first(tree, TRACE_ID) ?? id,
     parentId: first(tree, ["parent_id", "parentId"]),
     name: first(tree, ["name"]) ?? "",
