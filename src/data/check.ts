@@ -153,7 +153,7 @@ export class Checker {
     this.#forms[row.form] = (this.#forms[row.form] ?? 0) + 1;
     if (row.kind === "sft" && row.answer !== undefined) this.#balance.add(row.answer);
     if (row.form === "clitron") this.#mixOf(value.value, row.answer!);
-    return this.#found({ value, row, ...this.#likeness(value.line, row) });
+    return this.#found(this.#compare(value, row));
   }
 
   #refuse(value: Value, bad: string): Verdict {
@@ -179,7 +179,8 @@ export class Checker {
     return found.length > 0 ? found.join("; ") : undefined;
   }
 
-  #likeness(line: number, row: AnyRow): Partial<Verdict> {
+  #compare(value: Value, row: AnyRow): Verdict {
+    const { line } = value;
     const copyOf = this.#exact.seen(row.content, line);
     const text = compared(row);
     if (text !== undefined) {
@@ -188,20 +189,15 @@ export class Checker {
     }
     const signature = text === undefined ? undefined : this.#signature;
     const leaked = this.options.against?.lineOf(row, signature);
-    const leak = leaked === undefined ? {} : { leaked };
-    if (copyOf !== undefined) return { copyOf, ...leak };
-    const same = row.kind === "sft" && row.asked !== undefined
+    if (copyOf !== undefined) return { value, row, copyOf, leaked };
+    const contradicts = row.kind === "sft" && row.asked !== undefined
       ? this.#asked.seen(questionOf(row), line)
       : undefined;
-    if (!signature) return leak;
+    if (!signature) return { value, row, leaked };
     const nearTo = this.#near.find(signature);
     // Rows like one that is kept already need no place of their own.
     if (nearTo === undefined) this.#near.add(signature, line);
-    return {
-      ...leak,
-      ...(nearTo === undefined ? {} : { nearTo }),
-      ...(same === undefined ? {} : { contradicts: same }),
-    };
+    return { value, row, leaked, nearTo, contradicts };
   }
 
   /**

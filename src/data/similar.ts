@@ -21,7 +21,7 @@ const MOST_CANDIDATES = 256;
  * What each character is compared as, plus one: small letters, and all kinds of space the same. Found
  * out when the character is first met; 0 until then.
  */
-const folded = new Uint32Array(65536);
+const folded = new Int32Array(65536);
 const SPACE = 33;
 
 function fold(c: number): number {
@@ -30,19 +30,21 @@ function fold(c: number): number {
   return 1 + (small.length === 1 ? small.charCodeAt(0) : c);
 }
 
-const least = new Uint32Array(BINS);
+// Signed words throughout: the compiler keeps unsigned ones as floating-point numbers.
+const least = new Int32Array(BINS);
+const NONE = 0x7fffffff;
 
 /** The last step of MurmurHash3. */
 function mixed(hash: number): number {
   let h = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
+  return h ^ (h >>> 16);
 }
 
 /** Writes the signature of a text, 64 bytes, blind to case and the width of spaces. */
 export function sign(text: string, out: Uint8Array): void {
   const to = folded, bins = least;
-  bins.fill(0xffffffff);
+  bins.fill(NONE);
   // The last five characters, each plus one; each weighs in the hash until the fifth after it comes.
   let a = 0, b = 0, c = 0, d = 0, e = 0, rolling = 0, length = 0;
   const end = text.trimEnd().length;
@@ -64,7 +66,7 @@ export function sign(text: string, out: Uint8Array): void {
   if (length < SHINGLE) bins[mixed(rolling) & (BINS - 1)] = mixed(rolling);
   for (let bin = 0; bin < BINS; bin++) {
     let from = bin;
-    for (let tried = 1; bins[from] === 0xffffffff; tried++) {
+    for (let tried = 1; bins[from] === NONE; tried++) {
       from = (Math.imul(bin + 1, 0x9e3779b1) + Math.imul(tried, 0x7feb352d)) >>> 26;
     }
     const h = bins[from]!;
@@ -93,8 +95,8 @@ export class SimilarRows {
   #bands = bandsOf(this.#signatures);
   #lines = new Uint32Array(1024);
   /** By band and bucket the last row in it, counted from 1; by band and row the one before it. */
-  #heads = new Uint32Array(BANDS * 1024);
-  #before = new Uint32Array(BANDS * 1024);
+  #heads = new Int32Array(BANDS * 1024);
+  #before = new Int32Array(BANDS * 1024);
   /** The signature that is asked for; a view of another's bytes would cost more than the search. */
   readonly #asked = new Uint8Array(BINS);
   readonly #mine = bandsOf(this.#asked);
@@ -170,16 +172,16 @@ export class SimilarRows {
     [this.#signatures, this.#lines] = [signatures, lines];
     this.#bands = bandsOf(signatures);
     [this.#heads, this.#before] = [
-      new Uint32Array(BANDS * length),
-      new Uint32Array(BANDS * length),
+      new Int32Array(BANDS * length),
+      new Int32Array(BANDS * length),
     ];
     for (let row = 1; row <= this.#count; row++) this.#chain(row);
   }
 }
 
 /** Four bytes of a signature are one band. */
-function bandsOf(signatures: Uint8Array): Uint32Array {
-  return new Uint32Array(signatures.buffer, signatures.byteOffset, signatures.length / PER_BAND);
+function bandsOf(signatures: Uint8Array): Int32Array {
+  return new Int32Array(signatures.buffer, signatures.byteOffset, signatures.length / PER_BAND);
 }
 
 /** @param buckets a power of two */
