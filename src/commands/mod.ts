@@ -204,6 +204,24 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./data_generate.ts")).dataGenerate,
   },
   {
+    name: "data preferences",
+    group: "Data",
+    about: "Sets a model's answers against better ones, as pairs for train dpo",
+    load: async () => (await import("./data_preferences.ts")).dataPreferences,
+  },
+  {
+    name: "data reasoning",
+    group: "Data",
+    about: "Adds to rows why their answers follow, and judges such reasoning",
+    load: async () => (await import("./data_reasoning.ts")).dataReasoning,
+  },
+  {
+    name: "data adversarial",
+    group: "Data",
+    about: "Writes requests that show whether a model understands, and what a good answer does",
+    load: async () => (await import("./data_adversarial.ts")).dataAdversarial,
+  },
+  {
     name: "config show",
     group: "Settings",
     about: "Shows every setting, its value and where it comes from",
@@ -252,9 +270,6 @@ export const later: Readonly<Record<string, string>> = {
   "model ls": "models are folders: whet model show -m DIR explains one",
   "model verify": "whet model show -m DIR checks a folder's structure",
   "model rm": "models are folders like others",
-  "data reasoning": "whet data generate with a --template of your own asks for any rows",
-  "data preferences": "this version trains by example only: whet train sft",
-  "data adversarial": "one in five rows of whet data generate cannot be carried out as it stands",
   "data push": "rows are JSONL files: send them with the tools of the service",
   remote: "this version trains on this machine only",
 };
