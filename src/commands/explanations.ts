@@ -217,6 +217,30 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "Such a pair says nothing about which answer is better. It is left out; the other pairs are trained.",
   },
+  WH0312: {
+    title: "more spans than were read",
+    text: "A project may hold millions. --max-spans reads more of them, --since fewer.",
+  },
+  WH0313: {
+    title: "an annotation that says both",
+    text:
+      "The same annotation is there twice, once approving and once rejecting. Which of the two is meant is not known, so that it counts for nothing.",
+  },
+  WH0314: {
+    title: "rows of which there are few",
+    text:
+      "Fewer rows than the usual minimums: 50 approved examples, 20 pairs (40 annotations and more), 100 triplets. They are written all the same.",
+  },
+  WH0315: {
+    title: "low accuracy",
+    text:
+      "On rows that were not trained, the model is hardly better than chance. Insufficient data: more examples or better quality are needed.",
+  },
+  WH0316: {
+    title: "over-fitting",
+    text:
+      "The validation loss rose while training went on: too many epochs. The best weights are kept; fewer epochs cost less.",
+  },
   WH0601: {
     title: "a step was not applied",
     text:

@@ -42,6 +42,24 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./data_split.ts")).dataSplit,
   },
   {
+    name: "data from-phoenix",
+    group: "Data",
+    about: "Makes rows of what people approved and rejected in Arize Phoenix",
+    load: async () => (await import("./data_from_phoenix.ts")).dataFromPhoenix,
+  },
+  {
+    name: "data select",
+    group: "Data",
+    about: "Says which training suits what there is, and whether that is enough",
+    load: async () => (await import("./data_select.ts")).dataSelect,
+  },
+  {
+    name: "data review",
+    group: "Data",
+    about: "Lets a person approve, edit or reject rows that no person wrote",
+    load: async () => (await import("./data_review.ts")).dataReview,
+  },
+  {
     name: "data plan",
     group: "Data",
     about: "Says how many rows a command line needs, and what they cost",
@@ -82,6 +100,12 @@ export const table: readonly Entry[] = [
     group: "Train",
     about: "Teaches a model which texts belong together, from triplets or pairs",
     load: async () => (await import("./train_embed.ts")).trainEmbed,
+  },
+  {
+    name: "train auto",
+    group: "Train",
+    about: "Chooses the training that suits telemetry or files, and does it",
+    load: async () => (await import("./train_auto.ts")).trainAuto,
   },
   {
     name: "plan",
@@ -257,7 +281,6 @@ export const aliases: Readonly<Record<string, readonly string[]>> = {
 
 /** Commands that the contract names and this version refuses, each with what serves instead. */
 export const later: Readonly<Record<string, string>> = {
-  "train auto": "this version trains by example only: whet train sft",
   pipeline: "its stages are commands of their own: whet train sft, whet eval, whet export",
   chat: "whet infer -p answers one prompt",
   serve: "whet infer answers rows from stdin",
@@ -265,9 +288,6 @@ export const later: Readonly<Record<string, string>> = {
   "model ls": "models are folders: whet model show -m DIR explains one",
   "model verify": "whet model show -m DIR checks a folder's structure",
   "model rm": "models are folders like others",
-  "data from-phoenix": "export the spans as JSONL and name their keys: whet train sft --map",
-  "data select": "this version trains by example only: whet train sft",
-  "data review": "rows are JSONL: read and edit them before they train",
   "data push": "rows are JSONL files: send them with the tools of the service",
   remote: "this version trains on this machine only",
 };

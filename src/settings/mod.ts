@@ -7,6 +7,7 @@ import { ktoSettings } from "./kto.ts";
 import { orpoSettings } from "./orpo.ts";
 import { simpoSettings } from "./simpo.ts";
 import { trainSettings } from "./train.ts";
+import { trainAutoSettings } from "./train_auto.ts";
 import {
   embedSettings,
   evalSettings,
@@ -25,6 +26,7 @@ export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   simpo: simpoSettings,
   kto: ktoSettings,
   train_embed: trainEmbedSettings,
+  train_auto: trainAutoSettings,
   infer: inferSettings,
   eval: evalSettings,
   score: scoreSettings,
