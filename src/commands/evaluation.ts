@@ -1,14 +1,8 @@
 import type { PreparedRow } from "../data/prepare.ts";
 import type { SftExample } from "../data/rows.ts";
-import {
-  type Answer,
-  answerMetrics,
-  expectedCalibrationError,
-  parseAnswer,
-  perplexity,
-  type Rate,
-  sameAnswer,
-} from "../evaluate/metrics.ts";
+import { parseAnswer, sameAnswer } from "../evaluate/answer.ts";
+import { expectedCalibrationError } from "../evaluate/calibration.ts";
+import { type Answer, answerMetrics, perplexity, type Rate } from "../evaluate/metrics.ts";
 import { Scorer } from "../evaluate/score.ts";
 import { Generator } from "../generate/generator.ts";
 import { parseAnswerSchema } from "../settings/answer_schema.ts";
