@@ -1,156 +1,157 @@
 import { Exit, Fail } from "../base/fail.ts";
-import { columns, humanSeconds, short, suggest } from "../base/text.ts";
-import { writeFile } from "../base/durable.ts";
-import { evalSettings } from "../settings/use.ts";
+import { humanSeconds, plural } from "../base/text.ts";
+import type { Tried } from "../evaluate/adversarial.ts";
+import { evalSettings } from "../settings/eval.ts";
+import { THRESHOLDS } from "../settings/answers.ts";
 import { command } from "./command.ts";
-import type { Answered, Measures } from "./evaluation.ts";
+import { gate, limitOf } from "./eval_gate.ts";
+import { percent, sliceTable, table } from "./eval_table.ts";
 import { checkPrompt } from "./prompt_check.ts";
 
 export const evaluate = command({
   section: "eval",
   examples: [
     "whet eval -m ./model -a ./run -d test.jsonl",
-    "whet eval -m ./model -a ./run -d test.jsonl --baseline --schema schema.yaml --json",
-    "whet eval -m ./model -a ./run -d test.jsonl --fail-under exact_match=.9,json_valid=.99",
+    "whet eval -m ./model -a ./run -d test.jsonl --baseline --schema schema.yaml --html page.html",
+    "whet eval -m ./model -a ./run -d test.jsonl --fail-under exact=.9,json=.99",
+    "whet eval -m ./model -a ./run -d test.jsonl --failures wrong.jsonl --adversarial adv.jsonl",
+    "whet eval ab ./run ./other-run -d test.jsonl",
   ],
   details:
     "Asks the model every row and compares its answers with those of the rows: equal as JSON where " +
-    "both are JSON, else as text. The perplexity is that of the rows' own answers. --failures writes " +
-    "what was answered wrongly, ready to be corrected and trained.",
+    "both are JSON, else as text. Slots are compared path by path, lists as sets. The perplexity is that " +
+    "of the rows' own answers. Calibration is measured where answers state a confidence. --failures " +
+    "writes what was answered wrongly, ready to be corrected and trained.",
   settings: evalSettings,
   async run(settings, io) {
     const limits = settings.fail_under.map(limitOf);
-    const [{ load, openBoth }, { measure, problemsOf }, { readRows }, { textsOf }] = await Promise
-      .all([
-        import("./loaded.ts"),
-        import("./evaluation.ts"),
-        import("./prepared.ts"),
-        import("./texts.ts"),
-      ]);
-    const problems = settings.schema === undefined ? undefined : problemsOf(settings.schema);
+    const [
+      { load, openBoth },
+      { measure, schemaOf },
+      { readRows },
+      { textsOf },
+      rowsOf,
+      out,
+      judged,
+    ] = await Promise.all([
+      import("./loaded.ts"),
+      import("./evaluation.ts"),
+      import("./prepared.ts"),
+      import("./texts.ts"),
+      import("./eval_rows.ts"),
+      import("./eval_files.ts"),
+      import("../evaluate/adversarial.ts"),
+    ]);
+    const schema = settings.schema === undefined ? undefined : schemaOf(settings.schema);
+    const sections = settings.sections ?? [], thresholds = settings.thresholds ?? THRESHOLDS;
+    const hard = settings.adversarial === undefined
+      ? undefined
+      : await rowsOf.adversarialRows(settings.adversarial);
     const texts = await textsOf(settings.model, settings.template);
     using opened = await openBoth(settings);
     const { vocab, context } = opened.model.sizes;
-    const { examples, rows } = await readRows(
+    const asked = await readRows(
       settings.data,
-      {
-        ...settings,
-        overlong: "error",
-        json_indent: 0,
-        skip_bad: false,
-        batch: 1,
-        accum: 1,
-      },
+      { ...settings, overlong: "error", json_indent: 0, skip_bad: false, batch: 1, accum: 1 },
       { vocab, context, ...texts },
       io,
     );
+    const { examples } = asked;
+    if (schema) rowsOf.checkExpected(examples, schema, settings.schema!, sections, io);
+    const slices = await rowsOf.slicesOf(settings.data, examples, settings.slice, sections);
+    await rowsOf.warnOfTrained(settings.adapter, examples, settings.map, io);
     checkPrompt(settings.adapter, examples, texts, settings.strict_prompt, io);
+    if (settings.baseline && !settings.adapter) {
+      throw new Fail("--baseline compares an adapter with its base, and there is no adapter", {
+        fix: "-a RUN, or leave --baseline out",
+        exit: Exit.usage,
+      });
+    }
     using loaded = await load(opened, settings, io);
     const began = performance.now();
+    const judging = { sections, thresholds, problems: schema?.problems };
+    const measuring = { ...judging, only: settings.metrics };
     const run = async (adapted: typeof loaded.adapted, name: string) => {
+      const progress = (done: number, of: number) =>
+        io.progress(`${name}: ${done} of ${of} answers`);
       const result = await measure(
         loaded,
         adapted,
         texts,
-        { examples, rows },
+        asked,
         settings,
-        problems,
-        (done, of) => io.progress(`${name}: ${done} of ${of} answers`),
+        { ...measuring, slices },
+        progress,
       );
+      let tried: Tried[] | undefined;
+      if (hard) {
+        const trials = await measure(
+          loaded,
+          adapted,
+          texts,
+          { examples: rowsOf.inFormOf(hard, examples), rows: [] },
+          settings,
+          { ...judging, only: ["exact"] },
+          (done, of) => io.progress(`${name}: ${done} of ${of} adversarial answers`),
+        );
+        const typed = result.judged.some(({ want }) =>
+          typeof (want as { type?: unknown } | undefined)?.type === "string"
+        );
+        tried = judged.tryAll(
+          hard.map((row, i) => ({ ...row, answer: trials.judged[i]! })),
+          typed,
+        );
+      }
       io.progress();
-      return result;
+      const adversarial = tried && judged.adversarialMeasures(tried);
+      return {
+        ...result,
+        measures: { ...result.measures, ...(adversarial ? { adversarial } : {}) },
+        tried,
+      };
     };
     const before = settings.baseline ? await run({}, "base alone") : undefined;
-    const { measures, answered } = await run(loaded.adapted, "model");
-    const answer = { ...measures, ...(before ? { baseline: before.measures } : {}) };
-    if (settings.output !== undefined) {
-      await writeFile(settings.output, JSON.stringify(answer, null, 2) + "\n");
-    }
-    if (settings.failures !== undefined) {
-      const wrong = answered.filter(({ right }) => !right);
-      await writeFile(settings.failures, wrong.map((row) => JSON.stringify(failure(row)) + "\n"));
-      io.note(`${wrong.length} rows in ${settings.failures}`);
-    }
+    const after = await run(loaded.adapted, "model");
+    const { compare, verdict } = await import("../evaluate/compare.ts");
+    const compared = before && after.judged.length > 0
+      ? compare(before.judged, after.judged, settings.seed)
+      : undefined;
+    const said = compared ? verdict(compared, ["the base", "the tuned model"]) : [];
+    const answer = {
+      ...after.measures,
+      ...(before ? { baseline: before.measures } : {}),
+      ...(compared ? { comparison: { ...compared, verdict: said } } : {}),
+    };
+    const { warnings } = await import("../evaluate/signs.ts");
+    const signs = after.measures.signs ? warnings(after.measures.signs) : [];
+    await out.writeAll(settings, {
+      answer,
+      before,
+      after,
+      examples,
+      compared,
+      said,
+      signs,
+      schema: schema?.name,
+    }, io);
     io.result(answer);
-    io.out(table(measures, before?.measures));
+    const slicesTable = sliceTable(after.measures);
+    io.out(table(after.measures, before?.measures, compared));
+    if (slicesTable) io.out(`\n${slicesTable}`);
+    const { adversarial } = after.measures;
+    if (adversarial) {
+      const kinds = Object.entries(adversarial.kinds)
+        .map(([kind, { n, passed }]) => `${kind} ${Math.round(passed * n)} of ${n}`);
+      io.out(
+        `\nadversarial: ${percent(adversarial.passed)} of ${
+          plural(adversarial.n, "row")
+        } passed: ` +
+          kinds.join(", "),
+      );
+    }
+    if (said.length > 0) io.out(`\n${said.join("\n")}`);
+    for (const sign of signs) io.warn("WH0332", sign);
     io.detail(`measured in ${humanSeconds((performance.now() - began) / 1000)}`);
-    gate(measures, limits);
+    gate(after.measures, limits);
   },
 });
-
-interface Limit {
-  readonly metric: string;
-  readonly least: number;
-}
-
-/** Names by which people know the measures. */
-const NAMES: Readonly<Record<string, string>> = {
-  exact: "exact_match",
-  raw: "raw_match",
-  json: "json_valid",
-  schema: "schema_valid",
-};
-const GATES = ["exact_match", "raw_match", "json_valid", "schema_valid"];
-
-function limitOf(text: string): Limit {
-  const [name, value] = text.split("=") as [string, string];
-  const metric = NAMES[name] ?? name;
-  if (GATES.includes(metric)) return { metric, least: Number(value) };
-  const near = suggest(metric, GATES);
-  throw new Fail(`--fail-under: unknown measure "${name}"`, {
-    why: near ? `did you mean "${near}"?` : `known: ${GATES.join(", ")}`,
-    fix: `--fail-under ${near ?? "exact_match"}=${value}`,
-    exit: Exit.usage,
-  });
-}
-
-/** @throws Fail (gate) where a measure is below its limit */
-function gate(measures: Measures, limits: readonly Limit[]) {
-  const low = limits.flatMap(({ metric, least }) => {
-    const value = (measures as unknown as Record<string, number | undefined>)[metric];
-    return value !== undefined && value >= least ? [] : [
-      `${metric} is ${
-        value === undefined ? "not measured (no --schema)" : short(value)
-      }, wanted ${least}`,
-    ];
-  });
-  if (low.length === 0) return;
-  throw new Fail("the model is below what --fail-under asks for", {
-    why: low.join("; "),
-    fix:
-      "--failures FILE writes the rows answered wrongly: correct them, add more like them, train again",
-    exit: Exit.gate,
-  });
-}
-
-/** A row answered wrongly, in a form that can be trained once its completion is right. */
-function failure({ example, expected, predicted, prompt }: Answered) {
-  return "messages" in example
-    ? { messages: example.messages, predicted }
-    : { prompt, completion: expected, predicted };
-}
-
-/** The measures for people, beside those of the base where there are. */
-export function table(after: Measures, before?: Measures): string {
-  const rows: string[][] = before ? [["", "base", "tuned"]] : [];
-  const add = (
-    name: string,
-    of: (m: Measures) => number | undefined,
-    show: (n: number) => string,
-  ) => {
-    const cells = [...(before ? [before] : []), after].map(of);
-    if (cells.every((cell) => cell === undefined)) return;
-    rows.push([name, ...cells.map((cell) => cell === undefined ? "" : show(cell))]);
-  };
-  const percent = (n: number) => `${(100 * n).toFixed(1)} %`;
-  add("rows", (m) => m.n, String);
-  add("exact match", (m) => m.exact_match, percent);
-  add("valid JSON", (m) => m.json_valid, percent);
-  add("fits the schema", (m) => m.schema_valid, percent);
-  for (const name of Object.keys(after.fields)) add(`  ${name}`, (m) => m.fields[name], percent);
-  add("perplexity", (m) => m.perplexity, short);
-  add("calibration error", (m) => m.ece, short);
-  add("latency, median", (m) => m.latency_ms?.p50, (n) => `${n.toFixed(0)} ms`);
-  add("latency, 95 %", (m) => m.latency_ms?.p95, (n) => `${n.toFixed(0)} ms`);
-  return columns(rows, before ? [1, 2] : [1]);
-}

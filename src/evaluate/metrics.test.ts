@@ -1,6 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { canonicalJson, sameAnswer } from "./answer.ts";
-import { answerMetrics, percentile, perplexity } from "./metrics.ts";
+import { answerMetrics, canonicalJson, percentile, perplexity, sameAnswer } from "./metrics.ts";
 
 const command = (over: Record<string, unknown> = {}) => ({
   type: "command",

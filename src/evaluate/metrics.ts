@@ -1,5 +1,4 @@
 import { isObject } from "../base/strict_json.ts";
-import { canonicalJson, parseAnswer, sameAnswer } from "./answer.ts";
 
 /** What an evaluation measures, as pure functions of predictions and references. */
 
@@ -101,6 +100,31 @@ export function answerMetrics(
   };
 }
 
+/** Equal as JSON, whatever the order of keys and the spaces; equal as trimmed text otherwise. */
+export function sameAnswer(predicted: string, expected: string): boolean {
+  const want = parseAnswer(expected);
+  if (!want) return predicted.trim() === expected.trim();
+  const got = parseAnswer(predicted);
+  return got !== undefined && canonicalJson(got.value) === canonicalJson(want.value);
+}
+
+/** The JSON value of a whole answer; undefined when it is anything else. */
+export function parseAnswer(text: string): { readonly value: unknown } | undefined {
+  try {
+    return { value: JSON.parse(text) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** JSON with keys sorted at every depth. 1 and 1.0 are one number; lists keep their order. */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  if (!isObject(value)) return JSON.stringify(value) ?? "null";
+  const keys = Object.keys(value).sort();
+  return `{${keys.map((key) => `${JSON.stringify(key)}:${canonicalJson(value[key])}`).join(",")}}`;
+}
+
 /** Sums of negative log-likelihood (nats) over tokens; add batches in any order. */
 export interface TokenLoss {
   readonly nll: number;
@@ -112,13 +136,18 @@ export interface TokenLoss {
  * not be averaged as perplexities. Infinity where exp overflows; NaN for no tokens.
  */
 export function perplexity(batches: Iterable<TokenLoss>): number {
+  return Math.exp(meanLoss(batches));
+}
+
+/** Cross-entropy: nats a token, over all tokens. */
+export function meanLoss(batches: Iterable<TokenLoss>): number {
   let nll = 0;
   let tokens = 0;
   for (const batch of batches) {
     nll += batch.nll;
     tokens += batch.tokens;
   }
-  return Math.exp(nll / tokens);
+  return nll / tokens;
 }
 
 /** Percentiles by linear interpolation between order statistics (Hyndman and Fan 1996, type 7). */

@@ -1,5 +1,5 @@
 import { isObject } from "../base/strict_json.ts";
-import { parseAnswer } from "./answer.ts";
+import { parseAnswer } from "./metrics.ts";
 
 /**
  * An answer in sections, as <reasoning>…</reasoning> <intent_ir>{…}</intent_ir>: each by its tag, the last

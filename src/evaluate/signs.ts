@@ -1,5 +1,5 @@
 import { isObject } from "../base/strict_json.ts";
-import { canonicalJson } from "./answer.ts";
+import { canonicalJson } from "./metrics.ts";
 import { confidenceOf, type Stated } from "./calibration.ts";
 
 /**

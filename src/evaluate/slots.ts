@@ -1,5 +1,5 @@
 import { isObject } from "../base/strict_json.ts";
-import { canonicalJson } from "./answer.ts";
+import { canonicalJson } from "./metrics.ts";
 
 /**
  * Answers slot by slot. A slot is a path to a value that is no object: `args.crop`. A list is the set of

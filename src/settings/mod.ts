@@ -4,9 +4,9 @@ import { type Field, fieldsOf, objectOf, type SettingsSchema } from "./field.ts"
 import { dpoSettings } from "./dpo.ts";
 import { trainEmbedSettings } from "./embed.ts";
 import { trainSettings } from "./train.ts";
+import { abSettings, evalSettings } from "./eval.ts";
 import {
   embedSettings,
-  evalSettings,
   exportSettings,
   inferSettings,
   scoreSettings,
@@ -21,6 +21,7 @@ export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   train_embed: trainEmbedSettings,
   infer: inferSettings,
   eval: evalSettings,
+  eval_ab: abSettings,
   score: scoreSettings,
   embed: embedSettings,
   tokenize: tokenizeSettings,
