@@ -25,7 +25,6 @@ export interface Outcome {
   readonly compared?: Comparison;
   readonly said: readonly string[];
   readonly signs: readonly string[];
-  readonly schema?: string;
 }
 
 /** Writes what was asked for: the result, the page, every answer, the rows answered wrongly. */

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { short } from "../base/text.ts";
+import { plural, short } from "../base/text.ts";
 import type { Judged } from "../evaluate/judge.ts";
 import { differencesOf, type Measures } from "../evaluate/measures.ts";
 import { confusion } from "../evaluate/routing.ts";
@@ -29,7 +29,7 @@ export function evaluationPage(settings: EvalSettings, outcome: Outcome): string
   const page: EvaluationPage = {
     title: `${of} on ${name(settings.data)}`,
     subtitle: `${settings.adapter ? `the adapter ${of} of ` : ""}${name(settings.model)}, ` +
-      `measured on ${new Date().toISOString().slice(0, 10)}`,
+      `${plural(measures.n, "row")}, measured on ${new Date().toISOString().slice(0, 10)}`,
     tiles: tiles(measures, before?.measures),
     verdict: said,
     measures: rowsOf(outcome),
@@ -88,7 +88,6 @@ export function evaluationPage(settings: EvalSettings, outcome: Outcome): string
 
 function tiles(m: Outcome["after"]["measures"], base?: Measures): [string, string][] {
   const all: [string, number | undefined, string][] = [
-    ["rows", m.n, String(m.n)],
     [
       base?.exact_match === undefined
         ? "exactly right"

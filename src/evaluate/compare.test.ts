@@ -28,10 +28,15 @@ test("wins, ties, losses, and the tests of them", () => {
   expect(got.slices.part!.all!.n).toBe(100);
   const said = verdict(got, ["A", "B"]);
   expect(said[0]).toMatch(
-    /^B is better: B has 40\.0 % of the answers right, A 20\.0 %: \+20\.0 points \(95 % interval \+\d/,
+    /^B is better: 40\.0 % of the answers right, A 20\.0 %: \+20\.0 points \(95 % interval \+\d/,
   );
   expect(said[1]).toBe("B alone is right in 30, A alone in 10, both alike in 60.");
   expect(said).toHaveLength(2);
+  const back = verdict(compare(rows("RWRRRWWWWW".repeat(10)), rows("RRWWWWWWWW".repeat(10))), [
+    "A",
+    "B",
+  ]);
+  expect(back[0]).toStartWith("A is better: 40.0 % of the answers right, B 20.0 %: −20.0 points");
 });
 
 test("few rows say that they are few, and how many would do", () => {

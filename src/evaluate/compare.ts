@@ -102,14 +102,21 @@ export function verdict(
 ): string[] {
   const exact = measures.exact_match!, f1 = measures.slot_f1;
   const said: string[] = [];
-  const better = (one: Compared) => capital(one.mean > 0 ? second : first);
   const share = (one: Compared, of: string) =>
     `${second} has ${percent(one.second)} of ${of} right, ${first} ${percent(one.first)}: ` +
     points(one);
-  if (wins + losses > 0) {
+  if (wins + losses > 0 && p < 0.05) {
+    const [better, other] = wins > losses ? [second, first] : [first, second];
+    const [most, least] = wins > losses ? [exact.second, exact.first] : [exact.first, exact.second];
     said.push(
-      (p < 0.05 ? `${better(exact)} is better: ` : `${rows(n)} cannot tell them apart: `) +
-        `${share(exact, "the answers")}, ${tiny(p)} by McNemar's test.`,
+      `${capital(better)} is better: ${percent(most)} of the answers right, ${other} ` +
+        `${percent(least)}: ${points(exact)}, ${tiny(p)} by McNemar's test.`,
+    );
+  } else if (wins + losses > 0) {
+    said.push(
+      `${rows(n)} cannot tell them apart: ${share(exact, "the answers")}, ${
+        tiny(p)
+      } by McNemar's test.`,
     );
   } else if (exact.first > 0) {
     said.push(`Both have the same ${rows(Math.round(exact.first * n))} of ${n} right.`);

@@ -44,7 +44,7 @@ export const scriptStyle = `
 .sample.ok { border-left: 4px solid var(--good); }
 .sample .mark { font-size: 12px; font-weight: 650; }
 .sample.ok .mark { color: var(--good); } .sample.bad .mark { color: var(--warn); }
-.diff { width: auto; font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
+.diff { width: auto; justify-self: start; font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
 .diff th, .diff td { padding: 2px 16px 2px 0; border: 0; white-space: normal; }
 del { color: var(--warn); } ins { color: var(--good); text-decoration: none; }
 .aside { font-weight: 400; color: var(--soft); } td.soft { color: var(--soft); }
