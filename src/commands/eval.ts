@@ -14,7 +14,8 @@ export const evaluate = command({
     "Asks the model every row and compares its answers with those of the rows: equal as JSON where " +
     "both are JSON, else as text. Slots are compared path by path, lists as sets. The perplexity is that " +
     "of the rows' own answers. Calibration is measured where answers state a confidence. --failures " +
-    "writes what was answered wrongly, ready to be corrected and trained.",
+    "writes what was answered wrongly, ready to be corrected and trained. Rows of triplets or pairs measure " +
+    "embeddings: whether the model finds each anchor's text among all others.",
   settings: evalSettings,
   async run(settings, io) {
     const { runEval } = await import("./eval_run.ts");

@@ -2,6 +2,7 @@ import { Exit, Fail } from "../base/fail.ts";
 import { suggest } from "../base/text.ts";
 import type { AdversarialMeasures } from "../evaluate/adversarial.ts";
 import type { Measures } from "../evaluate/measures.ts";
+import type { Found } from "../evaluate/retrieval.ts";
 
 /** A share that must be reached. */
 export interface Limit {
@@ -9,7 +10,10 @@ export interface Limit {
   readonly least: number;
 }
 
-export type Gated = Measures & { readonly adversarial?: AdversarialMeasures };
+export type Gated = Measures & {
+  readonly adversarial?: AdversarialMeasures;
+  readonly retrieval?: Found;
+};
 
 /** Shares of which more is better, by the names people give them. */
 const SHARES: Readonly<Record<string, (m: Gated) => number | undefined>> = {
@@ -30,6 +34,12 @@ const SHARES: Readonly<Record<string, (m: Gated) => number | undefined>> = {
   rouge1: (m) => m.rouge?.rouge1,
   rouge2: (m) => m.rouge?.rouge2,
   rougeL: (m) => m.rouge?.rougeL,
+  "recall@1": (m) => m.retrieval?.["recall@1"],
+  "recall@5": (m) => m.retrieval?.["recall@5"],
+  "recall@10": (m) => m.retrieval?.["recall@10"],
+  "mrr@10": (m) => m.retrieval?.["mrr@10"],
+  "ndcg@10": (m) => m.retrieval?.["ndcg@10"],
+  accuracy: (m) => m.retrieval?.accuracy,
 };
 const SHORT: Readonly<Record<string, string>> = {
   exact: "exact_match",

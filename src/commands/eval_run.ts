@@ -8,6 +8,7 @@ import { isObject } from "../base/strict_json.ts";
 import { THRESHOLDS } from "../settings/answers.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import type { EvalSettings } from "../settings/eval.ts";
+import { evalEmbedding, isTriplets } from "./eval_embed.ts";
 import { type Measured, writeAll } from "./eval_files.ts";
 import { gate, limitOf } from "./eval_gate.ts";
 import { adversarialRows, checkExpected, inFormOf, slicesOf, warnOfTrained } from "./eval_rows.ts";
@@ -31,6 +32,7 @@ export async function runEval(settings: Settings, io: Io): Promise<void> {
       exit: Exit.usage,
     });
   }
+  if (await isTriplets(data)) return await evalEmbedding(settings, limits, io);
   const schema = settings.schema === undefined ? undefined : schemaOf(settings.schema);
   const sections = settings.sections ?? [], thresholds = settings.thresholds ?? THRESHOLDS;
   const hard = settings.adversarial === undefined
