@@ -5,7 +5,6 @@ import { asset, assetFolder } from "../base/assets.ts";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { excerpt, humanBytes, humanSeconds, plural } from "../base/text.ts";
-import { exportRun } from "../export/export.ts";
 import type { Judged } from "../evaluate/judge.ts";
 import type { Measures } from "../evaluate/measures.ts";
 import type { Device } from "../gpu/device.ts";
@@ -18,6 +17,7 @@ import { trainSettings } from "../settings/train.ts";
 import { type TaughtRow, teach } from "../teachers/template.ts";
 import { table } from "./eval_table.ts";
 import { measure, PLAIN } from "./evaluation.ts";
+import { exportTrained, trainedOf } from "./exporting.ts";
 import { openDevice } from "./gpu.ts";
 import type { Io } from "./io.ts";
 import { load, openBoth } from "./loaded.ts";
@@ -122,7 +122,7 @@ export async function runDemo(settings: Settings, io: Io): Promise<void> {
 
     say("5  Export");
     const gguf = join(out, `${schema.name}.gguf`);
-    const exported = await exportRun({
+    const exported = await exportTrained({
       source: run,
       base: model,
       out: gguf,
@@ -130,7 +130,7 @@ export async function runDemo(settings: Settings, io: Io): Promise<void> {
       quant: "f16",
       verify: true,
       onProgress: ({ done, total }) => io.progress(`${Math.round((100 * done) / total)} %`),
-    });
+    }, trainedOf(run));
     io.progress();
     for (const warning of exported.warnings) io.warn("WH0308", warning);
     const some = {

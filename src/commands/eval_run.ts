@@ -51,7 +51,7 @@ export async function runEval(settings: Settings, io: Io): Promise<void> {
   if (schema) checkExpected(examples, schema, settings.schema!, sections, io);
   const slices = await slicesOf(data, examples, settings.slice, sections);
   await warnOfTrained(adapter, examples, settings.map, io);
-  checkPrompt(adapter, examples, texts, settings.strict_prompt, io);
+  checkPrompt(settings, examples, texts, settings.strict_prompt, io);
   using loaded = await load(opened, settings, io);
   const began = performance.now();
   const only = settings.metrics;

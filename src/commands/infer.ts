@@ -71,7 +71,7 @@ export const infer = command({
     }));
     const questions = rows.map(({ row }) => row.asked);
     checkPrompt(
-      settings.adapter,
+      settings,
       questions,
       { tokenizer, template },
       settings.strict_prompt,
