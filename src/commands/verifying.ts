@@ -178,8 +178,8 @@ function failures(e: Omit<Equivalence, "failed">): string[] {
     if (!e.measures) break;
     const { [name]: was = 0 } = e.measures.source, { [name]: is = 0 } = e.measures.written;
     const fall = was - is;
-    if (fall > Math.max(DROP, 1.5 / source.n)) {
-      failed.push(`${name} falls from ${short(source[name])} to ${short(written[name])}`);
+    if (fall > Math.max(DROP, 1.5 / e.measures.source.n)) {
+      failed.push(`${name} falls from ${short(was)} to ${short(is)}`);
     }
   }
   return [...failed, ...e.texts];
