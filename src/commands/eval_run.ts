@@ -1,5 +1,5 @@
 import { Exit, Fail } from "../base/fail.ts";
-import { humanSeconds, plural } from "../base/text.ts";
+import { columns, humanSeconds } from "../base/text.ts";
 import type { AdversarialRow } from "../data/adversarial.ts";
 import { type AdversarialMeasures, adversarialMeasures, tryAll } from "../evaluate/adversarial.ts";
 import { compare, verdict } from "../evaluate/compare.ts";
@@ -129,7 +129,10 @@ async function measured(
 }
 
 function adversarialTold({ n, passed, kinds }: AdversarialMeasures): string {
-  const parts = Object.entries(kinds)
-    .map(([kind, { n, passed }]) => `${kind} ${Math.round(passed * n)} of ${n}`);
-  return `adversarial: ${percent(passed)} of ${plural(n, "row")} passed: ${parts.join(", ")}`;
+  return columns([
+    ["adversarial", "rows", "passed"],
+    ["  all", String(n), percent(passed)],
+    ...Object.entries(kinds).sort(([, a], [, b]) => a.passed - b.passed)
+      .map(([kind, { n, passed }]) => [`  ${kind}`, String(n), percent(passed)]),
+  ], [1, 2]);
 }

@@ -11,6 +11,8 @@ export interface Signs {
   readonly valid_but_wrong: number;
   /** Share of the wrong answers whose confidence is 0.9 or more; of those that state one. */
   readonly confident_when_wrong?: number;
+  /** How many those are. */
+  readonly wrong_with_confidence: number;
   readonly confidence?: Spread;
   /** The same of the rows' own answers, where they state one. */
   readonly confidence_expected?: Spread;
@@ -59,6 +61,7 @@ export function signs(answers: readonly Shown[]): Signs {
   const valid = answers.filter(({ got, right }) => got !== undefined && !right).length;
   return {
     valid_but_wrong: answers.length === 0 ? 0 : valid / answers.length,
+    wrong_with_confidence: wrong.length,
     ...(wrong.length === 0 ? {} : {
       confident_when_wrong: wrong.filter((s) => s.confidence >= SURE).length / wrong.length,
     }),
@@ -104,8 +107,8 @@ export function warnings(of: Signs): string[] {
           "nothing about the question",
     );
   }
-  if (sure !== undefined && sure >= 0.5) {
-    found.push(`${percent(sure)} of the wrong answers claim a confidence of ${SURE} or more`);
+  if (sure !== undefined && sure >= 0.5 && of.wrong_with_confidence >= 5) {
+    found.push(`${percent(sure)} of ${of.wrong_with_confidence} wrong answers claim a confidence of ${SURE} or more`);
   }
   for (const [name, { n, rate, expected }] of Object.entries(of.repeated)) {
     if (n < 10 || rate < 0.5 || rate < expected + 0.1) continue;
