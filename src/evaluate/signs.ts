@@ -108,7 +108,11 @@ export function warnings(of: Signs): string[] {
     );
   }
   if (sure !== undefined && sure >= 0.5 && of.wrong_with_confidence >= 5) {
-    found.push(`${percent(sure)} of ${of.wrong_with_confidence} wrong answers claim a confidence of ${SURE} or more`);
+    found.push(
+      `${
+        percent(sure)
+      } of ${of.wrong_with_confidence} wrong answers claim a confidence of ${SURE} or more`,
+    );
   }
   for (const [name, { n, rate, expected }] of Object.entries(of.repeated)) {
     if (n < 10 || rate < 0.5 || rate < expected + 0.1) continue;
