@@ -60,6 +60,24 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./train_dpo.ts")).trainDpo,
   },
   {
+    name: "train orpo",
+    group: "Train",
+    about: "Teaches a model answers and to prefer them to others, in one training",
+    load: async () => (await import("./train_orpo.ts")).trainOrpo,
+  },
+  {
+    name: "train simpo",
+    group: "Train",
+    about: "Teaches a model to prefer answers, without a reference",
+    load: async () => (await import("./train_simpo.ts")).trainSimpo,
+  },
+  {
+    name: "train kto",
+    group: "Train",
+    about: "Teaches a model which answers are wanted, one by one",
+    load: async () => (await import("./train_kto.ts")).trainKto,
+  },
+  {
     name: "train embed",
     group: "Train",
     about: "Teaches a model which texts belong together, from triplets or pairs",
