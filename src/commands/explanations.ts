@@ -192,6 +192,16 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "Another program holds memory, or the driver grants less than the system told. The run goes on with micro-batches half as large: a step sees the same rows and means the same, but sums are added in another order than with larger ones. run.json records what was used, and --micro-tokens begins with it at once.",
   },
+  WH0331: {
+    title: "a schema that refuses the rows' own answers",
+    text:
+      "The schema given with --schema finds something wrong with answers that the rows expect. No model can answer such a row right and fit the schema: correct the row or the schema, for what is trained on such rows learns the defect.",
+  },
+  WH0332: {
+    title: "a sign of pattern-matching",
+    text:
+      "Answers look like a pattern that is repeated rather than like understanding: a confidence that never changes, assumptions or reasoning that are the same for different questions, wrong answers that claim to be sure. More varied rows, rows that cannot be answered, and confidences that differ for a reason are the usual remedies.",
+  },
   WH0321: {
     title: "a pair of equal answers",
     text:

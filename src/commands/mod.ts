@@ -168,6 +168,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./eval.ts")).evaluate,
   },
   {
+    name: "eval ab",
+    group: "Use and measure",
+    about: "Compares two models on the same rows, and says what the difference is worth",
+    load: async () => (await import("./eval_ab.ts")).evalAb,
+  },
+  {
     name: "export",
     group: "Ship",
     about: "Writes GGUF, a merged model, or the adapter alone",

@@ -7,7 +7,7 @@ import type { PreparedRow } from "../data/prepare.ts";
 import { automaticSplit, splitRows } from "../data/split.ts";
 import { readTriplet, type Text, type Triplet, TRIPLET_EXAMPLE } from "../data/triplets.ts";
 import { Embedder } from "../evaluate/embed.ts";
-import { searchMeasures, tripletAccuracy } from "../evaluate/retrieval.ts";
+import { found } from "../evaluate/retrieval.ts";
 import { type SentenceConfig, writeSentenceConfig } from "../formats/sentence.ts";
 import type { TrainEmbedSettings } from "../settings/embed.ts";
 import { quantOf } from "../settings/model.ts";
@@ -165,12 +165,12 @@ function split(all: EmbedRows, { val_split, tail, seed }: Settings, io: Io) {
 
 function warnOfLeaks(data: EmbedRows, validation: EmbedRows, io: Io) {
   const trained = new Map(data.rows.map(({ ids, line }) => [String(ids), line]));
-  const found = validation.rows.filter(({ ids }) => trained.has(String(ids)));
-  if (found.length === 0) return;
-  const { line, ids } = found[0]!;
+  const both = validation.rows.filter(({ ids }) => trained.has(String(ids)));
+  if (both.length === 0) return;
+  const { line, ids } = both[0]!;
   io.warn(
     "WH0307",
-    `${plural(found.length, "validation row")} also in the training rows, the first: line ${
+    `${plural(both.length, "validation row")} also in the training rows, the first: line ${
       trained.get(String(ids))
     } and line ${line}`,
     "take them out of one file: what was trained says nothing about what was learnt",
@@ -232,22 +232,5 @@ async function measure(
   const made = await Array.fromAsync(embedder.embeddings(sentences));
   embedder.free();
 
-  const relevant = new Map<number, Set<number>>(), corpus = new Set<number>();
-  for (const [anchor, positive, negative] of parts) {
-    for (const text of [positive, negative]) if (text !== undefined) corpus.add(text);
-    if (positive === undefined) continue;
-    relevant.set(anchor!, (relevant.get(anchor!) ?? new Set()).add(positive));
-  }
-  const order = [...corpus], at = new Map(order.map((place, i) => [place, i]));
-  const found = relevant.size === 0 ? {} : searchMeasures({
-    queries: [...relevant.keys()].map((place) => made[place]!),
-    corpus: order.map((place) => made[place]!),
-    relevant: [...relevant.values()].map((texts) => [...texts].map((place) => at.get(place)!)),
-  }, distance);
-  const triplets = parts.flatMap(([a, p, n]) =>
-    p === undefined || n === undefined ? [] : [[made[a!]!, made[p]!, made[n]!] as const]
-  );
-  return triplets.length === 0
-    ? found
-    : { ...found, accuracy: tripletAccuracy(triplets, distance) };
+  return found(parts, made, distance);
 }

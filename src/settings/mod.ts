@@ -8,9 +8,9 @@ import { orpoSettings } from "./orpo.ts";
 import { simpoSettings } from "./simpo.ts";
 import { trainSettings } from "./train.ts";
 import { trainAutoSettings } from "./train_auto.ts";
+import { abSettings, evalSettings } from "./eval.ts";
 import {
   embedSettings,
-  evalSettings,
   exportSettings,
   inferSettings,
   scoreSettings,
@@ -29,6 +29,7 @@ export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   train_auto: trainAutoSettings,
   infer: inferSettings,
   eval: evalSettings,
+  eval_ab: abSettings,
   score: scoreSettings,
   embed: embedSettings,
   tokenize: tokenizeSettings,
