@@ -32,7 +32,7 @@ const { values: options } = parseArgs({
 });
 
 /** Folders whose files travel with the program as they are. */
-const carried = ["models/micro", "schemas"];
+const carried = ["models/micro", "schemas", "training/configs"];
 
 /** Programs of threads: entry points after the main one, found in the binary by these paths. */
 const threads = ["src/export/quantize_worker.ts"];

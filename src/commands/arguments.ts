@@ -22,12 +22,14 @@ function spellings(field: Field): string[] {
 /**
  * Reads flags and positional arguments by the fields of a command.
  * @param name as typed: "whet train sft", for messages
+ * @param words whether name=value means --name=value, as task runners write it
  * @throws Fail (usage) for an unknown flag (with the nearest one), a missing value, an extra argument
  */
 export function parseArguments(
   name: string,
   fields: readonly Field[],
   argv: readonly string[],
+  words = false,
 ): Typed {
   const program = new Command(name)
     .helpOption(false)
@@ -57,7 +59,10 @@ export function parseArguments(
   }
   const known = fields.flatMap(spellings);
   try {
-    program.parse(normalise(fields, argv), { from: "user" });
+    const typed = words
+      ? argv.map((word) => /^[A-Za-z]\w*=/.test(word) ? `--${word}` : word)
+      : argv;
+    program.parse(normalise(fields, typed), { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     throw translate(error, name, known);

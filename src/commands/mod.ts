@@ -72,6 +72,18 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./plan.ts")).plan,
   },
   {
+    name: "pipeline",
+    group: "Train",
+    about: "From a schema to a measured GGUF: rows, SFT, preferences, DPO, GGUF, evaluation",
+    load: async () => (await import("./pipeline.ts")).pipeline,
+  },
+  {
+    name: "pipeline ls",
+    group: "Train",
+    about: "Lists schemas and which stages of their trainings are done",
+    load: async () => (await import("./pipeline_ls.ts")).pipelineLs,
+  },
+  {
     name: "sweep",
     group: "Train",
     about: "Trains once for each of many settings, and compares",
@@ -222,7 +234,6 @@ export const aliases: Readonly<Record<string, readonly string[]>> = {
 /** Commands that the contract names and this version refuses, each with what serves instead. */
 export const later: Readonly<Record<string, string>> = {
   "train auto": "this version trains by example only: whet train sft",
-  pipeline: "its stages are commands of their own: whet train sft, whet eval, whet export",
   chat: "whet infer -p answers one prompt",
   serve: "whet infer answers rows from stdin",
   "model pull": "name a folder with -m; whet does not download",

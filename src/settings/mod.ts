@@ -3,6 +3,7 @@ import { commonSettings } from "./common.ts";
 import { type Field, fieldsOf, objectOf, type SettingsSchema } from "./field.ts";
 import { dpoSettings } from "./dpo.ts";
 import { trainEmbedSettings } from "./embed.ts";
+import { pipelineSettings } from "./pipeline.ts";
 import { trainSettings } from "./train.ts";
 import {
   embedSettings,
@@ -25,6 +26,7 @@ export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   embed: embedSettings,
   tokenize: tokenizeSettings,
   export: exportSettings,
+  pipeline: pipelineSettings,
 };
 
 const ofFile = (f: Field) => !f.info.flagOnly;

@@ -1,0 +1,236 @@
+import { existsSync } from "node:fs";
+import { writeFile } from "../../base/durable.ts";
+import { Exit, Fail } from "../../base/fail.ts";
+import { lockFolder } from "../../base/lock.ts";
+import { columns, humanSeconds } from "../../base/text.ts";
+import type { CommonSettings } from "../../settings/common.ts";
+import { type PipelineSettings, type StageName, STAGES } from "../../settings/pipeline.ts";
+import type { Io } from "../io.ts";
+import { findSchema } from "../schemas.ts";
+import { type Asked, type PipelineRecord, readRecord, writeRecord } from "./record.ts";
+import { type Pipeline, placesOf, type Stage, stages } from "./stages.ts";
+import { keyOf, type State, stateOf } from "./state.ts";
+
+type Settings = PipelineSettings & CommonSettings;
+
+/** What is meant where nobody has said anything. */
+const USUAL = { num: 3000, quant: "q4_k_m", teacher: "template", pairs: 1000 };
+
+/** A line of the table at the end. */
+interface Line {
+  readonly stage: StageName;
+  readonly status: "done" | "kept" | "stale" | "left out" | "stopped" | "planned";
+  readonly seconds?: number;
+  readonly result: string;
+  readonly path: string;
+}
+
+/** A named training as it was asked for before and is now. */
+export function pipelineOf(
+  { name, num, quant, model, teacher, pairs, ...common }: Settings,
+): { pipeline: Pipeline; record: PipelineRecord } {
+  const record = readRecord(placesOf(name, USUAL.quant).record);
+  const now = { num, quant, model, teacher, pairs };
+  const said = Object.fromEntries(Object.entries(now).filter(([, value]) => value !== undefined));
+  const before: Asked = { ...record.asked, ...said };
+  const asked = { model: undefined, ...USUAL, ...before };
+  return {
+    pipeline: { name, asked, common, places: placesOf(name, asked.quant) },
+    record: { ...record, asked: before },
+  };
+}
+
+/**
+ * Runs the chosen stages of a named training in their order: those that are missing or begun, and with
+ * --force all of them.
+ * @throws Fail: those of the stages' commands
+ */
+export async function runPipeline(settings: Settings, io: Io): Promise<void> {
+  const chosen = chosenOf(settings);
+  const made = pipelineOf(settings), p = made.pipeline;
+  let record = made.record;
+  const schema = findSchema(settings.name).schema;
+  if (settings.dry_run) return await plan(p, record, chosen, settings, io);
+  await checkAll(p, record, chosen, settings);
+  using _lock = await lockFolder(p.places.models);
+  if (!existsSync(p.places.schema)) {
+    await writeFile(p.places.schema, schema.text);
+    io.note(`${p.places.schema} written: it is shipped with whet, and yours to change`);
+  }
+  const keep = async (stage: Stage, state: PipelineRecord["stages"][string]) => {
+    record = { ...record, stages: { ...record.stages, [keyOf(stage, p)]: state } };
+    await writeRecord(p.places.record, record);
+  };
+  await writeRecord(p.places.record, record);
+  const lines: Line[] = [];
+  for (const [i, stage] of stages.entries()) {
+    if (!chosen.includes(stage.name)) continue;
+    if (io.stop.requested) break;
+    const state = await stateOf(stage, p, record);
+    const path = stage.place(p);
+    io.note(io.paint("bold", `\n${i + 1}  ${TITLES[stage.name]}`));
+    const line = !settings.force || state.kind === "idle"
+      ? settled(stage, state, p, io)
+      : undefined;
+    if (line) {
+      if (state.record?.status === "begun" && state.output) await keep(stage, after(state));
+      io.event("stage", { stage: stage.name, status: line.status, result: line.result, path });
+      lines.push(line);
+      continue;
+    }
+    const inputs = await stage.inputs(p);
+    const again = settings.force || (state.kind === "begun" && state.output !== undefined);
+    const before = again ? state.output : undefined;
+    io.event("stage", { stage: stage.name, status: "begin", again, path });
+    await keep(stage, {
+      status: "begun",
+      inputs,
+      before,
+      seconds: again ? 0 : state.record?.seconds,
+    });
+    const began = performance.now();
+    const { result, empty, unfinished, value } = await stage.run(p, again, io);
+    const seconds = (performance.now() - began) / 1000 +
+      (again ? 0 : state.record?.seconds ?? 0);
+    const status = unfinished ? "stopped" : empty ? "left out" : "done";
+    await keep(stage, {
+      status: unfinished ? "begun" : empty ? "empty" : "done",
+      inputs,
+      ...(unfinished
+        ? { before }
+        : { output: await stage.output(p), finished: new Date().toISOString() }),
+      seconds,
+      result,
+    });
+    io.event("stage", { stage: stage.name, status, seconds, result, path, value });
+    lines.push({ stage: stage.name, status, seconds, result, path });
+    if (unfinished) break;
+  }
+  tell(p, lines, io);
+}
+
+/** What would stop a later stage is told before the first one takes its hours. */
+async function checkAll(
+  p: Pipeline,
+  record: PipelineRecord,
+  chosen: readonly StageName[],
+  { force }: Settings,
+) {
+  for (const stage of stages.filter(({ name, check }) => check && chosen.includes(name))) {
+    const { kind } = await stateOf(stage, p, record);
+    if (force || kind === "missing" || kind === "begun") stage.check!(p);
+  }
+}
+
+const TITLES: Readonly<Record<StageName, string>> = {
+  generate: "Rows",
+  sft: "Supervised fine-tuning",
+  preferences: "Preferences",
+  dpo: "Direct preference optimisation",
+  quantize: "GGUF",
+  eval: "Evaluation",
+};
+
+function chosenOf({ stage, from = "generate", to = "eval" }: Settings): readonly StageName[] {
+  if (stage) return [stage];
+  const [first, last] = [STAGES.indexOf(from), STAGES.indexOf(to)];
+  if (first <= last) return STAGES.slice(first, last + 1);
+  throw new Fail(`--from ${from} comes after --to ${to}`, {
+    why: `the stages are ${STAGES.join(", ")}, in this order`,
+    fix: `--from ${to} --to ${from}, or one alone with --stage`,
+    exit: Exit.usage,
+  });
+}
+
+/** The line of a stage that need not run, said plainly; undefined where it has to. */
+function settled(stage: Stage, state: State, p: Pipeline, io: Io): Line | undefined {
+  const { kind, result = "", changed, record } = state;
+  const path = stage.place(p), line = { stage: stage.name, path, seconds: record?.seconds };
+  const force = `whet pipeline ${p.name} --from ${stage.name} --force`;
+  switch (kind) {
+    case "done": {
+      const when = record?.finished
+        ? `, made ${record.finished.slice(0, 16).replace("T", " ")}`
+        : "";
+      io.note(`${path} is there already${when}: ${result}`);
+      return { ...line, status: "kept", result };
+    }
+    case "found":
+      io.note(`${path} is there already, not from this pipeline: ${result}`);
+      return { ...line, status: "kept", result };
+    case "stale":
+      io.warn("WH0220", `${path} was made from something else: ${changed.join("; ")}`, force);
+      return { ...line, status: "stale", result: `${result}; ${changed.join("; ")}` };
+    case "empty":
+      io.note(`${result}`);
+      return { ...line, status: "left out", result };
+    case "idle":
+      io.note(`left out: ${result}`);
+      return { ...line, seconds: undefined, status: "left out", result };
+    case "begun":
+      if (stage.resumes && changed.length > 0 && existsSync(path)) {
+        throw new Fail(`${path} was begun with something else`, {
+          why: changed.join("; "),
+          fix: `put it back to go on, or begin it anew: ${force}`,
+          exit: Exit.usage,
+        });
+      }
+      return undefined;
+    default:
+      return undefined;
+  }
+}
+
+/** What is recorded of a stage that had come to its end when it was killed. */
+function after({ record, output, result, changed, inputs }: State) {
+  return {
+    ...record!,
+    status: "done" as const,
+    output,
+    result,
+    before: undefined,
+    finished: new Date().toISOString(),
+    inputs: changed.length > 0 ? record!.inputs : inputs ?? record!.inputs,
+  };
+}
+
+/** --dry-run: what would be done. */
+async function plan(
+  p: Pipeline,
+  record: PipelineRecord,
+  chosen: readonly StageName[],
+  { force }: Settings,
+  io: Io,
+) {
+  const lines: Line[] = [];
+  for (const stage of stages.filter(({ name }) => chosen.includes(name))) {
+    const { kind, result = "", changed } = await stateOf(stage, p, record);
+    const runs = force || kind === "missing" || kind === "begun";
+    lines.push({
+      stage: stage.name,
+      status: runs
+        ? "planned"
+        : kind === "stale"
+        ? "stale"
+        : kind === "done" || kind === "found"
+        ? "kept"
+        : "left out",
+      result: kind === "begun" ? "goes on" : runs ? "" : [result, ...changed].join("; "),
+      path: stage.place(p),
+    });
+  }
+  tell(p, lines, io);
+}
+
+function tell({ name, asked }: Pipeline, lines: readonly Line[], io: Io) {
+  io.result({ pipeline: name, ...asked, stages: lines });
+  const rows = lines.map(({ stage, status, seconds, result, path }) => [
+    stage,
+    status,
+    seconds === undefined ? "" : humanSeconds(seconds),
+    result,
+    path,
+  ]);
+  io.out(`\n${columns([["stage", "", "time", "result", "where"], ...rows], [2])}`);
+  if (lines.at(-1)?.status === "stopped") io.out("the same command goes on");
+}
