@@ -1,10 +1,8 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { cacheRoots } from "../base/cache.ts";
+import { join } from "node:path";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { type Journal, openJournal } from "../base/journal.ts";
-import { lockFolder } from "../base/lock.ts";
 import { sha256 } from "../base/sha256.ts";
 import { columns, plural, thousands } from "../base/text.ts";
 import { splitRows } from "../data/split.ts";
@@ -21,6 +19,7 @@ import { checkTemplate, defaultTemplate } from "../teachers/prompt.ts";
 import type { Row, Teacher } from "../teachers/teacher.ts";
 import { templateTeacher } from "../teachers/template_teacher.ts";
 import { type Io, readText } from "./io.ts";
+import { lockOutput } from "./outputs.ts";
 import { findSchema } from "./schemas.ts";
 
 type Settings = GenerateSettings & CommonSettings;
@@ -184,17 +183,6 @@ async function teacherFor(job: Job, io: Io): Promise<{ it: Teacher } & Disposabl
     });
   }
   return plain(it);
-}
-
-/** Two programs that write one data set would pay twice. */
-async function lockOutput(train: string): Promise<Disposable> {
-  const folder = join(cacheRoots()[0]!, "locks", sha256(resolve(train)).slice(0, 16));
-  try {
-    return await lockFolder(folder);
-  } catch (error) {
-    if (!(error instanceof Fail) || !error.message.includes(" is in use by ")) throw error;
-    throw new Fail(error.message.replace(folder, train), { ...error, cause: error });
-  }
 }
 
 /** What is there already, without making anything. */

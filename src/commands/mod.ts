@@ -192,6 +192,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./data_generate.ts")).dataGenerate,
   },
   {
+    name: "data preferences",
+    group: "Data",
+    about: "Sets a model's answers against better ones, as pairs for train dpo",
+    load: async () => (await import("./data_preferences.ts")).dataPreferences,
+  },
+  {
     name: "config show",
     group: "Settings",
     about: "Shows every setting, its value and where it comes from",
@@ -241,7 +247,6 @@ export const later: Readonly<Record<string, string>> = {
   "model verify": "whet model show -m DIR checks a folder's structure",
   "model rm": "models are folders like others",
   "data reasoning": "whet data generate with a --template of your own asks for any rows",
-  "data preferences": "this version trains by example only: whet train sft",
   "data adversarial": "one in five rows of whet data generate cannot be carried out as it stands",
   "data from-phoenix": "export the spans as JSONL and name their keys: whet train sft --map",
   "data select": "this version trains by example only: whet train sft",

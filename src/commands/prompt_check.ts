@@ -1,7 +1,14 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Exit, Fail } from "../base/fail.ts";
-import { lockDifferences, PROMPT_FILE, type PromptLock, promptLock } from "../data/prompt_lock.ts";
+import {
+  lockDifferences,
+  PROMPT_FILE,
+  type PromptLock,
+  promptLock,
+  systemOf,
+} from "../data/prompt_lock.ts";
+import type { Message } from "../text/chat_template.ts";
 import { type Io, readText } from "./io.ts";
 import type { Texts } from "./texts.ts";
 
@@ -34,4 +41,24 @@ export function checkPrompt(
     code: "WH0323",
     exit: Exit.data,
   });
+}
+
+/**
+ * The system prompt of the training, where conversations are asked without one: they are put as the
+ * training did. Undefined where there is nothing to add.
+ */
+export function lockedSystem(
+  adapter: string | undefined,
+  questions: readonly object[],
+  io: Io,
+): string | undefined {
+  const path = adapter === undefined ? undefined : join(adapter, PROMPT_FILE);
+  if (path === undefined || !existsSync(path)) return undefined;
+  const { system } = JSON.parse(readText(path, "the prompt of the training")) as PromptLock;
+  const bare = questions.every((one) =>
+    "messages" in one && systemOf(one.messages as readonly Message[]) === undefined
+  );
+  if (system === undefined || !bare) return undefined;
+  io.note(`asked under the system prompt of the training (${path})`);
+  return system;
 }
