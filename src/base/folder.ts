@@ -1,5 +1,5 @@
 /** Folders of files that appear whole or not at all, each with a manifest that proves its content. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { disk, diskFail, makeFolder, nameBeside, rename, syncFolder } from "./disk.ts";
 import { type Chunks, writeNew, type Written } from "./durable.ts";
@@ -179,6 +179,15 @@ export async function latestFolder(
     }
   }
   return undefined;
+}
+
+/** Gives a folder the first name of `<path>.old-1`, `<path>.old-2`, … that is free. @returns that name */
+export function putAside(path: string): string {
+  let n = 1;
+  const aside = () => join(dirname(resolve(path)), `${basename(resolve(path))}.old-${n}`);
+  while (existsSync(aside())) n++;
+  renameSync(path, aside());
+  return aside();
 }
 
 /** Removes a folder; a crash leaves it whole or gone from sight (".trash-…"). */

@@ -12,6 +12,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./demo.ts")).demo,
   },
   {
+    name: "init",
+    group: "Start",
+    about: "Writes a project: settings, a schema or rows to begin with, a justfile",
+    load: async () => (await import("./init.ts")).init,
+  },
+  {
     name: "doctor",
     group: "This machine",
     about: "Shows what this machine has for whet, and what is missing",

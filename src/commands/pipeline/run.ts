@@ -3,7 +3,7 @@ import { writeFile } from "../../base/durable.ts";
 import { Exit, Fail } from "../../base/fail.ts";
 import { lockFolder } from "../../base/lock.ts";
 import { columns, humanSeconds } from "../../base/text.ts";
-import type { CommonSettings } from "../../settings/common.ts";
+import { type CommonSettings, commonSettings } from "../../settings/common.ts";
 import { type PipelineSettings, type StageName, STAGES } from "../../settings/pipeline.ts";
 import type { Io } from "../io.ts";
 import { findSchema } from "../schemas.ts";
@@ -27,8 +27,10 @@ interface Line {
 
 /** A named training as it was asked for before and is now. */
 export function pipelineOf(
-  { name, num, quant, model, teacher, pairs, ...common }: Settings,
+  settings: Settings,
 ): { pipeline: Pipeline; record: PipelineRecord } {
+  const { name, num, quant, model, teacher, pairs } = settings;
+  const common = commonOf(settings);
   const record = readRecord(placesOf(name, USUAL.quant).record);
   const now = { num, quant, model, teacher, pairs };
   const said = Object.fromEntries(Object.entries(now).filter(([, value]) => value !== undefined));
@@ -38,6 +40,13 @@ export function pipelineOf(
     pipeline: { name, asked, common, places: placesOf(name, asked.quant) },
     record: { ...record, asked: before },
   };
+}
+
+/** Settings of every command, which the commands of the stages get too. */
+function commonOf(settings: Settings): CommonSettings {
+  const all: Readonly<Record<string, unknown>> = settings;
+  const keys = Object.keys(commonSettings.shape);
+  return Object.fromEntries(keys.map((key) => [key, all[key]])) as CommonSettings;
 }
 
 /**

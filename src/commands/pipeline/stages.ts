@@ -1,6 +1,7 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Exit, Fail } from "../../base/fail.ts";
+import { putAside } from "../../base/folder.ts";
 import { findModel, modelNamed } from "../../base/model_names.ts";
 import { asset } from "../../base/assets.ts";
 import { sha256, sha256File } from "../../base/sha256.ts";
@@ -19,7 +20,7 @@ import type { Io } from "../io.ts";
 import { layersOf } from "../layers.ts";
 import { table } from "../mod.ts";
 import { findSchema } from "../schemas.ts";
-import type { Inputs } from "./record.ts";
+import type { Inputs, PipelineRecord } from "./record.ts";
 
 /** A named training: what was asked for, and where its files are. */
 export interface Pipeline {
@@ -94,7 +95,7 @@ export interface Stage {
   /** What can be said before the first stage begins. @throws Fail where this one could never begin */
   check?(p: Pipeline): void;
   /** Why there is nothing to do, where that is so. */
-  idle?(p: Pipeline): string | undefined;
+  idle?(p: Pipeline, all: PipelineRecord): string | undefined;
   /** Goes on only with the inputs it was begun with. */
   readonly resumes?: boolean;
   /** @param again begin anew and put aside what is there; else go on where there is something begun */
@@ -227,11 +228,10 @@ async function trainStage(
   ) => readonly Layer[],
 ): Promise<Made> {
   const begun = !again && existsSync(join(dir, "run.json"));
-  const now = given(
-    begun ? { resume: "auto" } : again && existsSync(dir) ? { yes: true } : {},
-    "pipeline",
-  );
-  const value = await call(name, p, io, (schema) => [now, ...from(schema)]);
+  const how = given(begun ? { resume: "auto" } : {}, "pipeline");
+  // A yes puts aside what is there.
+  const asked = { ...p, common: { ...p.common, yes: again } };
+  const value = await call(name, asked, io, (schema) => [how, ...from(schema)]);
   const { manifest } = readRun(dir);
   return manifest.status === "stopped"
     ? { result: "stopped", unfinished: true }
@@ -255,7 +255,8 @@ const sft: Stage = {
 };
 
 /** The built-in model is tiny and reads 256 tokens: what serves larger ones teaches it nothing. */
-const MICRO: Layer = given({
+const MICRO = "micro";
+const MICRO_SFT = given({
   target: "all-linear",
   dropout: 0,
   max_seq: 256,
@@ -264,6 +265,7 @@ const MICRO: Layer = given({
   accum: 1,
   epochs: 1,
 }, "the micro model");
+const MICRO_DPO = given({ lr: 3e-4, accum: 1 }, "the micro model");
 
 function sftLayers(p: Pipeline): Layer[] {
   const { train, val, sft } = p.places;
@@ -276,7 +278,7 @@ function sftLayers(p: Pipeline): Layer[] {
   const [local, shipped] = configs("sft_config.yaml", trainSettings);
   const all = (base: Layer[]) => layers(p, "train", trainSettings, own, base);
   const plain = all([local, shipped]);
-  return modelIn(plain) === "micro" ? all([local, MICRO, shipped]) : plain;
+  return modelIn(plain) === MICRO ? all([local, MICRO_SFT, shipped]) : plain;
 }
 
 /** The model as it was named: the shipped configuration names one. */
@@ -358,9 +360,11 @@ const preferences: Stage = {
     };
     if (!value.complete) return { result: plural(value.pairs, "pair"), unfinished: true };
     const asked = `${thousands(value.identical)} of ${thousands(value.asked)} answers are ideal`;
-    return value.pairs === 0
-      ? { result: `no pairs: ${asked}`, empty: true, value }
-      : { result: `${plural(value.pairs, "pair")}; ${asked}`, value };
+    if (value.pairs > 0) return { result: `${plural(value.pairs, "pair")}; ${asked}`, value };
+    // Those of an SFT model before it, and what was trained on them, must not be shipped.
+    rmSync(p.places.preferences, { force: true });
+    if (existsSync(p.places.dpo)) io.note(`${p.places.dpo} is now ${putAside(p.places.dpo)}`);
+    return { result: `no pairs: ${asked}`, empty: true, value };
   },
 };
 
@@ -375,7 +379,8 @@ const dpo: Stage = {
   }),
   output: async ({ places }) => runIdentity(finishedRun(places.dpo)),
   told: ({ places }) => toldRun(places.dpo),
-  idle: (p) => existsSync(p.places.preferences) ? undefined : "there are no preferences",
+  idle: (_, { stages }) =>
+    stages.preferences?.status === "empty" ? "there is nothing to prefer" : undefined,
   run: async (p, again, io) =>
     await trainStage(p, p.places.dpo, "train dpo", again, io, () => dpoLayers(p)),
 };
@@ -391,7 +396,8 @@ function dpoLayers(p: Pipeline): Layer[] {
   }, "pipeline");
   const form = given(kept(run, [...HELD, ...FORM]), "the sft run");
   const [local, shipped] = configs("dpo_config.yaml", dpoSettings);
-  return layers(p, "dpo", dpoSettings, own, [local, shipped, form]);
+  const micro = modelIn(sftLayers(p)) === MICRO ? [MICRO_DPO] : [];
+  return layers(p, "dpo", dpoSettings, own, [local, ...micro, shipped, form]);
 }
 
 /** The run whose weights are shipped: that of DPO where there is one. */
@@ -439,11 +445,14 @@ const evaluate: Stage = {
   place: ({ places }) => places.eval,
   inputs: async (p) => ({
     model: await needed(p.places.gguf, p, "quantize"),
-    rows: await hash(p.places.val),
+    rows: await needed(p.places.val, p, "generate"),
   }),
   output: async ({ places }) => existsSync(places.eval) ? await hash(places.eval) : undefined,
   told: ({ places }) => toldMeasures(JSON.parse(readFileSync(places.eval, "utf8"))),
-  idle: ({ places }) => existsSync(places.val) ? undefined : `there is no ${places.val}`,
+  idle: ({ places: { train, val } }) =>
+    existsSync(train) && !existsSync(val)
+      ? `there are rows, but no ${val} to measure on`
+      : undefined,
   async run(p, _again, io) {
     const own = {
       model: p.places.gguf,

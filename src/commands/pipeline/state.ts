@@ -28,7 +28,7 @@ export function keyOf({ name }: Stage, { asked }: Pipeline): string {
 /** Looks at the files and at what is recorded of a stage; changes nothing. */
 export async function stateOf(stage: Stage, p: Pipeline, all: PipelineRecord): Promise<State> {
   const record = all.stages[keyOf(stage, p)];
-  const idle = stage.idle?.(p);
+  const idle = stage.idle?.(p, all);
   const output = await stage.output(p);
   const inputs = idle && output === undefined ? undefined : await inputsOf(stage, p);
   const changed = record && inputs ? changes(record.inputs, inputs) : [];
