@@ -181,13 +181,19 @@ export async function latestFolder(
   return undefined;
 }
 
-/** Gives a folder the first name of `<path>.old-1`, `<path>.old-2`, … that is free. @returns that name */
-export function putAside(path: string): string {
+/** The first of `<path>.old-1`, `<path>.old-2`, … that is free. */
+export function asideOf(path: string): string {
   let n = 1;
-  const aside = () => join(dirname(resolve(path)), `${basename(resolve(path))}.old-${n}`);
+  const aside = () => join(dirname(path), `${basename(path)}.old-${n}`);
   while (existsSync(aside())) n++;
-  renameSync(path, aside());
   return aside();
+}
+
+/** Gives a folder or file that name. @returns it */
+export function putAside(path: string): string {
+  const aside = asideOf(path);
+  renameSync(path, aside);
+  return aside;
 }
 
 /** Removes a folder; a crash leaves it whole or gone from sight (".trash-…"). */

@@ -1,5 +1,5 @@
 import { existsSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { Exit, Fail } from "../base/fail.ts";
 import { putAside } from "../base/folder.ts";
 import { lockFolder } from "../base/lock.ts";
@@ -325,7 +325,7 @@ function makeWay({ output, resume, yes }: Settings) {
       exit: Exit.usage,
     });
   }
-  putAside(output);
+  putAside(resolve(output));
 }
 
 /** --init-adapter: the weights of another adapter, with fresh moments. */

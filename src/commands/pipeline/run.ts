@@ -1,13 +1,20 @@
-import { existsSync } from "node:fs";
+import { constants, copyFileSync, existsSync } from "node:fs";
 import { writeFile } from "../../base/durable.ts";
 import { Exit, Fail } from "../../base/fail.ts";
+import { asideOf } from "../../base/folder.ts";
 import { lockFolder } from "../../base/lock.ts";
 import { columns, humanSeconds } from "../../base/text.ts";
 import { type CommonSettings, commonSettings } from "../../settings/common.ts";
 import { type PipelineSettings, type StageName, STAGES } from "../../settings/pipeline.ts";
 import type { Io } from "../io.ts";
 import { findSchema } from "../schemas.ts";
-import { type Asked, type PipelineRecord, readRecord, writeRecord } from "./record.ts";
+import {
+  type Asked,
+  type PipelineRecord,
+  readRecord,
+  type StageRecord,
+  writeRecord,
+} from "./record.ts";
 import { type Pipeline, placesOf, type Stage, stages } from "./stages.ts";
 import { keyOf, type State, stateOf } from "./state.ts";
 
@@ -66,8 +73,9 @@ export async function runPipeline(settings: Settings, io: Io): Promise<void> {
     await writeFile(p.places.schema, schema.text);
     io.note(`${p.places.schema} written: it is shipped with whet, and yours to change`);
   }
-  const keep = async (stage: Stage, state: PipelineRecord["stages"][string]) => {
-    record = { ...record, stages: { ...record.stages, [keyOf(stage, p)]: state } };
+  const keep = async (stage: Stage, state: StageRecord | undefined) => {
+    const { [keyOf(stage, p)]: _, ...others } = record.stages;
+    record = { ...record, stages: state ? { ...others, [keyOf(stage, p)]: state } : others };
     await writeRecord(p.places.record, record);
   };
   await writeRecord(p.places.record, record);
@@ -97,8 +105,23 @@ export async function runPipeline(settings: Settings, io: Io): Promise<void> {
       before,
       seconds: again ? 0 : state.record?.seconds,
     });
+    if (again && state.kind === "found") {
+      for (const path of (stage.over?.(p) ?? []).filter((path) => existsSync(path))) {
+        const copy = asideOf(path);
+        copyFileSync(path, copy, constants.COPYFILE_FICLONE);
+        io.note(`${path} was not from this pipeline: there is a copy, ${copy}`);
+      }
+    }
     const began = performance.now();
-    const { result, empty, unfinished, value } = await stage.run(p, again, io);
+    const { result, empty, unfinished, value } = await stage.run(p, again, io).catch(
+      async (error: unknown) => {
+        // What is there is as it was: it stays what it was.
+        if (before !== undefined && await stage.output(p) === before) {
+          await keep(stage, state.record);
+        }
+        throw error;
+      },
+    );
     const seconds = (performance.now() - began) / 1000 +
       (again ? 0 : state.record?.seconds ?? 0);
     const status = unfinished ? "stopped" : empty ? "left out" : "done";

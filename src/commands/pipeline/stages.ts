@@ -86,6 +86,8 @@ export interface Stage {
   readonly name: StageName;
   /** Its output, as people look for it. */
   place(p: Pipeline): string;
+  /** Files that it writes over: those that no pipeline made are put aside first. */
+  over?(p: Pipeline): readonly string[];
   /** What it is made from now. @throws Fail where a stage before it has to come first */
   inputs(p: Pipeline): Promise<Inputs>;
   /** Identity of a finished output; undefined where there is none or it is not finished. */
@@ -176,6 +178,7 @@ function lines(path: string): string {
 const generate: Stage = {
   name: "generate",
   place: ({ places }) => places.train,
+  over: ({ places }) => [places.train, places.val],
   inputs: async (p) => ({
     schema: sha256(findSchema(p.name).schema.text),
     num: String(p.asked.num),
@@ -331,6 +334,7 @@ const FORM = ["rank", "alpha", "target", "use_rslora", "use_dora", "layers", "ma
 const preferences: Stage = {
   name: "preferences",
   place: ({ places }) => places.preferences,
+  over: ({ places }) => [places.preferences],
   inputs: async (p) => ({
     "sft weights": weightsOf(sftRun(p)),
     rows: await needed(p.places.train, p, "generate"),
@@ -409,6 +413,7 @@ function lastRun(p: Pipeline): { dir: string; run: Manifest } {
 const quantize: Stage = {
   name: "quantize",
   place: ({ places }) => places.gguf,
+  over: ({ places }) => [places.gguf],
   async inputs(p) {
     const { dir, run } = lastRun(p);
     return { from: dir, weights: weightsOf(run), quant: p.asked.quant };
