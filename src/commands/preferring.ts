@@ -87,10 +87,10 @@ export async function runPreferences(settings: Settings, io: Io): Promise<Prefer
   const texts = await textsOf(model.model, settings.template);
   using opened = await openBoth(model);
   const { context } = opened.model.sizes;
-  const system = lockedSystem(model.adapter, asked.map(({ prompt }) => prompt), io);
+  const system = lockedSystem(model, asked.map(({ prompt }) => prompt), io);
   const questions = asked.map((one) => system === undefined ? one : withSystem(one, system));
   checkPrompt(
-    model.adapter,
+    model,
     questions.map(({ prompt }) => prompt),
     texts,
     settings.strict_prompt,

@@ -8,9 +8,18 @@ import {
   promptLock,
   systemOf,
 } from "../data/prompt_lock.ts";
+import { PROMPT_KEY } from "../export/gguf_model.ts";
+import { openGguf } from "../formats/gguf.ts";
+import { stringAt } from "../formats/gguf_types.ts";
 import type { Message } from "../text/chat_template.ts";
 import { type Io, readText } from "./io.ts";
-import type { Texts } from "./texts.ts";
+import { isGguf, type Texts } from "./texts.ts";
+
+/** What is asked: a model, with an adapter or without. */
+interface Asked {
+  readonly model: string;
+  readonly adapter?: string;
+}
 
 /**
  * Compares the prompt of questions with the one that the adapter was trained under, where its folder
@@ -18,19 +27,20 @@ import type { Texts } from "./texts.ts";
  * @throws Fail (data) with `strict`
  */
 export function checkPrompt(
-  adapter: string | undefined,
+  { model, adapter }: Asked,
   questions: readonly object[],
   { tokenizer, template }: Texts,
   strict: boolean,
   io: Io,
 ): void {
-  const path = adapter === undefined ? undefined : join(adapter, PROMPT_FILE);
   const asked = questions.filter((question) => !("ids" in question));
-  if (path === undefined || !existsSync(path) || asked.length === 0) return;
-  const trained = JSON.parse(readText(path, "the prompt of the training")) as PromptLock;
+  if (asked.length === 0) return;
+  const kept = keptBy({ model, adapter });
+  if (!kept) return;
+  const { trained, path } = kept;
   const differ = lockDifferences(trained, promptLock(asked, template?.source, tokenizer));
   if (differ.length === 0) return;
-  const message = `${adapter} was trained under another prompt: ${differ.join("; ")}`;
+  const message = `${adapter ?? model} was trained under another prompt: ${differ.join("; ")}`;
   const fix = trained.system === undefined
     ? "ask as the training rows did: with --chat where they are conversations"
     : `${path} holds the system prompt of the training; give it with --system`;
@@ -48,17 +58,40 @@ export function checkPrompt(
  * training did. Undefined where there is nothing to add.
  */
 export function lockedSystem(
-  adapter: string | undefined,
+  asked: Asked,
   questions: readonly object[],
   io: Io,
 ): string | undefined {
-  const path = adapter === undefined ? undefined : join(adapter, PROMPT_FILE);
-  if (path === undefined || !existsSync(path)) return undefined;
-  const { system } = JSON.parse(readText(path, "the prompt of the training")) as PromptLock;
+  const kept = keptBy(asked);
+  const system = kept?.trained.system;
   const bare = questions.every((one) =>
     "messages" in one && systemOf(one.messages as readonly Message[]) === undefined
   );
   if (system === undefined || !bare) return undefined;
-  io.note(`asked under the system prompt of the training (${path})`);
+  io.note(`asked under the system prompt of the training (${kept!.path})`);
   return system;
+}
+
+interface Kept {
+  readonly trained: PromptLock;
+  /** Where a person can read it. */
+  readonly path: string;
+}
+
+const keptBy = ({ model, adapter }: Asked) =>
+  adapter === undefined ? ofGguf(model) : ofFolder(adapter);
+
+function ofFolder(adapter: string): Kept | undefined {
+  const path = join(adapter, PROMPT_FILE);
+  if (!existsSync(path)) return undefined;
+  return { path, trained: JSON.parse(readText(path, "the prompt of the training")) as PromptLock };
+}
+
+/** An exported file carries the prompt of its training. */
+function ofGguf(model: string): Kept | undefined {
+  if (!isGguf(model)) return undefined;
+  using file = openGguf(model);
+  const kept = stringAt(file.metadata, PROMPT_KEY);
+  if (kept === undefined) return undefined;
+  return { path: `${PROMPT_KEY} in ${model}`, trained: JSON.parse(kept) as PromptLock };
 }

@@ -123,6 +123,14 @@ test("all stages, in the layout; afterwards everything is kept until it is force
   expect(rows[0]).toMatchObject({ generate: "found", sft: "stale", dpo: "done", quant: "q8_0" });
   expect(rows[1]).toMatchObject({ generate: "-", sft: "-", eval: "-" });
 
+  // What a gate found wanting is not finished: it is measured again, and found wanting again.
+  const gate = ["garden", "--stage", "eval", "--set", "eval.fail_under=exact_match=1"];
+  const refused = [await pipeline(cwd, ...gate, "--force"), await pipeline(cwd, ...gate)];
+  expect(refused.map(({ code, events }) => [code, events])).toEqual([
+    [9, ["eval begin"]],
+    [9, ["eval begin"]],
+  ]);
+
   // Forced: one stage alone, and its run before is put aside.
   const forced = await pipeline(cwd, "garden", "--stage", "dpo", "--force");
   expect([forced.code, ...forced.events]).toEqual([0, "dpo begin", "dpo done"]);

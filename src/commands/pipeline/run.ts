@@ -115,10 +115,10 @@ export async function runPipeline(settings: Settings, io: Io): Promise<void> {
     const began = performance.now();
     const { result, empty, unfinished, value } = await stage.run(p, again, io).catch(
       async (error: unknown) => {
-        // What is there is as it was: it stays what it was.
-        if (before !== undefined && await stage.output(p) === before) {
-          await keep(stage, state.record);
-        }
+        const now = await stage.output(p);
+        // What was there is as it was; what was made and found wanting is not finished.
+        if (before !== undefined && now === before) await keep(stage, state.record);
+        else await keep(stage, { status: "begun", inputs, before: now });
         throw error;
       },
     );

@@ -437,7 +437,7 @@ const quantize: Stage = {
       (schema) =>
         layers(p, "export", schema, given(own, "pipeline"), [
           [],
-          given({ verify: true }, "pipeline"),
+          given({ verify: "tensors" }, "pipeline"),
         ]),
     ) as { bytes: number };
     const from = dir === p.places.dpo ? "dpo" : "sft";
