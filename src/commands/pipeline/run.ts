@@ -15,7 +15,8 @@ import {
   type StageRecord,
   writeRecord,
 } from "./record.ts";
-import { type Pipeline, placesOf, type Stage, stages } from "./stages.ts";
+import { type Pipeline, placesOf, type Stage } from "./stage.ts";
+import { stages } from "./stages.ts";
 import { keyOf, type State, stateOf } from "./state.ts";
 
 type Settings = PipelineSettings & CommonSettings;
@@ -63,82 +64,108 @@ function commonOf(settings: Settings): CommonSettings {
  */
 export async function runPipeline(settings: Settings, io: Io): Promise<void> {
   const chosen = chosenOf(settings);
-  const made = pipelineOf(settings), p = made.pipeline;
-  let record = made.record;
+  const { pipeline: p, record } = pipelineOf(settings);
   const schema = findSchema(settings.name).schema;
   if (settings.dry_run) return await plan(p, record, chosen, settings, io);
   await checkAll(p, record, chosen, settings);
-  using _lock = await lockFolder(p.places.models);
+  using _lock = await lock(p);
   if (!existsSync(p.places.schema)) {
     await writeFile(p.places.schema, schema.text);
     io.note(`${p.places.schema} written: it is shipped with whet, and yours to change`);
   }
-  const keep = async (stage: Stage, state: StageRecord | undefined) => {
-    const { [keyOf(stage, p)]: _, ...others } = record.stages;
-    record = { ...record, stages: state ? { ...others, [keyOf(stage, p)]: state } : others };
-    await writeRecord(p.places.record, record);
-  };
-  await writeRecord(p.places.record, record);
+  // Another program may just have gone on with it.
+  const book = new Book(p, pipelineOf(settings).record);
+  await book.save();
   const lines: Line[] = [];
   for (const [i, stage] of stages.entries()) {
     if (!chosen.includes(stage.name)) continue;
-    if (io.stop.requested) break;
-    const state = await stateOf(stage, p, record);
-    const path = stage.place(p);
+    if (io.stop.requested || lines.at(-1)?.status === "stopped") break;
+    const state = await stateOf(stage, p, book.record);
     io.note(io.paint("bold", `\n${i + 1}  ${TITLES[stage.name]}`));
-    const line = !settings.force || state.kind === "idle"
-      ? settled(stage, state, p, io)
-      : undefined;
-    if (line) {
-      if (state.record?.status === "begun" && state.output) await keep(stage, after(state));
-      io.event("stage", { stage: stage.name, status: line.status, result: line.result, path });
-      lines.push(line);
-      continue;
+    const free = settings.force && state.kind !== "idle";
+    const there = free ? undefined : settled(stage, state, p, io);
+    if (there && state.record?.status === "begun" && state.output) {
+      await book.keep(stage, after(state));
     }
-    const inputs = await stage.inputs(p);
-    const again = settings.force || (state.kind === "begun" && state.output !== undefined);
-    const before = again ? state.output : undefined;
-    io.event("stage", { stage: stage.name, status: "begin", again, path });
-    await keep(stage, {
-      status: "begun",
-      inputs,
-      before,
-      seconds: again ? 0 : state.record?.seconds,
-    });
-    if (again && state.kind === "found") {
-      for (const path of (stage.over?.(p) ?? []).filter((path) => existsSync(path))) {
-        const copy = asideOf(path);
-        copyFileSync(path, copy, constants.COPYFILE_FICLONE);
-        io.note(`${path} was not from this pipeline: there is a copy, ${copy}`);
-      }
+    if (there) {
+      const { status, result, path } = there;
+      io.event("stage", { stage: stage.name, status, result, path });
     }
-    const began = performance.now();
-    const { result, empty, unfinished, value } = await stage.run(p, again, io).catch(
-      async (error: unknown) => {
-        const now = await stage.output(p);
-        // What was there is as it was; what was made and found wanting is not finished.
-        if (before !== undefined && now === before) await keep(stage, state.record);
-        else await keep(stage, { status: "begun", inputs, before: now });
-        throw error;
-      },
-    );
-    const seconds = (performance.now() - began) / 1000 +
-      (again ? 0 : state.record?.seconds ?? 0);
-    const status = unfinished ? "stopped" : empty ? "left out" : "done";
-    await keep(stage, {
-      status: unfinished ? "begun" : empty ? "empty" : "done",
-      inputs,
-      ...(unfinished
-        ? { before }
-        : { output: await stage.output(p), finished: new Date().toISOString() }),
-      seconds,
-      result,
-    });
-    io.event("stage", { stage: stage.name, status, seconds, result, path, value });
-    lines.push({ stage: stage.name, status, seconds, result, path });
-    if (unfinished) break;
+    lines.push(there ?? await make(stage, state, settings.force, book, io));
   }
   tell(p, lines, io);
+}
+
+/** pipeline.json while a pipeline runs. */
+class Book {
+  constructor(readonly p: Pipeline, public record: PipelineRecord) {}
+
+  async save() {
+    await writeRecord(this.p.places.record, this.record);
+  }
+
+  /** Writes down how a stage stands; undefined strikes it out. */
+  async keep(stage: Stage, state: StageRecord | undefined) {
+    const key = keyOf(stage, this.p);
+    const { [key]: _, ...others } = this.record.stages;
+    this.record = { ...this.record, stages: state ? { ...others, [key]: state } : others };
+    await this.save();
+  }
+}
+
+/** Makes what a stage makes, anew or from where it was interrupted. */
+async function make(stage: Stage, state: State, force: boolean, book: Book, io: Io): Promise<Line> {
+  const { p } = book;
+  const path = stage.place(p), inputs = await stage.inputs(p);
+  const again = force || (state.kind === "begun" && state.output !== undefined);
+  const before = again ? state.output : undefined;
+  const sittings = again ? 0 : state.record?.seconds ?? 0, began = performance.now();
+  const seconds = () => sittings + (performance.now() - began) / 1000;
+  io.event("stage", { stage: stage.name, status: "begin", again, path });
+  await book.keep(stage, { status: "begun", inputs, before, seconds: sittings });
+  if (again && state.kind === "found") copyAside(stage, p, io);
+  const { result, empty, unfinished, value } = await stage.run(p, again, io).catch(
+    async (error: unknown) => {
+      const now = await stage.output(p);
+      // What was there is as it was; what was made and found wanting is not finished.
+      if (before !== undefined && now === before) await book.keep(stage, state.record);
+      else await book.keep(stage, { status: "begun", inputs, before: now, seconds: seconds() });
+      throw error;
+    },
+  );
+  const status = unfinished ? "stopped" : empty ? "left out" : "done";
+  await book.keep(stage, {
+    status: unfinished ? "begun" : empty ? "empty" : "done",
+    inputs,
+    ...(unfinished
+      ? { before }
+      : { output: await stage.output(p), finished: new Date().toISOString() }),
+    seconds: seconds(),
+    result,
+  });
+  const line = { stage: stage.name, status, seconds: seconds(), result, path } as const;
+  io.event("stage", { ...line, value });
+  return line;
+}
+
+/** Files that no pipeline made are not lost to --force. */
+function copyAside(stage: Stage, p: Pipeline, io: Io) {
+  for (const path of (stage.over?.(p) ?? []).filter((path) => existsSync(path))) {
+    const copy = asideOf(path);
+    copyFileSync(path, copy, constants.COPYFILE_FICLONE);
+    io.note(`${path} was not from this pipeline: there is a copy, ${copy}`);
+  }
+}
+
+/** Two programs on one training would write over each other. @throws Fail (disk) naming the other */
+async function lock({ places }: Pipeline): Promise<Disposable> {
+  try {
+    return await lockFolder(places.models);
+  } catch (error) {
+    if (!(error instanceof Fail) || !error.message.includes(" is in use by ")) throw error;
+    const fix = "wait for it or stop it; the same command then goes on";
+    throw new Fail(error.message, { ...error, fix, cause: error });
+  }
 }
 
 /** What would stop a later stage is told before the first one takes its hours. */

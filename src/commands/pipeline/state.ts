@@ -1,6 +1,6 @@
 import { Fail } from "../../base/fail.ts";
 import { changes, type Inputs, type PipelineRecord, type StageRecord } from "./record.ts";
-import type { Pipeline, Stage } from "./stages.ts";
+import type { Pipeline, Stage } from "./stage.ts";
 
 /** How a stage stands. */
 export interface State {
