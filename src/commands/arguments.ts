@@ -59,9 +59,7 @@ export function parseArguments(
   }
   const known = fields.flatMap(spellings);
   try {
-    const typed = words
-      ? argv.map((word) => /^[A-Za-z]\w*=/.test(word) ? `--${word}` : word)
-      : argv;
+    const typed = words ? asFlags(fields, argv) : argv;
     program.parse(normalise(fields, typed), { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
@@ -125,6 +123,19 @@ function normalise(fields: readonly Field[], argv: readonly string[]): string[] 
     } else words.push(value === undefined ? flag : `${flag}=${value}`);
   }
   return words;
+}
+
+/** name=value as --name=value, where it is not the value of the flag before it. */
+function asFlags(fields: readonly Field[], argv: readonly string[]): string[] {
+  const taking = new Set(
+    fields.filter((f) => f.kind !== "boolean" && f.info.bare === undefined).flatMap((f) => [
+      ...spellings(f).map((name) => `--${name}`),
+      ...(f.info.short ? [`-${f.info.short}`] : []),
+    ]),
+  );
+  return argv.map((word, i) =>
+    /^[A-Za-z]\w*=/.test(word) && !taking.has(argv[i - 1] ?? "") ? `--${word}` : word
+  );
 }
 
 /** Lists that were given in several flags become one list. */
