@@ -7,6 +7,7 @@ export const dataPreferences = command({
   examples: [
     "whet data preferences -m ./sft-run --prompts rows.jsonl -o preferences.jsonl",
     "whet data preferences -m ./model -a ./sft-run --schema gh -n 1000",
+    "whet data preferences -m ./sft-run --schema gh --teacher anthropic --estimate",
     "whet data preferences -m ./sft-run --prompts rows.jsonl --schema gh --best-of 4 --reject hardest",
   ],
   details:
@@ -20,7 +21,10 @@ export const dataPreferences = command({
     "goes on after any interruption, to the same pairs. Every row tells where it is from.",
   settings: preferencesSettings,
   async run(settings, io) {
-    const { runPreferences, told } = await import("./preferring.ts");
+    const { runPreferences, tellIdeals, told } = await import("./preferring.ts");
+    if (settings.estimate || settings.emit_prompts !== undefined) {
+      return await tellIdeals(settings, io);
+    }
     const report = await runPreferences(settings, io);
     io.result(report);
     if (report.skipped) return;

@@ -204,6 +204,18 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./data_preferences.ts")).dataPreferences,
   },
   {
+    name: "data reasoning",
+    group: "Data",
+    about: "Adds to rows why their answers follow, and judges such reasoning",
+    load: async () => (await import("./data_reasoning.ts")).dataReasoning,
+  },
+  {
+    name: "data adversarial",
+    group: "Data",
+    about: "Writes requests that show whether a model understands, and what a good answer does",
+    load: async () => (await import("./data_adversarial.ts")).dataAdversarial,
+  },
+  {
     name: "config show",
     group: "Settings",
     about: "Shows every setting, its value and where it comes from",
@@ -252,8 +264,6 @@ export const later: Readonly<Record<string, string>> = {
   "model ls": "models are folders: whet model show -m DIR explains one",
   "model verify": "whet model show -m DIR checks a folder's structure",
   "model rm": "models are folders like others",
-  "data reasoning": "whet data generate with a --template of your own asks for any rows",
-  "data adversarial": "one in five rows of whet data generate cannot be carried out as it stands",
   "data from-phoenix": "export the spans as JSONL and name their keys: whet train sft --map",
   "data select": "this version trains by example only: whet train sft",
   "data review": "rows are JSONL: read and edit them before they train",

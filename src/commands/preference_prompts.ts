@@ -14,15 +14,19 @@ import { type Asked, askedOf } from "./questions.ts";
 /** Requests that are made from a schema for every pair wanted: a trained model is right most of the time. */
 const SPARE = 4;
 
-/** The prompts, each once, in the order of the file. */
+/**
+ * The prompts, each once, in the order of the file.
+ * @param own whether their own answers are the ideal ones
+ */
 export async function questionsFor(
   settings: PreferencesSettings,
   schema: AnswerSchema | undefined,
+  own: boolean,
   io: Io,
 ): Promise<{ asked: Asked[]; repeated: number }> {
   const all = settings.prompts === undefined
     ? requestsOf(schema!, settings)
-    : await askedIn(settings.prompts, settings, io);
+    : await askedIn(settings.prompts, settings, own, io);
   const seen = new Set<string>();
   const asked = all.filter(({ prompt }) => {
     const key = JSON.stringify(prompt);
@@ -31,7 +35,12 @@ export async function questionsFor(
   return { asked, repeated: all.length - asked.length };
 }
 
-async function askedIn(path: string, { map, text }: PreferencesSettings, io: Io): Promise<Asked[]> {
+async function askedIn(
+  path: string,
+  { map, text }: PreferencesSettings,
+  own: boolean,
+  io: Io,
+): Promise<Asked[]> {
   const asked: Asked[] = [], bad: BadRow[] = [];
   let index = 0;
   for await (const value of (await valuesOf(path)).values) {
@@ -51,11 +60,14 @@ async function askedIn(path: string, { map, text }: PreferencesSettings, io: Io)
   if (asked.length === 0) {
     throw new Fail(EMPTY_DATASET, { why: `${name} holds no rows`, exit: Exit.data });
   }
+  io.detail(`${name}: ${plural(asked.length, "prompt")}`);
+  if (!own) return asked;
   const without = asked.filter(({ expected }) => expected === undefined).length;
   if (without === asked.length) {
     throw new Fail(`the rows of ${name} have no answers to be the ideal ones`, {
       why: "a pair needs a better answer than the model's own",
-      fix: "rows with answers",
+      fix:
+        "rows with answers, or a teacher who gives them: --teacher anthropic, --teacher openai:MODEL",
       exit: Exit.data,
     });
   }
@@ -67,7 +79,6 @@ async function askedIn(path: string, { map, text }: PreferencesSettings, io: Io)
       exit: Exit.data,
     });
   }
-  io.detail(`${name}: ${plural(asked.length, "prompt")}`);
   return asked;
 }
 
@@ -107,4 +118,18 @@ export function withSystem(asked: Asked, content: string): Asked {
     ...asked,
     prompt: { messages: [{ role: "system", content }, ...asked.prompt.messages] },
   };
+}
+
+/** What is wrong with an ideal answer. */
+export function flawOf(
+  ideal: string | undefined,
+  schema: AnswerSchema | undefined,
+  text: boolean,
+): string | undefined {
+  if (ideal === undefined || ideal.trim() === "") return "there is none";
+  if (text) return undefined;
+  const parsed = parseAnswer(ideal);
+  if (!parsed) return "not valid JSON";
+  const problems = schema?.problems(parsed.value) ?? [];
+  return problems.length > 0 ? problems.join("; ") : undefined;
 }

@@ -6,19 +6,29 @@ import { type Journal, openJournal } from "../base/journal.ts";
 import { permutation } from "../base/random.ts";
 import { sha256, sha256File } from "../base/sha256.ts";
 import { columns, plural, thousands } from "../base/text.ts";
-import { parseAnswer } from "../evaluate/metrics.ts";
 import { rejectedOf } from "../evaluate/agreement.ts";
 import type { AnswerSchema } from "../settings/answer_schema.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import type { PreferencesSettings } from "../settings/data_preferences.ts";
+import { type AnswerLine, Answers, isAnswerLine } from "../teachers/asking.ts";
 import { encodePrompt } from "../text/prompt.ts";
 import { baseAndAdapter } from "./adapted.ts";
 import { Answerer } from "./answering.ts";
+import {
+  answeredByHand,
+  emitPrompts,
+  estimateIdeals,
+  isAsked,
+  nameOf,
+  openIdeals,
+  sourceOf,
+  taskFor,
+} from "./ideals.ts";
 import type { Io } from "./io.ts";
 import { load, openBoth } from "./loaded.ts";
 import { lockOutput } from "./outputs.ts";
 import { checkPrompt, lockedSystem } from "./prompt_check.ts";
-import { questionsFor, withSystem } from "./preference_prompts.ts";
+import { flawOf, questionsFor, withSystem } from "./preference_prompts.ts";
 import type { Asked } from "./questions.ts";
 import { findSchema } from "./schemas.ts";
 import { textsOf } from "./texts.ts";
@@ -81,14 +91,98 @@ export async function runPreferences(settings: Settings, io: Io): Promise<Prefer
     io.note(`${output} is there already; --force begins afresh`);
     return { ...reportOf(output, [], none), complete: true, skipped: true };
   }
+  using prepared = await prepare(settings, io);
+  const { model, opened, schema, source, task, texts, ready, known, drawing, made } = prepared;
+  if (settings.force) rmSync(path, { force: true });
+  const journal = await openJournal(path);
+  const answers = new Answers(journal);
+  const outcomes = await beginning(journal, made, path, answers);
+  const batch = Math.max(1, Math.ceil(BATCH / settings.best_of));
+  const pairs = () => outcomes.filter((one) => "pair" in one).length;
+  const finished = () => outcomes.length >= ready.length || pairs() >= settings.num;
+  try {
+    if (begun) io.note(`going on with ${plural(pairs(), "pair")} of ${path}`);
+    if (!finished()) {
+      using teacher = isAsked(source)
+        ? await openIdeals(source, task, ready.length, answers, settings, io)
+        : undefined;
+      using loaded = await load(opened, model, io);
+      const longest = Math.max(...ready.map(({ ids }) => ids.length));
+      const answerer = await Answerer.create(loaded, texts, longest, drawing);
+      const provenance = {
+        ...(settings.prompts === undefined
+          ? { schema: settings.schema }
+          : { from: settings.prompts }),
+        model: model.model,
+        ...(model.adapter === undefined ? {} : { adapter: model.adapter }),
+        samples: settings.best_of,
+        ideal: nameOf(source),
+      };
+      while (!finished() && io.stop.requested === undefined) {
+        const turn = ready.slice(outcomes.length, outcomes.length + batch);
+        const ideals = teacher
+          ? await teacher.of(turn.map(({ question }) => question))
+          : turn.map(({ question }) => question.expected);
+        if (!ideals) break;
+        const said = await judged(
+          turn,
+          ideals,
+          outcomes.length / batch,
+          answerer,
+          settings,
+          schema,
+        );
+        const done = said.map((one) =>
+          "pair" in one
+            ? { ...one, pair: { ...one.pair, metadata: { ...provenance, ...one.pair.metadata } } }
+            : one
+        );
+        await journal.append(JSON.stringify({ batch: done }));
+        outcomes.push(...done);
+        io.event("batch", { asked: outcomes.length, of: ready.length, pairs: pairs() });
+        io.progress(
+          `${thousands(pairs())} of ${thousands(settings.num)} pairs, ${
+            thousands(outcomes.length)
+          } of ${plural(ready.length, "prompt")} asked`,
+        );
+      }
+      answerer.free();
+      io.progress();
+    }
+  } finally {
+    await journal.close();
+    if (outcomes.length + answers.ledger.calls === 0) rmSync(path, { force: true });
+  }
+  const used = upTo(outcomes, settings.num);
+  const report = { ...reportOf(output, used, known), complete: finished() };
+  if (!report.complete) return report;
+  warnIdentical(used, io);
+  const rows = used.flatMap((one) => "pair" in one ? [one.pair] : []);
+  if (rows.length === 0) return report;
+  await writeFile(output, rows.map((row) => JSON.stringify(row) + "\n"));
+  rmSync(path, { force: true });
+  return report;
+}
+
+/**
+ * Opens the model, reads or makes the prompts, and puts them in the order in which they are asked. No
+ * device yet, and nothing is written.
+ * @throws Fail (usage) (data)
+ */
+async function prepare(settings: Settings, io: Io) {
   const schema = settings.schema === undefined ? undefined : findSchema(settings.schema).schema;
   const model = { ...settings, ...await baseAndAdapter(settings) };
-  const { asked, ...counts } = await questionsFor(settings, schema, io);
+  const source = sourceOf(settings);
+  const { asked, ...counts } = await questionsFor(settings, schema, source.kind === "rows", io);
   const texts = await textsOf(model.model, settings.template);
-  using opened = await openBoth(model);
+  const opened = await openBoth(model);
   const { context } = opened.model.sizes;
   const system = lockedSystem(model, asked.map(({ prompt }) => prompt), io);
-  const questions = asked.map((one) => system === undefined ? one : withSystem(one, system));
+  const bare = asked.map((one) => system === undefined ? one : withSystem(one, system));
+  const task = taskFor(bare, schema, settings);
+  const questions = settings.import.length > 0
+    ? answeredByHand(bare, task, settings.import, io)
+    : bare;
   checkPrompt(
     model,
     questions.map(({ prompt }) => prompt),
@@ -103,9 +197,8 @@ export async function runPreferences(settings: Settings, io: Io): Promise<Prefer
   // A prompt needs room for an answer.
   const fitting = encoded.filter(({ ids }) => ids.length + 8 <= context);
   const known = {
-    ...none,
     ...counts,
-    prompts: asked.length,
+    prompts: questions.length,
     too_long: encoded.length - fitting.length,
   };
   if (fitting.length === 0) {
@@ -115,6 +208,7 @@ export async function runPreferences(settings: Settings, io: Io): Promise<Prefer
     });
   }
   const order = permutation(settings.seed, 0, fitting.length);
+  const ready = Array.from(order, (i) => fitting[i]!);
   const drawing = {
     each: settings.best_of,
     temp: settings.temp ?? (settings.best_of > 1 ? 0.8 : 0),
@@ -130,68 +224,28 @@ export async function runPreferences(settings: Settings, io: Io): Promise<Prefer
     adapter,
     quant: [settings.quant, settings.double_quant, settings.compute],
     prompts: sha256(JSON.stringify(questions)),
+    ideals: nameOf(source),
     schema: schema ? sha256(schema.text) : null,
     template: texts.template ? sha256(texts.template.source) : null,
     text: settings.text,
     reject: settings.reject,
     drawing,
   };
-  if (settings.force) rmSync(path, { force: true });
-  const journal = await openJournal(path);
-  const outcomes = await beginning(journal, made, path);
-  const batch = Math.max(1, Math.ceil(BATCH / settings.best_of));
-  const pairs = () => outcomes.filter((one) => "pair" in one).length;
-  const finished = () => outcomes.length >= fitting.length || pairs() >= settings.num;
-  try {
-    if (begun) io.note(`going on with ${plural(pairs(), "pair")} of ${path}`);
-    if (!finished()) {
-      using loaded = await load(opened, model, io);
-      const longest = Math.max(...fitting.map(({ ids }) => ids.length));
-      const answerer = await Answerer.create(loaded, texts, longest, drawing);
-      const provenance = {
-        ...(settings.prompts === undefined
-          ? { schema: settings.schema }
-          : { from: settings.prompts }),
-        model: model.model,
-        ...(model.adapter === undefined ? {} : { adapter: model.adapter }),
-        samples: settings.best_of,
-      };
-      while (!finished() && io.stop.requested === undefined) {
-        const turn = Array.from(
-          order.subarray(outcomes.length, outcomes.length + batch),
-          (i) => fitting[i]!,
-        );
-        const said = await judged(turn, outcomes.length / batch, answerer, settings, schema);
-        const done = said.map((one) =>
-          "pair" in one
-            ? { ...one, pair: { ...one.pair, metadata: { ...provenance, ...one.pair.metadata } } }
-            : one
-        );
-        await journal.append(JSON.stringify({ batch: done }));
-        outcomes.push(...done);
-        io.event("batch", { asked: outcomes.length, of: fitting.length, pairs: pairs() });
-        io.progress(
-          `${thousands(pairs())} of ${thousands(settings.num)} pairs, ${
-            thousands(outcomes.length)
-          } of ${plural(fitting.length, "prompt")} asked`,
-        );
-      }
-      answerer.free();
-      io.progress();
-    }
-  } finally {
-    await journal.close();
-    if (outcomes.length === 0) rmSync(path, { force: true });
+  return {
+    ...{ model, opened, schema, source, task, texts, ready, known, drawing, made },
+    [Symbol.dispose]: () => opened[Symbol.dispose](),
+  };
+}
+
+/** --estimate and --emit-prompts: what a teacher would be asked. */
+export async function tellIdeals(settings: Settings, io: Io): Promise<void> {
+  using prepared = await prepare(settings, io);
+  const { task, source } = prepared;
+  const questions = prepared.ready.map(({ question }) => question);
+  if (settings.emit_prompts === undefined) {
+    return estimateIdeals(questions, task, source, settings, io);
   }
-  const used = upTo(outcomes, settings.num);
-  const report = { ...reportOf(output, used, known), complete: finished() };
-  if (!report.complete) return report;
-  warnIdentical(used, io);
-  const rows = used.flatMap((one) => "pair" in one ? [one.pair] : []);
-  if (rows.length === 0) return report;
-  await writeFile(output, rows.map((row) => JSON.stringify(row) + "\n"));
-  rmSync(path, { force: true });
-  return report;
+  await emitPrompts(questions, task, settings.emit_prompts, settings, io);
 }
 
 /** As many as it takes for so many pairs: the last batch may bring more. */
@@ -209,12 +263,12 @@ interface Ready {
 /** Asks the model the questions of one batch, and compares. Invalid ideals cost no computing. */
 async function judged(
   turn: readonly Ready[],
+  ideals: readonly (string | undefined)[],
   number: number,
   answerer: Answerer,
   settings: Settings,
   schema: AnswerSchema | undefined,
 ): Promise<Outcome[]> {
-  const ideals = turn.map(({ question }) => question.expected);
   const flaws = ideals.map((ideal) => flawOf(ideal, schema, settings.text));
   const sound = turn.filter((_, i) => flaws[i] === undefined);
   const given = await answerer.answers(sound.map(({ ids }) => ids), number);
@@ -233,7 +287,6 @@ async function judged(
       pair: pairRow(question, ideal, rejected.text, {
         line,
         ...(span === undefined ? {} : { span_id: span }),
-        ideal: settings.prompts === undefined ? "template" : "rows",
         agreement: Number(rejected.score.toFixed(4)),
         ...(rejected.cut ? { cut: true } : {}),
       }),
@@ -253,22 +306,25 @@ function pairRow(
   return { prompt: prompt.messages, chosen: turn(chosen), rejected: turn(rejected), metadata };
 }
 
-/** What is wrong with an ideal answer. */
-function flawOf(
-  ideal: string | undefined,
-  schema: AnswerSchema | undefined,
-  text: boolean,
-): string | undefined {
-  if (ideal === undefined || ideal.trim() === "") return "there is none";
-  if (text) return undefined;
-  const parsed = parseAnswer(ideal);
-  if (!parsed) return "not valid JSON";
-  const problems = schema?.problems(parsed.value) ?? [];
-  return problems.length > 0 ? problems.join("; ") : undefined;
-}
+/** A line of the journal. */
+type Entry =
+  | {
+    readonly begin: {
+      readonly v: 1;
+      readonly hash: string;
+      readonly made: Record<string, unknown>;
+    };
+  }
+  | { readonly batch: Outcome[] }
+  | AnswerLine;
 
 /** What a journal holds, or its first line written. @throws Fail (data) where it is of other settings */
-async function beginning(journal: Journal, made: object, path: string): Promise<Outcome[]> {
+async function beginning(
+  journal: Journal,
+  made: object,
+  path: string,
+  answers: Answers,
+): Promise<Outcome[]> {
   const hash = sha256(JSON.stringify(made));
   if (journal.before.length === 0) {
     await journal.append(JSON.stringify({ begin: { v: 1, hash, made } }));
@@ -282,21 +338,20 @@ async function beginning(journal: Journal, made: object, path: string): Promise<
     });
   const outcomes: Outcome[] = [];
   for (const [i, line] of journal.before.entries()) {
-    let entry: {
-      begin?: { v: number; hash: string; made: Record<string, unknown> };
-      batch?: Outcome[];
-    };
+    let entry: Entry;
     try {
       entry = JSON.parse(line);
-      if (i === 0 ? entry.begin?.v !== 1 : !Array.isArray(entry.batch)) {
+      const known = "batch" in entry ? Array.isArray(entry.batch) : isAnswerLine(entry);
+      if (i === 0 ? !("begin" in entry) || entry.begin.v !== 1 : !known) {
         throw new Error("not its form");
       }
     } catch (error) {
       throw refuse(`${path} is damaged in line ${i + 1}`, (error as Error).message);
     }
-    if (i > 0) outcomes.push(...entry.batch!);
-    else if (entry.begin!.hash !== hash) {
-      const before = entry.begin!.made;
+    if ("batch" in entry) outcomes.push(...entry.batch);
+    else if (isAnswerLine(entry)) answers.take(entry);
+    else if (entry.begin.hash !== hash) {
+      const before = entry.begin.made;
       const changed = Object.entries(made).filter(([key, value]) =>
         JSON.stringify(before[key]) !== JSON.stringify(value)
       ).map(([key]) => key);

@@ -15,19 +15,13 @@ import type { Message } from "../text/chat_template.ts";
 import { type Io, readText } from "./io.ts";
 import { isGguf, type Texts } from "./texts.ts";
 
-/** What is asked: a model, with an adapter or without. */
-interface Asked {
-  readonly model: string;
-  readonly adapter?: string;
-}
-
 /**
  * Compares the prompt of questions with the one that the adapter was trained under, where its folder
  * says: warns, or refuses with --strict-prompt. Questions given as ids are left alone.
  * @throws Fail (data) with `strict`
  */
 export function checkPrompt(
-  { model, adapter }: Asked,
+  { model, adapter }: { readonly model: string; readonly adapter?: string },
   questions: readonly object[],
   { tokenizer, template }: Texts,
   strict: boolean,
@@ -35,7 +29,7 @@ export function checkPrompt(
 ): void {
   const asked = questions.filter((question) => !("ids" in question));
   if (asked.length === 0) return;
-  const kept = keptBy({ model, adapter });
+  const kept = adapter === undefined ? ofGguf(model) : ofFolder(adapter);
   if (!kept) return;
   const { trained, path } = kept;
   const differ = lockDifferences(trained, promptLock(asked, template?.source, tokenizer));
@@ -58,18 +52,17 @@ export function checkPrompt(
  * training did. Undefined where there is nothing to add.
  */
 export function lockedSystem(
-  asked: Asked,
+  { model, adapter }: { readonly model: string; readonly adapter?: string },
   questions: readonly object[],
   io: Io,
 ): string | undefined {
-  const kept = keptBy(asked);
-  const system = kept?.trained.system;
+  const kept = adapter === undefined ? ofGguf(model) : ofFolder(adapter);
   const bare = questions.every((one) =>
     "messages" in one && systemOf(one.messages as readonly Message[]) === undefined
   );
-  if (system === undefined || !bare) return undefined;
-  io.note(`asked under the system prompt of the training (${kept!.path})`);
-  return system;
+  if (kept?.trained.system === undefined || !bare) return undefined;
+  io.note(`asked under the system prompt of the training (${kept.path})`);
+  return kept.trained.system;
 }
 
 interface Kept {
@@ -77,9 +70,6 @@ interface Kept {
   /** Where a person can read it. */
   readonly path: string;
 }
-
-const keptBy = ({ model, adapter }: Asked) =>
-  adapter === undefined ? ofGguf(model) : ofFolder(adapter);
 
 function ofFolder(adapter: string): Kept | undefined {
   const path = join(adapter, PROMPT_FILE);

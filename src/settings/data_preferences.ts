@@ -10,6 +10,7 @@ import {
   quantField,
   templateField,
 } from "./model.ts";
+import { budgetFields, callFields, handFields } from "./teacher.ts";
 
 /** Settings of whet data preferences. */
 export const preferencesSettings = z.strictObject({
@@ -51,6 +52,14 @@ export const preferencesSettings = z.strictObject({
     help:
       "of several answers that differ from the ideal one: that which agrees with it least, or most",
   }),
+  teacher: field(z.string().min(1).optional(), {
+    group: "Main",
+    value: "T",
+    help:
+      "who gives the ideal answers: rows (those in --prompts), template (requests and answers from the " +
+      "schema), anthropic[:MODEL], openai:MODEL (any server that speaks like it), local:DIR, or manual",
+    otherwise: "rows; without --prompts template",
+  }),
   text: field(z.boolean().default(false), {
     group: "Main",
     help: "ideal answers may be any text; else they must be JSON",
@@ -59,6 +68,11 @@ export const preferencesSettings = z.strictObject({
   force: field(z.boolean().default(false), {
     group: "Main",
     help: "begin afresh, whatever is there",
+  }),
+  estimate: field(z.boolean().default(false), {
+    group: "Main",
+    help:
+      "say how many calls and tokens the ideal answers take and what they cost, and send nothing",
   }),
   map: mapField(),
   template: templateField(),
@@ -90,6 +104,14 @@ export const preferencesSettings = z.strictObject({
     value: "N",
     help: "of the order of the prompts, of the draws, and of requests made from a schema",
   }),
+  batch: field(whole(1).max(200).default(10), {
+    group: "Teacher",
+    value: "N",
+    help: "prompts in a call",
+  }),
+  ...callFields,
+  ...budgetFields,
+  ...handFields,
   quant: quantField(),
   double_quant: doubleQuantField(),
   compute: computeField(),

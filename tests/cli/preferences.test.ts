@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readPairs } from "../../src/data/pairs.ts";
+import { type Behaviour, mockTeacher } from "./mock_teacher.ts";
 import { start, whet } from "./run.ts";
 
 setDefaultTimeout(120_000);
@@ -119,4 +120,66 @@ test("requests come from a schema; bad input is refused before anything is loade
   expect(none.code).toBe(2);
   const cold = ["--schema", "garden", "--best-of", "4", "--temp", "0"];
   expect((await whet(["data", "preferences", "-m", MODEL, ...cold], dir)).code).toBe(2);
+});
+
+test("ideal answers from a teacher: none is paid twice, broken ones are asked for again", async () => {
+  const dir = folder();
+  write(
+    join(dir, "rows.jsonl"),
+    Array.from({ length: 12 }, (_, i) => ({ instruction: `water bed ${i}`, context: null })),
+  );
+  const ask = async (behave: (n: number) => Behaviour, more: string[] = []) => {
+    using mock = mockTeacher(behave);
+    const env = { OPENAI_API_KEY: "sk-canary-4711-do-not-tell", OPENAI_BASE_URL: `${mock.url}/v1` };
+    const ran = await whet(
+      [
+        ...["data", "preferences", "-m", MODEL, "--prompts", "rows.jsonl", "--schema", "garden"],
+        ...["--teacher", "openai:mock", "--batch", "5", "--max-tokens", "8", "--json", ...more],
+      ],
+      dir,
+      { env },
+    );
+    return { ...ran, seen: mock.seen };
+  };
+  const estimate = await ask(() => "good", ["--estimate"]);
+  expect([estimate.code, estimate.seen.length]).toEqual([0, 0]);
+  const first = await ask((n) => n === 2 ? "bad rows" : "good", ["--max-calls", "2"]);
+  expect(first.code).toBe(9);
+  expect(first.err).toContain("stopped at 5 of 12 ideal answers");
+  const second = await ask(() => "good");
+  expect(second.code).toBe(0);
+  // Five of twelve are there; a call that brought nothing is made again.
+  expect(second.seen).toHaveLength(2);
+  expect(second.seen[0]!.prompt).toContain("cli_name: garden");
+  expect(second.seen[0]!.prompt).toContain("- not valid JSON");
+  expect(last(second.out)).toMatchObject({ pairs: 12, invalid_ideals: 0 });
+  const rows = rowsOf(join(dir, "preferences.jsonl"));
+  expect(rows[0].chosen).toEqual([{
+    role: "assistant",
+    content:
+      '{"type":"command","command":"bed","subcommand":"soak","args":{"bed":"north"},"flags":[],"confidence":0.9}',
+  }]);
+  expect(rows[0].metadata.ideal).toBe("openai:mock");
+  expect(JSON.stringify(rows) + second.err + second.out).not.toContain("canary");
+});
+
+test("ideal answers by hand", async () => {
+  const dir = folder();
+  write(join(dir, "rows.jsonl"), [{ prompt: "water it" }, { prompt: "water them" }]);
+  const argv = ["data", "preferences", "-m", MODEL, "--prompts", "rows.jsonl", "--max-tokens", "8"];
+  const bare = await whet(argv, dir);
+  expect(bare.code).toBe(3);
+  expect(bare.err).toContain("a teacher who gives them");
+  expect((await whet([...argv, "--emit-prompts", "p"], dir)).code).toBe(0);
+  const prompt = readFileSync(join(dir, "p/prompt-0001.md"), "utf8");
+  const [, id, asked] = /^\{"id":"(\w+)","prompt":"(.*)"\}/m.exec(prompt)!;
+  writeFileSync(join(dir, "a.txt"), JSON.stringify([{ id, answer: { bed: 1 } }]));
+  const { code, out } = await whet([...argv, "--import", "a.txt", "--json"], dir);
+  expect(code).toBe(0);
+  expect(last(out)).toMatchObject({ pairs: 1, prompts: 1 });
+  expect(rowsOf(join(dir, "preferences.jsonl"))[0]).toMatchObject({
+    prompt: asked,
+    chosen: '{"bed":1}',
+    metadata: { ideal: "manual" },
+  });
 });
