@@ -144,6 +144,12 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "--target names no layer of this model. --on-lora-failure full trains all weights instead, where that fits in memory; the result is then a whole model and no adapter. Without it the run stops with the names that exist.",
   },
+  WH0220: {
+    title: "a stage of a pipeline is out of date",
+    text:
+      "What it was made from has changed since: rows, weights or settings, as the warning says. It is " +
+      "kept, because to make it again may cost days or money: --from STAGE --force does so.",
+  },
   WH0301: { title: "input that cannot be read", text: "The file is missing or is not a file." },
   WH0302: {
     title: "text that is not UTF-8",

@@ -12,6 +12,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./demo.ts")).demo,
   },
   {
+    name: "init",
+    group: "Start",
+    about: "Writes a project: settings, a schema or rows to begin with, a justfile",
+    load: async () => (await import("./init.ts")).init,
+  },
+  {
     name: "doctor",
     group: "This machine",
     about: "Shows what this machine has for whet, and what is missing",
@@ -112,6 +118,18 @@ export const table: readonly Entry[] = [
     group: "Train",
     about: "Says what a training run needs, without touching a GPU",
     load: async () => (await import("./plan.ts")).plan,
+  },
+  {
+    name: "pipeline",
+    group: "Train",
+    about: "From a schema to a measured GGUF: rows, SFT, preferences, DPO, GGUF, evaluation",
+    load: async () => (await import("./pipeline.ts")).pipeline,
+  },
+  {
+    name: "pipeline ls",
+    group: "Train",
+    about: "Lists schemas and which stages of their trainings are done",
+    load: async () => (await import("./pipeline_ls.ts")).pipelineLs,
   },
   {
     name: "sweep",
@@ -287,7 +305,6 @@ export const aliases: Readonly<Record<string, readonly string[]>> = {
 
 /** Commands that the contract names and this version refuses, each with what serves instead. */
 export const later: Readonly<Record<string, string>> = {
-  pipeline: "its stages are commands of their own: whet train sft, whet eval, whet export",
   chat: "whet infer -p answers one prompt",
   serve: "whet infer answers rows from stdin",
   "model pull": "name a folder with -m; whet does not download",

@@ -6,6 +6,7 @@ import { trainEmbedSettings } from "./embed.ts";
 import { ktoSettings } from "./kto.ts";
 import { orpoSettings } from "./orpo.ts";
 import { simpoSettings } from "./simpo.ts";
+import { pipelineSettings } from "./pipeline.ts";
 import { trainSettings } from "./train.ts";
 import { trainAutoSettings } from "./train_auto.ts";
 import { abSettings, evalSettings } from "./eval.ts";
@@ -34,6 +35,7 @@ export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   embed: embedSettings,
   tokenize: tokenizeSettings,
   export: exportSettings,
+  pipeline: pipelineSettings,
 };
 
 const ofFile = (f: Field) => !f.info.flagOnly;

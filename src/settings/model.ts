@@ -1,13 +1,14 @@
 import { z } from "zod";
+import { modelNamed } from "../base/model_names.ts";
 import { parseBytes } from "../base/text.ts";
 import { field, path } from "./field.ts";
 
 /**
- * The base model.
+ * The base model; one that is named by its name in the Hugging Face cache, or micro, becomes its folder.
  * @param gguf whether the command reads GGUF files too
  */
 export const modelField = (gguf = false) =>
-  field(path(), {
+  field(path().transform((name) => modelNamed(name) ?? name), {
     group: "Main",
     short: "m",
     aliases: ["model-name-or-path", "base-model"],
