@@ -12,7 +12,7 @@ export interface Sizes {
   readonly headDim: number;
   /** Longest sequence the model was made for. */
   readonly context: number;
-  /** Number of the first position where that is learnt and not 0: RoBERTa's begin after its padding id. */
+  /** Number of the first position, where positions are learnt: 0, or what follows RoBERTa's padding id. */
   readonly firstPosition?: number;
 }
 
@@ -34,12 +34,21 @@ export interface Architecture<C = unknown> {
   head?(net: Net, config: C): Head;
   /** Every token sees the whole of its sequence, not only what stands before it. */
   readonly bidirectional?: true;
-  /** How names in a checkpoint become those that `hidden` records, and which of these it does not need. */
-  readonly checkpoint?: { rename(name: string): string; readonly unused: RegExp };
+  /** How a checkpoint's tensors become those that `hidden` records; undefined: they are. */
+  readonly checkpoint?: Checkpoint;
   /** Last names of every linear layer but the head: what `all-linear` means. */
   readonly linears: readonly string[];
   /** What PEFT adapts when no target is named. */
   readonly defaultTargets: readonly string[];
+}
+
+/** What a family's files have otherwise than its layers. */
+export interface Checkpoint {
+  rename(name: string): string;
+  /** Names, after renaming, that no layer asks for. */
+  readonly unused: RegExp;
+  /** Matrices that are stored [in, out], by their names after renaming. */
+  readonly turned?: RegExp;
 }
 
 export interface Head {

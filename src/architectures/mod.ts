@@ -2,6 +2,7 @@ import { Exit, Fail } from "../base/fail.ts";
 import type { Architecture } from "./architecture.ts";
 import { bert, roberta, xlmRoberta } from "./bert.ts";
 import { gemma2, gemma3 } from "./gemma.ts";
+import { gpt2 } from "./gpt2.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
 import { phi } from "./phi.ts";
@@ -24,6 +25,7 @@ export const architectures: readonly Architecture[] = [
   erase(mistral),
   erase(phi3),
   erase(smollm3),
+  erase(gpt2),
 ];
 
 /** A family reads its own config; outside its file nobody looks into it. */

@@ -1,5 +1,6 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { type ModelFolder, openModel as openFolder } from "../formats/model_folder.ts";
+import { turned } from "../formats/turned_folder.ts";
 import type { Storage } from "../../kernels/common/stored.ts";
 import { Graph } from "../graph/graph.ts";
 import { renamed } from "../formats/renamed_folder.ts";
@@ -7,7 +8,7 @@ import { type QuantisedFolder, withQuantised } from "../formats/quantised_folder
 import { type DType, show, type Tensor } from "../graph/tensor.ts";
 import { type Lora, Net } from "../nn/net.ts";
 import type { ModelSpec } from "./architecture.ts";
-import { architectureOf } from "./mod.ts";
+import { architectureOf, architectures } from "./mod.ts";
 import { PackedSequences } from "./sequences.ts";
 
 export { loadWeights } from "./load.ts";
@@ -45,15 +46,23 @@ const IGNORED = /(rotary_emb\.inv_freq|attention\.bias|attention\.masked_bias)$/
  * @throws Fail (exit 3) naming up to 20 tensors
  */
 export async function openModel(dir: string): Promise<Model> {
-  return modelOf(await openFolder(dir));
+  return modelOf(await openCheckpoint(dir));
+}
+
+/** A model folder with its tensors as the layers of its family name and lay them; of any family. */
+export async function openCheckpoint(dir: string): Promise<ModelFolder> {
+  const folder = await openFolder(dir), { model_type } = folder.config;
+  const checkpoint = architectures.find((a) => a.modelType === model_type)?.checkpoint;
+  if (!checkpoint) return folder;
+  const named = renamed(folder, checkpoint);
+  return checkpoint.turned ? turned(named, checkpoint.turned) : named;
 }
 
 /** The same for weights that are open already, from whatever file; closed when they do not fit. */
 export function modelOf(folder: ModelFolder): Model {
   try {
-    const spec = specOf(folder.config), { checkpoint } = spec.architecture;
-    const body = checkpoint ? renamed(folder, checkpoint) : folder;
-    const model: Model = { folder: withQuantised(body), ...spec };
+    const spec = specOf(folder.config);
+    const model: Model = { folder: withQuantised(folder), ...spec };
     compare(model);
     return model;
   } catch (error) {

@@ -3,7 +3,8 @@ import { basename, dirname, join, resolve } from "node:path";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { bytesIn } from "../formats/model_files.ts";
-import { type ModelFolder, openModel } from "../formats/model_folder.ts";
+import { openCheckpoint } from "../architectures/model.ts";
+import type { ModelFolder } from "../formats/model_folder.ts";
 import { withQuantised } from "../formats/quantised_folder.ts";
 import { type Adapter, readAdapter, writeAdapter } from "../formats/peft.ts";
 import { exportGgufLora } from "./gguf_lora.ts";
@@ -74,7 +75,7 @@ async function openSource({ source, base }: ExportOptions): Promise<Source> {
   if (adapter === undefined && base !== undefined) {
     throw new Fail(`${source} is no adapter, so --base has no meaning`, { exit: Exit.usage });
   }
-  const model = withQuantised(await openModel(dir));
+  const model = withQuantised(await openCheckpoint(dir));
   const tokenizerDir = existsSync(join(source, "tokenizer.json")) ? source : dir;
   return { model, adapter, tokenizerDir, [Symbol.dispose]: () => model.close() };
 }

@@ -76,7 +76,7 @@ class Answers {
   readonly #batch: PackedBatch;
 
   constructor(model: Model, net: Net, size: PackedSize, gradient: boolean) {
-    const { g } = net, batch = new PackedBatch(g, model.sizes.vocab, size);
+    const { g } = net, batch = new PackedBatch(g, model.sizes, size);
     this.#batch = batch;
     this.pairs = size.rows ?? 1;
     this.bounds = g.input("answers", [2 * this.pairs + 1], "u32");
