@@ -3,9 +3,10 @@ import { basename, dirname, join, resolve } from "node:path";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { bytesIn } from "../formats/model_files.ts";
-import { openCheckpoint } from "../architectures/model.ts";
+import { openCheckpoint, specOf } from "../architectures/model.ts";
 import type { ModelFolder } from "../formats/model_folder.ts";
 import { withQuantised } from "../formats/quantised_folder.ts";
+import { readSentenceConfig, writeSentenceConfig } from "../formats/sentence.ts";
 import { type Adapter, readAdapter, writeAdapter } from "../formats/peft.ts";
 import { exportGgufLora } from "./gguf_lora.ts";
 import type { GgufQuant } from "./gguf_mixtures.ts";
@@ -102,6 +103,19 @@ async function writeModelfile(gguf: string): Promise<string> {
   return path;
 }
 
+/** What modules.json says beside the adapter or the model; a mean for an encoder that has none. */
+function poolingOf({ source: from }: ExportOptions, { model }: Source) {
+  const found = readSentenceConfig(from) ?? readSentenceConfig(model.dir);
+  if (found?.pooling === "mean_sqrt_len") return undefined; // llama.cpp has none like it
+  return found?.pooling ?? (specOf(model.config).architecture.bidirectional ? "mean" : undefined);
+}
+
+/** What sentence-transformers needs beside the weights, where the adapter or its base has it. */
+async function writeSentence({ source, out }: ExportOptions, { model }: Source): Promise<void> {
+  const found = readSentenceConfig(source) ?? readSentenceConfig(model.dir);
+  if (found) await writeSentenceConfig(out, found, specOf(model.config).sizes.width);
+}
+
 async function gguf(options: ExportOptions, source: Source): Promise<ExportReport> {
   const { out, quant = "f16", verify, ollama } = options;
   const { warnings, ...written } = await exportGguf({
@@ -109,6 +123,7 @@ async function gguf(options: ExportOptions, source: Source): Promise<ExportRepor
     quant,
     out,
     name: options.name ?? basename(options.source),
+    pooling: poolingOf(options, source),
     pretokenizer: options.pretokenizer,
     onProgress: options.onProgress,
   });
@@ -121,7 +136,8 @@ async function gguf(options: ExportOptions, source: Source): Promise<ExportRepor
   return { ...report, drift, modelfile };
 }
 
-async function adapterFolder({ out, source: from }: ExportOptions, source: Source) {
+async function adapterFolder(options: ExportOptions, source: Source) {
+  const { out, source: from } = options;
   const { config, tensors } = needAdapter(source, "adapter", from);
   const { size, sha256 } = await writeAdapter(out, config, tensors);
   const files = ["adapter_model.safetensors", "adapter_config.json"];
@@ -131,6 +147,7 @@ async function adapterFolder({ out, source: from }: ExportOptions, source: Sourc
     await writeFile(join(out, name), content);
     files.push(name);
   }
+  await writeSentence(options, source);
   return { path: out, form: "adapter", bytes: size, sha256, files, warnings: [] } as const;
 }
 
@@ -178,6 +195,7 @@ export async function exportRun(options: ExportOptions): Promise<ExportReport> {
     case "merged": {
       const adapter = needAdapter(source, form, options.source);
       const written = await exportMerged({ model, adapter, out, tokenizerDir, onProgress });
+      await writeSentence(options, source);
       return { form, warnings: [], ...written };
     }
     case "adapter":
