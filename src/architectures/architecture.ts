@@ -1,4 +1,5 @@
 import { Exit, Fail } from "../base/fail.ts";
+import type { Tasks } from "../formats/task_folder.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Stream } from "../nn/attention.ts";
 import type { Net } from "../nn/net.ts";
@@ -20,6 +21,8 @@ export interface Sizes {
 export interface Architecture<C = unknown> {
   /** config.json's model_type */
   readonly modelType: string;
+  /** Of families with the same model_type: whether a config.json is of this one. */
+  owns?(json: Record<string, unknown>): boolean;
   /** Reads config.json in transformers 4 or 5 style. Throws Fail, naming the key, on what it cannot run. */
   config(json: Record<string, unknown>): C;
   sizes(config: C): Sizes;
@@ -36,6 +39,8 @@ export interface Architecture<C = unknown> {
   readonly bidirectional?: true;
   /** How a checkpoint's tensors become those that `hidden` records; undefined: they are. */
   readonly checkpoint?: Checkpoint;
+  /** The tasks that a checkpoint has adapters for, where it has any. */
+  tasks?(json: Record<string, unknown>): Tasks | undefined;
   /** Last names of every linear layer but the head: what `all-linear` means. */
   readonly linears: readonly string[];
   /** What PEFT adapts when no target is named. */

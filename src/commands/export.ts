@@ -3,6 +3,7 @@ import { humanBytes, short } from "../base/text.ts";
 import type { ExportForm } from "../export/export.ts";
 import type { GgufQuant } from "../export/gguf_mixtures.ts";
 import { type ExportSettings, exportSettings } from "../settings/use.ts";
+import { merged, taskOf } from "./tasks.ts";
 import { command } from "./command.ts";
 
 export const exportCommand = command({
@@ -19,10 +20,19 @@ export const exportCommand = command({
   settings: exportSettings,
   async run(settings, io) {
     const form = formOf(settings);
+    const task = taskOf({ ...settings, adapter: settings.source });
+    if (form === "merged" && merged(task) !== undefined) {
+      throw new Fail(`--merge is not built for an adapter on --task ${task}`, {
+        why: "the checkpoint of its base has no place for weights into which that is merged",
+        fix: "--gguf, or neither: the adapter in PEFT format",
+        exit: Exit.usage,
+      });
+    }
     const { exportRun } = await import("../export/export.ts");
     const report = await exportRun({
       source: settings.source,
       base: settings.base,
+      task: merged(task),
       out: settings.output,
       form,
       quant: settings.quant as GgufQuant,

@@ -21,6 +21,7 @@ import type { PreparedRun, TokenRows } from "./prepared.ts";
 import { roomOf } from "./room.ts";
 import { badRows, type Complaint, type Numbered, readRows } from "./rows.ts";
 import { encode, limitOf, sentenceConfig } from "./sentences.ts";
+import { instructionOf, merged } from "./tasks.ts";
 import { fallback, targetsOf, tellFallback } from "./targets.ts";
 import { textsOf } from "./texts.ts";
 
@@ -35,8 +36,16 @@ type Row = PreparedRow & Required<Pick<TokenRow, "texts">>;
  * @throws Fail (usage) (data)
  */
 export async function prepareEmbedRun(asked: Settings, io: Io): Promise<PreparedRun> {
-  const opened = await openModel(asked.model);
-  const instead = fallback(asked, opened), settings = { ...asked, ...instead };
+  const opened = await openModel(asked.model, merged(asked.task));
+  const instruction = instructionOf(opened, asked.task);
+  const instead = fallback(asked, opened);
+  const settings = {
+    ...asked,
+    ...instead,
+    anchor_prompt: asked.anchor_prompt || instruction,
+    text_prompt: asked.text_prompt || instruction,
+  };
+  requireAdapter(settings, opened);
   const model = { ...opened, quant: quantOf(settings), compute: settings.compute };
   const config = sentenceConfig(settings, model);
   const { tokenizer } = await textsOf(settings.model);
@@ -77,6 +86,16 @@ export async function prepareEmbedRun(asked: Settings, io: Io): Promise<Prepared
     measure: (trainer) => measure(trainer, prepared, checks as readonly Row[], settings, pooling),
     beside: (folder) => writeSentenceConfig(folder, saved, model.sizes.width),
   };
+}
+
+/** @throws Fail (usage) for all weights of a model with adapters for tasks */
+function requireAdapter({ full, task }: Settings, { architecture, folder }: Model): void {
+  if (!full || !architecture.tasks?.(folder.config)) return;
+  throw new Fail("--full is not built for a model with adapters for tasks", {
+    why: "its checkpoint has no place for weights into which one of them is merged",
+    fix: `train an adapter on --task ${task}: leave --full out`,
+    exit: Exit.usage,
+  });
 }
 
 interface Known {

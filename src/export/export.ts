@@ -25,6 +25,8 @@ export interface ExportOptions {
   readonly source: string;
   /** The base model, where it is not at the place the adapter recorded. */
   readonly base?: string;
+  /** The task whose adapter the base has merged in. */
+  readonly task?: string;
   /** The file (GGUF) or folder to write. */
   readonly out: string;
   readonly form: ExportForm;
@@ -58,7 +60,7 @@ interface Source extends Disposable {
   readonly tokenizerDir: string;
 }
 
-async function openSource({ source, base }: ExportOptions): Promise<Source> {
+async function openSource({ source, base, task }: ExportOptions): Promise<Source> {
   const adapter = existsSync(join(source, "adapter_config.json"))
     ? await readAdapter(source)
     : undefined;
@@ -76,7 +78,7 @@ async function openSource({ source, base }: ExportOptions): Promise<Source> {
   if (adapter === undefined && base !== undefined) {
     throw new Fail(`${source} is no adapter, so --base has no meaning`, { exit: Exit.usage });
   }
-  const model = withQuantised(await openCheckpoint(dir));
+  const model = withQuantised(await openCheckpoint(dir, task));
   const tokenizerDir = existsSync(join(source, "tokenizer.json")) ? source : dir;
   return { model, adapter, tokenizerDir, [Symbol.dispose]: () => model.close() };
 }

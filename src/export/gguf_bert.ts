@@ -72,6 +72,54 @@ export const bert: GgufFamily = {
   },
 };
 
+const layers = "encoder.layers.{}";
+
+/** jina-embeddings-v3, with the adapter of a task merged in or none. */
+export const jina: GgufFamily = {
+  ...bert,
+  arch: "jina-bert-v3",
+  architectures: ["XLMRobertaModel", "XLMRobertaLoRA"],
+  owns: (json) => json.lora_adaptations !== undefined || json.position_embedding_type === "rotary",
+  names: {
+    "embeddings.word_embeddings": "token_embd",
+    "embeddings.token_type_embeddings": "token_types",
+    emb_ln: "token_embd_norm",
+    [`${layers}.mixer.Wqkv`]: "blk.{}.attn_qkv",
+    [`${layers}.mixer.out_proj`]: "blk.{}.attn_output",
+    [`${layers}.norm1`]: "blk.{}.attn_output_norm",
+    [`${layers}.mlp.fc1`]: "blk.{}.ffn_up",
+    [`${layers}.mlp.fc2`]: "blk.{}.ffn_down",
+    [`${layers}.norm2`]: "blk.{}.layer_output_norm",
+  },
+  metadata(json, fileType) {
+    const config = new ConfigReader(json);
+    const keys = bert.metadata(json, fileType).map(([key, value]): [string, GgufValue] => [
+      key.replace(/^bert\./, "jina-bert-v3."),
+      value,
+    ]);
+    return [["jina-bert-v3.rope.freq_base", f32(config.number("rotary_emb_base", 10000))], ...keys];
+  },
+  config(metadata, vocab_size) {
+    const need = (end: string) => needed(metadata, `jina-bert-v3.${end}`);
+    return {
+      architectures: ["XLMRobertaModel"],
+      model_type: "xlm-roberta",
+      position_embedding_type: "rotary",
+      rotary_emb_base: numberAt(metadata, "jina-bert-v3.rope.freq_base") ?? 10000,
+      vocab_size,
+      num_hidden_layers: need("block_count"),
+      max_position_embeddings: need("context_length") + 2,
+      pad_token_id: 1,
+      hidden_size: need("embedding_length"),
+      intermediate_size: need("feed_forward_length"),
+      num_attention_heads: need("attention.head_count"),
+      layer_norm_eps: numberAt(metadata, "jina-bert-v3.attention.layer_norm_epsilon") ?? 1e-5,
+      type_vocab_size: integerAt(metadata, "tokenizer.ggml.token_type_count", { min: 1 }) ?? 1,
+      hidden_act: "gelu",
+    };
+  },
+};
+
 /**
  * Ids of the tokens that stand around a text. llama.cpp has those of bert-base where a file says nothing, and
  * its converter says nothing where tokenizer.json does not list them apart.

@@ -19,7 +19,7 @@ import {
   unwritable,
 } from "./gguf_decoder.ts";
 import type { GgufFamily } from "./gguf_family.ts";
-import { bert } from "./gguf_bert.ts";
+import { bert, jina } from "./gguf_bert.ts";
 import { gpt2 } from "./gguf_gpt2.ts";
 import { gemma2, gemma3 } from "./gguf_gemma.ts";
 import { phi3 } from "./gguf_phi3.ts";
@@ -267,6 +267,7 @@ const families: readonly GgufFamily[] = [
   phi3,
   smollm3,
   gpt2,
+  jina,
   bert,
 ];
 
@@ -277,8 +278,8 @@ const families: readonly GgufFamily[] = [
  */
 export function ggufFamily(config: Record<string, unknown>): GgufFamily {
   const given = Array.isArray(config.architectures) ? config.architectures : [];
-  const found = families.find(({ architectures }) =>
-    architectures.some((name) => given.includes(name))
+  const found = families.find(({ architectures, owns }) =>
+    architectures.some((name) => given.includes(name)) && (owns?.(config) ?? true)
   );
   if (found !== undefined) return found;
   throw new Fail(`a ${given.join(", ") || "model without architectures"} cannot be exported`, {

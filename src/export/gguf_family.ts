@@ -18,6 +18,8 @@ export interface GgufFamily {
   readonly arch: string;
   /** Values of "architectures" in config.json. */
   readonly architectures: readonly string[];
+  /** Of families with the same architectures: whether a config.json is of this one. */
+  owns?(config: Record<string, unknown>): boolean;
   /** Checkpoint name -> GGUF name. Every one of them needs a ".weight", but the optional ones. */
   readonly names: Readonly<Record<string, string>>;
   readonly optional?: readonly string[];

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { field, positive, whole } from "./field.ts";
-import { poolingField } from "./model.ts";
+import { poolingField, taskField } from "./model.ts";
 import { type ByAny, check, complete, trainFields } from "./train.ts";
 
 const {
@@ -77,6 +77,7 @@ export const embedFields = {
     help: "what cosines are multiplied with, for --loss mnr",
   }),
   pooling: poolingField(),
+  task: taskField(),
   anchor_prompt: field(z.string().default(""), {
     group: "Objective",
     aliases: ["query-prompt"],

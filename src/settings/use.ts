@@ -9,6 +9,7 @@ import {
   modelField,
   poolingField,
   quantField,
+  taskField,
   templateField,
 } from "./model.ts";
 
@@ -37,6 +38,7 @@ export const embedSettings = z.strictObject({
   adapter: adapterField(),
   rows: input(),
   pooling: poolingField(),
+  task: taskField(),
   raw: field(z.boolean().default(false), {
     group: "Main",
     help: "embeddings as they are pooled, not made of unit length",
@@ -224,6 +226,7 @@ export const exportSettings = z.strictObject({
     value: "DIR",
     help: "the base model, where it is not at the place the adapter recorded",
   }),
+  task: taskField(),
   gguf: field(z.boolean().default(false), {
     group: "Form",
     help: "one GGUF file for llama.cpp and Ollama, adapter merged",

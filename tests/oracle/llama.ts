@@ -20,7 +20,9 @@ interface Context {
   dispose(): Promise<void>;
 }
 interface EmbeddingContext {
-  getEmbeddingFor(text: string): Promise<{ readonly vector: readonly number[] }>;
+  getEmbeddingFor(
+    ids: readonly number[],
+  ): Promise<{ readonly vector: readonly number[] }>;
   dispose(): Promise<void>;
 }
 interface Model {
@@ -93,13 +95,16 @@ async function answer(request: Request): Promise<Answer> {
   try {
     const tokens = request.texts?.map((text) => model.tokenize(text, false));
     if (request.embed) {
-      const context = await model.createEmbeddingContext({ contextSize: 64, threads: 1 });
+      const context = await model.createEmbeddingContext({
+        contextSize: 64,
+        threads: 1,
+      });
       const embeddings: (readonly number[])[] = [];
-      for (const text of request.embed) {
-        embeddings.push((await context.getEmbeddingFor(text)).vector);
+      for (const ids of request.embed) {
+        embeddings.push((await context.getEmbeddingFor(ids)).vector);
       }
       await context.dispose();
-      return { embeddings };
+      return { tokens, embeddings };
     }
     if (request.ids === undefined) return { tokens };
     const context = await model.createContext({

@@ -11,8 +11,8 @@ export interface Request {
   readonly greedy?: number;
   /** Texts to tokenise, without special tokens. */
   readonly texts?: readonly string[];
-  /** Texts to embed, with what the model puts around them. */
-  readonly embed?: readonly string[];
+  /** Texts to embed, as ids. */
+  readonly embed?: readonly (readonly number[])[];
 }
 
 export interface Answer {
@@ -56,7 +56,9 @@ async function install(): Promise<string | undefined> {
   });
   const said = await new Response(child.stderr).text();
   if (await child.exited === 0) return;
-  return `llama.cpp could not be installed: ${said.trim().split("\n").at(-1) ?? "no reason given"}`;
+  return `llama.cpp could not be installed: ${
+    said.trim().split("\n").at(-1) ?? "no reason given"
+  }`;
 }
 
 /**
