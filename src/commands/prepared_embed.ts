@@ -63,6 +63,13 @@ export async function prepareEmbedRun(asked: Settings, io: Io): Promise<Prepared
   const checks = validation?.rows ?? [];
   const prepared = prepare(model, data.rows, checks, targets, settings, room.bytes, objective);
   if (instead) tellFallback(asked, prepared, io);
+  const { stepsPerEpoch } = prepared.batches, least = Math.ceil(data.rows.length / settings.batch);
+  if (settings.loss === "mnr" && stepsPerEpoch > least) {
+    io.note(
+      `Rows with the same text are kept apart: ${plural(stepsPerEpoch, "batch", "batches")} ` +
+        `an epoch instead of ${least}`,
+    );
+  }
   const saved: SentenceConfig = {
     ...config,
     normalise: config.normalise || settings.distance === "cosine",
@@ -84,7 +91,8 @@ export async function prepareEmbedRun(asked: Settings, io: Io): Promise<Prepared
     room,
     instead,
     measure: (trainer) => measure(trainer, prepared, checks as readonly Row[], settings, pooling),
-    beside: (folder) => writeSentenceConfig(folder, saved, model.sizes.width),
+    beside: (folder) =>
+      writeSentenceConfig(folder, saved, model.sizes.width, tokenizer.tokenText(endOf(tokenizer))),
   };
 }
 
@@ -97,6 +105,9 @@ function requireAdapter({ full, task }: Settings, { architecture, folder }: Mode
     exit: Exit.usage,
   });
 }
+
+/** A token that ends texts, or any: one for padding. */
+const endOf = ({ eosIds }: Tokenizer): number => eosIds[0] ?? 0;
 
 interface Known {
   readonly model: Model;

@@ -102,7 +102,8 @@ export const embedFields = {
     aliases: ["batch-size", "micro-batch-size", "per-device-train-batch-size"],
     value: "N",
     changes: "values",
-    help: "rows in a batch; with --loss mnr each is told from all others of it",
+    help:
+      "rows in a batch; with --loss mnr each is told from all others of it, and no text is in it twice",
   }),
   best: field(z.enum(EMBED_MEASURES).default("val_loss"), {
     group: "Measuring and saving",

@@ -1,5 +1,6 @@
 import { permutation } from "../base/random.ts";
 import type { PackedSize } from "../architectures/packed.ts";
+import { apart, inCount } from "./apart.ts";
 import { Exit, Fail } from "../base/fail.ts";
 
 /** What the layout needs to know of a row. */
@@ -8,6 +9,8 @@ export interface RowLength {
   readonly targets: number;
   /** As many as tokens where absent; more where two sequences share some. */
   readonly keys?: number;
+  /** Numbers of its texts, where rows with the same text must not meet in a step. */
+  readonly texts?: readonly number[];
 }
 
 /** One optimiser step: its rows, in micro-batches that each fit the packed size. */
@@ -93,18 +96,15 @@ export function layOut(lengths: readonly RowLength[], o: BatchOptions): BatchPla
   const units = o.fill
     ? pack(o.shuffle ? [...permutation(o.seed, 0, all.length)] : all, lengths, o.budget)
     : all.map((row) => [row]);
-  const stepsPerEpoch = Math.ceil(units.length / o.rows);
+  const orderOf = (epoch: number) =>
+    o.shuffle ? permutation(o.seed, epoch, units.length) : Uint32Array.from(units.keys());
+  const batchesOf = batching(lengths, o, orderOf), stepsPerEpoch = batchesOf.count;
   const steps = o.iterations ?? Math.ceil(stepsPerEpoch * o.epochs);
-  let known: { epoch: number; order: Uint32Array } | undefined;
+  let known: { epoch: number; batches: ArrayLike<number>[] } | undefined;
   const unitsAt = (step: number): { epoch: number; units: number[][] } => {
-    const epoch = Math.floor(step / stepsPerEpoch), from = (step % stepsPerEpoch) * o.rows;
-    if (known?.epoch !== epoch) {
-      const order = o.shuffle
-        ? permutation(o.seed, epoch, units.length)
-        : Uint32Array.from(units.keys());
-      known = { epoch, order };
-    }
-    const chosen = known.order.subarray(from, from + o.rows);
+    const epoch = Math.floor(step / stepsPerEpoch);
+    if (known?.epoch !== epoch) known = { epoch, batches: batchesOf.of(epoch) };
+    const chosen = known.batches[step % stepsPerEpoch]!;
     return { epoch, units: Array.from(chosen, (unit) => units[unit]!) };
   };
 
@@ -139,6 +139,28 @@ export function layOut(lengths: readonly RowLength[], o: BatchOptions): BatchPla
     stepsPerEpoch,
     at: microAt,
   };
+}
+
+/** How an epoch's order is cut into batches of `rows` units, the same number of them in every epoch. */
+function batching(
+  lengths: readonly RowLength[],
+  { rows, epochs, iterations, fill }: BatchOptions,
+  orderOf: (epoch: number) => Uint32Array,
+): { readonly count: number; of(epoch: number): ArrayLike<number>[] } {
+  const plain = Math.ceil(orderOf(0).length / rows);
+  if (fill || lengths.some(({ texts }) => texts === undefined)) {
+    const of = (epoch: number) => {
+      const order = orderOf(epoch);
+      return Array.from({ length: plain }, (_, i) => order.subarray(i * rows, (i + 1) * rows));
+    };
+    return { count: plain, of };
+  }
+  const texts = lengths.map(({ texts }) => texts!);
+  const made = (epoch: number) => apart(orderOf(epoch), texts, rows);
+  const seen = Math.ceil(iterations === undefined ? epochs : iterations / plain);
+  let count = plain;
+  for (let epoch = 0; epoch < seen; epoch++) count = Math.max(count, made(epoch).length);
+  return { count, of: (epoch) => inCount(made(epoch), count) };
 }
 
 /** Key places that rows of one micro-batch take. */

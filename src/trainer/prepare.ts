@@ -97,10 +97,12 @@ export function prepare(
   objective: Objective = sft,
 ): Prepared {
   const lora = settings.full ? undefined : adapterOf(model, targets, settings);
+  const textsOf = objective.together ? numbered() : () => undefined;
   const length = (row: TokenRow) => ({
     tokens: row.ids.length,
     targets: supervised(row),
     keys: row.ids.length + (row.pair?.shared ?? 0),
+    texts: textsOf(row),
   });
   const shares = [...rows, ...validation].some(({ pair }) => pair && pair.shared > 0);
   const lengths = rows.map(length), checks = validation.map(length);
@@ -156,6 +158,18 @@ export function prepare(
     if (!best.fits || tried.fits && extra(tried) < extra(best)) best = tried;
   }
   return best;
+}
+
+/** Gives equal texts of rows equal numbers. */
+function numbered(): (row: TokenRow) => number[] {
+  const known = new Map<string, number>();
+  return ({ ids, texts = [] }) => {
+    let from = 0;
+    return texts.filter(({ length }) => length > 0).map(({ length }) => {
+      const text = String(Array.prototype.slice.call(ids, from, from += length));
+      return known.get(text) ?? (known.set(text, known.size), known.size - 1);
+    });
+  };
 }
 
 function parted(whole: number, told: number): Fail {
