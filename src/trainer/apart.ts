@@ -28,14 +28,28 @@ export function apart(
   return batches.map((batch) => batch.rows);
 }
 
-/** As many batches as `count`, the largest cut in halves where there are fewer. */
-export function inCount(batches: readonly number[][], count: number): number[][] {
-  const all = [...batches];
-  while (all.length < count) {
-    const largest = all.reduce((best, { length }, i) => length > all[best]!.length ? i : best, 0);
-    const half = Math.ceil(all[largest]!.length / 2);
-    all.push(all[largest]!.slice(half));
-    all[largest] = all[largest]!.slice(0, half);
+/**
+ * As many batches as `count`, of nearly the same length where texts allow it: a row alone in its batch has
+ * nothing to be told from.
+ */
+export function balanced(
+  batches: readonly number[][],
+  texts: readonly (readonly number[])[],
+  count: number,
+): number[][] {
+  const all = Array.from({ length: count }, (_, i) => [...batches[i] ?? []]);
+  const least = Math.floor(all.reduce((sum, { length }) => sum + length, 0) / count);
+  for (const batch of all) {
+    const own = new Set(batch.flatMap((row) => texts[row]!));
+    for (const donor of all) {
+      for (let i = donor.length; i-- > 0 && batch.length < least && donor.length > least;) {
+        const row = donor[i]!;
+        if (texts[row]!.some((text) => own.has(text))) continue;
+        batch.push(...donor.splice(i, 1));
+        for (const text of texts[row]!) own.add(text);
+      }
+      if (batch.length >= least) break;
+    }
   }
   return all;
 }

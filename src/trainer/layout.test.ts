@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { apart, inCount } from "./apart.ts";
+import { apart, balanced } from "./apart.ts";
 import { layOut, pack } from "./layout.ts";
 
 const rows = (n: number) =>
@@ -51,7 +51,11 @@ test("no text twice in a batch; every row once an epoch, as many batches in each
 test("batches take the next rows that fit; without equal texts they are as they would be", () => {
   const texts = [[1], [1], [2], [3], [2]];
   expect(apart([0, 1, 2, 3, 4], texts, 2)).toEqual([[0, 2], [1, 3], [4]]);
-  expect(inCount([[0, 2, 5], [1, 3]], 4)).toEqual([[0], [1, 3], [5], [2]]);
+  // Rows 0 to 3 have text 9 and cannot meet: the others are spread among them.
+  const shared = [[9], [9], [9], [9], [1], [2], [3], [4]];
+  const greedy = apart(shared.keys(), shared, 4);
+  expect(greedy).toEqual([[0, 4, 5, 6], [1, 7], [2], [3]]);
+  expect(balanced(greedy, shared, 4)).toEqual([[0, 4], [1, 7], [2, 6], [3, 5]]);
   const plain = rows(30), own = plain.map((row, i) => ({ ...row, texts: [i] }));
   const [one, other] = [plain, own].map((lengths) => layOut(lengths, options));
   for (let step = 0; step < one!.steps; step++) expect(other!.at(step)).toEqual(one!.at(step));

@@ -1,6 +1,6 @@
 import { permutation } from "../base/random.ts";
 import type { PackedSize } from "../architectures/packed.ts";
-import { apart, inCount } from "./apart.ts";
+import { apart, balanced } from "./apart.ts";
 import { Exit, Fail } from "../base/fail.ts";
 
 /** What the layout needs to know of a row. */
@@ -160,7 +160,10 @@ function batching(
   const seen = Math.ceil(iterations === undefined ? epochs : iterations / plain);
   let count = plain;
   for (let epoch = 0; epoch < seen; epoch++) count = Math.max(count, made(epoch).length);
-  return { count, of: (epoch) => inCount(made(epoch), count) };
+  return {
+    count,
+    of: (epoch) => count === plain ? made(epoch) : balanced(made(epoch), texts, count),
+  };
 }
 
 /** Key places that rows of one micro-batch take. */
