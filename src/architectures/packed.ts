@@ -34,6 +34,7 @@ export interface Pair {
 
 /** The row with no sequence of more than `most` tokens: itself where none is. */
 export function truncated(row: TokenRow, most: number): TokenRow {
+  if (row.texts) return shorter(row, row.texts, most);
   const { ids, labels, weights, pair } = row, n = ids.length;
   const middle = pair?.rejected ?? n, second = n - middle + (pair?.shared ?? 0);
   if (middle <= most && second <= most) return row;
@@ -47,6 +48,20 @@ export function truncated(row: TokenRow, most: number): TokenRow {
     labels: cut(labels),
     weights: weights && cut(weights),
     pair: pair && { shared: Math.min(pair.shared, most), rejected: ends[0] },
+  };
+}
+
+/** The same for a row of texts. */
+function shorter(row: TokenRow, texts: NonNullable<TokenRow["texts"]>, most: number): TokenRow {
+  if (texts.every(({ length }) => length <= most)) return row;
+  let from = 0;
+  const ids = texts.flatMap(({ length }) =>
+    Array.prototype.slice.call(row.ids, from, from += length).slice(0, most) as number[]
+  );
+  return {
+    ...row,
+    ids,
+    texts: texts.map((text) => ({ ...text, length: Math.min(text.length, most) })),
   };
 }
 

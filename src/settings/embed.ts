@@ -115,7 +115,11 @@ export const embedFields = {
 
 type Raw = z.output<z.ZodObject<typeof embedFields>>;
 
-function checkEmbed({ best: _, ...s }: Raw, issues: z.RefinementCtx) {
+/** What holds between the settings of contrastive training. */
+export function checkEmbed(
+  { best: _, ...s }: Omit<Raw, "best" | "data" | "model"> & { best: string },
+  issues: z.RefinementCtx,
+) {
   const refuse = (key: string, message: string) =>
     issues.addIssue({ code: "custom", path: [key], message });
   check(s, issues);
@@ -133,11 +137,15 @@ function checkEmbed({ best: _, ...s }: Raw, issues: z.RefinementCtx) {
   if (s.batch < 2) refuse("batch", "of one row has nothing to rank with --loss mnr");
 }
 
+/** The margin where none is told. */
+export const marginOf = ({ loss, distance, margin }: Pick<Raw, "loss" | "distance" | "margin">) =>
+  loss === "mnr" ? undefined : margin ?? (distance === "l2" ? 5 : 0.5);
+
 export const trainEmbedSettings = z.strictObject(embedFields).superRefine(checkEmbed)
   .transform((s) => ({
     ...complete({ ...s, ...fixed, best: "val_loss" as const }),
     best: s.best,
-    margin: s.loss === "mnr" ? undefined : s.margin ?? (s.distance === "l2" ? 5 : 0.5),
+    margin: marginOf(s),
   }));
 
 export type TrainEmbedSettings = ByAny<z.output<typeof trainEmbedSettings>>;
