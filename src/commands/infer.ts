@@ -67,7 +67,7 @@ export const infer = command({
     }));
     const questions = rows.map(({ row }) => row.asked);
     checkPrompt(
-      settings.adapter,
+      settings,
       questions,
       { tokenizer, template },
       settings.strict_prompt,

@@ -236,7 +236,7 @@ export async function readRows(
   return read;
 }
 
-function tokenised(
+export function tokenised(
   path: string,
   examples: readonly SftExample[],
   settings: Reading,

@@ -2,8 +2,8 @@ import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
+import { openCheckpoint, type Quant, specOf } from "../architectures/model.ts";
 import { bytesIn } from "../formats/model_files.ts";
-import { openCheckpoint, specOf } from "../architectures/model.ts";
 import type { ModelFolder } from "../formats/model_folder.ts";
 import { withQuantised } from "../formats/quantised_folder.ts";
 import { readSentenceConfig, writeSentenceConfig } from "../formats/sentence.ts";
@@ -11,8 +11,10 @@ import { type Adapter, readAdapter, writeAdapter } from "../formats/peft.ts";
 import { exportGgufLora } from "./gguf_lora.ts";
 import type { GgufQuant } from "./gguf_mixtures.ts";
 import { exportGguf, type Progress } from "./gguf_model.ts";
+import { asTrained } from "./as_trained.ts";
 import { openGgufModel } from "./gguf_folder.ts";
 import { exportMerged } from "./merge.ts";
+import { modelfile, type TrainedPrompt } from "./modelfile.ts";
 import { companions } from "./shards.ts";
 import { checkDrift, type Drift } from "./verify.ts";
 import { mergeAdapter } from "./weights.ts";
@@ -27,15 +29,21 @@ export interface ExportOptions {
   readonly base?: string;
   /** The task whose adapter the base has merged in. */
   readonly task?: string;
+  /** How the base was kept in training, where the adapter is to be merged onto what that left of it. */
+  readonly asTrained?: Quant;
   /** The file (GGUF) or folder to write. */
   readonly out: string;
   readonly form: ExportForm;
   /** For GGUF; f16 by default. */
   readonly quant?: GgufQuant;
   readonly name?: string;
+  /** The prompt lock of the run: into the GGUF file, and what the Modelfile says. */
+  readonly prompt?: TrainedPrompt;
   readonly pretokenizer?: string;
   /** Writes an Ollama Modelfile for this name beside the GGUF file. */
   readonly ollama?: string;
+  /** Bytes of a file of a merged model at most, 5 GB as transformers has it. */
+  readonly shardBytes?: number;
   /** Reads a GGUF file back and compares every tensor with the source. */
   readonly verify?: boolean;
   readonly onProgress?: (progress: Progress) => void;
@@ -60,7 +68,9 @@ interface Source extends Disposable {
   readonly tokenizerDir: string;
 }
 
-async function openSource({ source, base, task }: ExportOptions): Promise<Source> {
+async function openSource(
+  { source, base, task, asTrained: quant }: ExportOptions,
+): Promise<Source> {
   const adapter = existsSync(join(source, "adapter_config.json"))
     ? await readAdapter(source)
     : undefined;
@@ -78,7 +88,11 @@ async function openSource({ source, base, task }: ExportOptions): Promise<Source
   if (adapter === undefined && base !== undefined) {
     throw new Fail(`${source} is no adapter, so --base has no meaning`, { exit: Exit.usage });
   }
-  const model = withQuantised(await openCheckpoint(dir, task));
+  const saved = withQuantised(await openCheckpoint(dir, task));
+  // What was quantised on disk was not quantised again.
+  const model = quant && !saved.quantised
+    ? asTrained(saved, quant, specOf(saved.config).architecture.linears)
+    : saved;
   const tokenizerDir = existsSync(join(source, "tokenizer.json")) ? source : dir;
   return { model, adapter, tokenizerDir, [Symbol.dispose]: () => model.close() };
 }
@@ -91,18 +105,21 @@ function needAdapter({ adapter }: Source, form: ExportForm, source: string): Ada
   });
 }
 
-/** FROM and the texts at which Ollama stops; its chat template comes from the GGUF file. */
-async function writeModelfile(gguf: string): Promise<string> {
+/** Writes the Modelfile beside the file, from what the file says. */
+async function writeModelfile(gguf: string, prompt: TrainedPrompt | undefined) {
   using model = openGgufModel(gguf);
-  const stops = model.tokenizer.eosIds.map((id) => model.tokenizer.tokenText(id))
-    .filter((text) => text !== undefined);
-  const lines = [
-    `FROM ./${basename(gguf)}`,
-    ...stops.map((stop) => `PARAMETER stop ${JSON.stringify(stop)}`),
-  ];
+  const { tokenizer, template } = model, text = (id?: number) => tokenizer.tokenText(id ?? -1);
+  const made = modelfile({
+    from: `./${basename(gguf)}`,
+    template,
+    bos: tokenizer.addsBos ? text(tokenizer.bos) : undefined,
+    stops: tokenizer.eosIds.map(text).filter((stop) => stop !== undefined),
+    context: specOf(model.config).sizes.context,
+    prompt,
+  });
   const path = join(dirname(gguf), "Modelfile");
-  await writeFile(path, lines.join("\n") + "\n");
-  return path;
+  await writeFile(path, made.text);
+  return { path, warnings: made.warnings };
 }
 
 /** What modules.json says beside the adapter or the model; a mean for an encoder that has none. */
@@ -127,6 +144,7 @@ async function gguf(options: ExportOptions, source: Source): Promise<ExportRepor
     name: options.name ?? basename(options.source),
     pooling: poolingOf(options, source),
     pretokenizer: options.pretokenizer,
+    prompt: options.prompt,
     onProgress: options.onProgress,
   });
   const report = { form: options.form, files: [basename(out)], warnings, ...written };
@@ -134,8 +152,14 @@ async function gguf(options: ExportOptions, source: Source): Promise<ExportRepor
   const drift = verify
     ? checkDrift(out, adapter === undefined ? model : mergeAdapter(model, adapter))
     : undefined;
-  const modelfile = ollama === undefined ? undefined : await writeModelfile(out);
-  return { ...report, drift, modelfile };
+  if (ollama === undefined) return { ...report, drift };
+  const beside = await writeModelfile(out, options.prompt);
+  return {
+    ...report,
+    drift,
+    modelfile: beside.path,
+    warnings: [...warnings, ...beside.warnings],
+  };
 }
 
 async function adapterFolder(options: ExportOptions, source: Source) {
@@ -174,7 +198,7 @@ function checkPlace({ source, out, form }: ExportOptions): void {
  *   (exit 3), the file read back differs more than its type explains (exit 9), the disk refuses (12)
  */
 export async function exportRun(options: ExportOptions): Promise<ExportReport> {
-  const { form, out, onProgress } = options;
+  const { form, out, shardBytes, onProgress } = options;
   if ((options.ollama !== undefined || options.verify) && form !== "gguf") {
     throw new Fail("--ollama and --verify belong to --gguf", {
       why: "they describe and check a GGUF file",
@@ -196,7 +220,14 @@ export async function exportRun(options: ExportOptions): Promise<ExportReport> {
     }
     case "merged": {
       const adapter = needAdapter(source, form, options.source);
-      const written = await exportMerged({ model, adapter, out, tokenizerDir, onProgress });
+      const written = await exportMerged({
+        model,
+        adapter,
+        out,
+        tokenizerDir,
+        shardBytes,
+        onProgress,
+      });
       await writeSentence(options, source);
       return { form, warnings: [], ...written };
     }

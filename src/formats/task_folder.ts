@@ -1,9 +1,7 @@
 /** Model folders that hold a low-rank adapter of every matrix for each of several tasks. */
 import { createHash } from "node:crypto";
-import { fromF32 } from "../base/bits.ts";
 import { Exit, Fail } from "../base/fail.ts";
-import { type FloatType, sizeOf } from "./encode.ts";
-import type { ModelFolder, ModelTensor } from "./model_folder.ts";
+import { type ModelFolder, type ModelTensor, storedAs } from "./model_folder.ts";
 
 /** The tasks that a checkpoint has adapters for. */
 export interface Tasks {
@@ -69,15 +67,9 @@ export function withTask(folder: ModelFolder, tasks: Tasks, task: string | undef
     }
     return merged;
   };
-  const readBytes = (name: string, from = 0, to?: number, into?: Uint8Array) => {
-    if (place < 0 || !own.has(name)) return folder.readBytes(stored(name), from, to, into);
-    const { shape, dtype } = tensors.get(name)!, type = dtype as FloatType;
-    const row = shape[1]! * sizeOf[type],
-      end = to ?? row * shape[0]!,
-      first = Math.floor(from / row);
-    const whole = fromF32(readF32(name, first, Math.ceil(end / row)), type);
-    return whole.subarray(from - first * row, end - first * row);
-  };
+  const made = storedAs(tensors, readF32);
+  const readBytes: ModelFolder["readBytes"] = (name, ...rest) =>
+    place >= 0 && own.has(name) ? made(name, ...rest) : folder.readBytes(stored(name), ...rest);
   return {
     ...folder,
     tensors,
