@@ -26,7 +26,7 @@ export function writeSorted(
   of: Uint32Array,
   rows: number,
 ): void {
-  if (!runner.reads(inputs.order)) return;
+  if (rows === 0 || !runner.reads(inputs.order)) return;
   const { order, bounds } = sortByToken(of, rows);
   runner.write(inputs.order, order);
   runner.write(inputs.bounds, bounds);

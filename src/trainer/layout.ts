@@ -144,7 +144,7 @@ export function layOut(lengths: readonly RowLength[], o: BatchOptions): BatchPla
 /** How an epoch's order is cut into batches of `rows` units, the same number of them in every epoch. */
 function batching(
   lengths: readonly RowLength[],
-  { rows, epochs, iterations, fill }: BatchOptions,
+  { rows, fill }: BatchOptions,
   orderOf: (epoch: number) => Uint32Array,
 ): { readonly count: number; of(epoch: number): ArrayLike<number>[] } {
   const plain = Math.ceil(orderOf(0).length / rows);
@@ -156,14 +156,14 @@ function batching(
     return { count: plain, of };
   }
   const texts = lengths.map(({ texts }) => texts!);
-  const made = (epoch: number) => apart(orderOf(epoch), texts, rows);
-  const seen = Math.ceil(iterations === undefined ? epochs : iterations / plain);
-  let count = plain;
-  for (let epoch = 0; epoch < seen; epoch++) count = Math.max(count, made(epoch).length);
-  return {
-    count,
-    of: (epoch) => count === plain ? made(epoch) : balanced(made(epoch), texts, count),
+  // As many as the first epoch needs, however long the run is; an order that needs more takes its batches.
+  const first = apart(orderOf(0), texts, rows), count = first.length;
+  const of = (epoch: number) => {
+    const own = epoch === 0 ? first : apart(orderOf(epoch), texts, rows);
+    const batches = own.length > count ? first : own;
+    return count === plain ? batches : balanced(batches, texts, count);
   };
+  return { count, of };
 }
 
 /** Key places that rows of one micro-batch take. */

@@ -194,7 +194,8 @@ function wholeSteps(lengths: readonly RowLength[], s: RunSettings): number {
     exact: true,
   });
   let most = 1;
-  for (let step = 0; step < plan.steps; step++) {
+  // An epoch at least: a run that goes on further has room for the same batches.
+  for (let step = 0; step < Math.max(plan.steps, plan.stepsPerEpoch); step++) {
     const rows = plan.at(step).micro.flat();
     most = Math.max(most, rows.reduce((sum, row) => sum + lengths[row]!.tokens, 0));
   }
