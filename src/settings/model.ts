@@ -70,6 +70,16 @@ export const computeField = () =>
       "how activations are kept between operations; sums, norms and the residual stream stay f32",
   });
 
+export const taskField = () =>
+  field(z.string().min(1).optional(), {
+    group: "Main",
+    value: "TASK",
+    changes: "values",
+    help:
+      "the task whose adapter a model with adapters for tasks (jina-embeddings-v3) is used with: " +
+      "retrieval.query, retrieval.passage, ...; none is the model without one",
+  });
+
 export const poolingField = () =>
   field(z.enum(["mean", "cls", "last"]).optional(), {
     group: "Main",

@@ -10,6 +10,7 @@ import {
   modelField,
   poolingField,
   quantField,
+  taskField,
   templateField,
 } from "./model.ts";
 
@@ -38,6 +39,7 @@ export const embedSettings = z.strictObject({
   adapter: adapterField(),
   rows: input(),
   pooling: poolingField(),
+  task: taskField(),
   raw: field(z.boolean().default(false), {
     group: "Main",
     help: "embeddings as they are pooled, not made of unit length",
@@ -171,6 +173,7 @@ export const exportSettings = z.strictObject({
     value: "DIR",
     help: "the base model, where it is not at the place the adapter recorded",
   }),
+  task: taskField(),
   gguf: field(z.boolean().default(false), {
     group: "Form",
     help: "one GGUF file for llama.cpp and Ollama, adapter merged",
