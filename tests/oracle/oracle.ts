@@ -56,9 +56,7 @@ async function install(): Promise<string | undefined> {
   });
   const said = await new Response(child.stderr).text();
   if (await child.exited === 0) return;
-  return `llama.cpp could not be installed: ${
-    said.trim().split("\n").at(-1) ?? "no reason given"
-  }`;
+  return `llama.cpp could not be installed: ${said.trim().split("\n").at(-1) ?? "no reason given"}`;
 }
 
 /**
