@@ -3,7 +3,7 @@ import { parentPort } from "node:worker_threads";
 import { lookAt, type LookTask } from "./look.ts";
 
 /** Bytes of rows after which memory is given back. */
-const COLLECT = 32 * 2 ** 20;
+const COLLECT = 16 * 2 ** 20;
 let read = 0;
 
 parentPort?.on("message", (task: LookTask) => {

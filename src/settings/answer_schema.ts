@@ -1,6 +1,7 @@
 import { LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
 import { Exit, Fail } from "../base/fail.ts";
+import { explicitSchema } from "./json_schema.ts";
 import { answerProblems, type CliSchema, parseCliSchema } from "./cli_schema.ts";
 
 /** What answers must look like: those of a command line, or any JSON. */
@@ -41,7 +42,7 @@ export function parseAnswerSchema(text: string, path: string): AnswerSchema {
   }
   try {
     const source = JSON.parse(text);
-    const schema = z.fromJSONSchema(source);
+    const schema = z.fromJSONSchema(explicitSchema(source) as z.core.JSONSchema.JSONSchema);
     return {
       name: path.replace(/^.*[/\\]/, "").replace(/(\.schema)?\.json$/, ""),
       text,
