@@ -24,14 +24,19 @@ export interface Node {
 }
 
 let count = 0;
-const interned = new Map<string, Node>();
+// Held weakly: nodes of a schema that nobody uses any more are given back.
+const interned = new Map<string, WeakRef<Node>>();
+const gone = new FinalizationRegistry<string>((key) => {
+  if (!interned.get(key)?.deref()) interned.delete(key);
+});
 
 /** One object for equal nodes. */
-function intern(key: string, make: () => Omit<Node, "id">): Node {
-  const found = interned.get(key);
+export function intern(key: string, make: () => Omit<Node, "id">): Node {
+  const found = interned.get(key)?.deref();
   if (found) return found;
   const node = Object.assign(make(), { id: ++count }) as Node;
-  interned.set(key, node);
+  interned.set(key, new WeakRef(node));
+  gone.register(node, key);
   return node;
 }
 

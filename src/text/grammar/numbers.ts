@@ -1,4 +1,4 @@
-import type { Node } from "./nodes.ts";
+import { intern, type Node } from "./nodes.ts";
 
 /** Which numbers; bounds are part of the range. */
 export interface NumberLimits {
@@ -69,16 +69,9 @@ function decimal(bound: number): [whole: string, rest: string] {
   return [all.slice(0, shift), all.slice(shift) + rest];
 }
 
-const cache = new Map<string, Node>();
-let count = 0;
-
 /** A number of which `text` is written. */
 function written(range: Range, text: string): Node {
-  const key = `${range.low},${range.high},${range.fraction},${text}`;
-  const found = cache.get(key);
-  if (found) return found;
-  const node: Node = {
-    id: -(++count), // not one of the ids in nodes.ts
+  return intern(`n${range.low},${range.high},${range.fraction},${text}`, () => ({
     nullable: complete(range, text),
     step(byte) {
       const character = String.fromCharCode(byte);
@@ -98,9 +91,7 @@ function written(range: Range, text: string): Node {
       }
       return undefined;
     },
-  };
-  cache.set(key, node);
-  return node;
+  }));
 }
 
 interface Parsed {
