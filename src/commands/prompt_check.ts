@@ -1,10 +1,17 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Exit, Fail } from "../base/fail.ts";
-import { lockDifferences, PROMPT_FILE, type PromptLock, promptLock } from "../data/prompt_lock.ts";
+import {
+  lockDifferences,
+  PROMPT_FILE,
+  type PromptLock,
+  promptLock,
+  systemOf,
+} from "../data/prompt_lock.ts";
 import { PROMPT_KEY } from "../export/gguf_model.ts";
 import { openGguf } from "../formats/gguf.ts";
 import { stringAt } from "../formats/gguf_types.ts";
+import type { Message } from "../text/chat_template.ts";
 import { type Io, readText } from "./io.ts";
 import { isGguf, type Texts } from "./texts.ts";
 
@@ -38,6 +45,24 @@ export function checkPrompt(
     code: "WH0323",
     exit: Exit.data,
   });
+}
+
+/**
+ * The system prompt of the training, where conversations are asked without one: they are put as the
+ * training did. Undefined where there is nothing to add.
+ */
+export function lockedSystem(
+  { model, adapter }: { readonly model: string; readonly adapter?: string },
+  questions: readonly object[],
+  io: Io,
+): string | undefined {
+  const kept = adapter === undefined ? ofGguf(model) : ofFolder(adapter);
+  const bare = questions.every((one) =>
+    "messages" in one && systemOf(one.messages as readonly Message[]) === undefined
+  );
+  if (kept?.trained.system === undefined || !bare) return undefined;
+  io.note(`asked under the system prompt of the training (${kept.path})`);
+  return kept.trained.system;
 }
 
 interface Kept {

@@ -64,7 +64,8 @@ export function readRow(schema: AnswerSchema, text: string, teacher: string): Ro
     try {
       answer = parseJson(answer);
     } catch {
-      return no("output is not valid JSON");
+      // A schema may also allow plain texts: the name of an agent.
+      if (schema.problems(answer).length > 0) return no("output is not valid JSON");
     }
   }
   const problems = schema.problems(plain(answer));
@@ -78,7 +79,7 @@ export function readRow(schema: AnswerSchema, text: string, teacher: string): Ro
   };
   return {
     ...row,
-    output: JSON.stringify(schema.cli ? ordered(schema.cli, answer as Answer) : answer),
+    output: typeof answer === "string" ? answer : compactAnswer(schema, answer as object),
     metadata: { case: caseOf(schema, row.context, answer, value.case), teacher },
   };
 }
@@ -102,6 +103,11 @@ function confidenceProblem({ type, confidence }: Answer): string | undefined {
     return `a clarification with confidence ${confidence}: from ${ACT} on a command is due`;
   }
   return undefined;
+}
+
+/** An answer that fits its schema, as rows have it: compact, keys of a command line's in one order. */
+export function compactAnswer(schema: AnswerSchema | undefined, answer: object): string {
+  return JSON.stringify(schema?.cli ? ordered(schema.cli, answer as Answer) : answer);
 }
 
 /** Keys in one order, so that equal answers are equal texts; arguments in the schema's order. */
