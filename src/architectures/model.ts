@@ -1,5 +1,5 @@
 import { Exit, Fail } from "../base/fail.ts";
-import { type ModelFolder, openModel as openFolder } from "../formats/model_folder.ts";
+import { openModel as openFolder } from "../formats/model_folder.ts";
 import type { Storage } from "../../kernels/common/stored.ts";
 import { Graph } from "../graph/graph.ts";
 import { renamed } from "../formats/renamed_folder.ts";
@@ -49,7 +49,7 @@ export async function openModel(dir: string): Promise<Model> {
 }
 
 /** The same for weights that are open already, from whatever file; closed when they do not fit. */
-export function modelOf(folder: ModelFolder): Model {
+export function modelOf(folder: QuantisedFolder): Model {
   try {
     const spec = specOf(folder.config), { checkpoint } = spec.architecture;
     const body = checkpoint ? renamed(folder, checkpoint) : folder;
