@@ -105,7 +105,10 @@ async function sameDequantised(path: string): Promise<void> {
 }
 
 for (const quant of Object.keys(ggufQuants) as GgufQuant[]) {
-  test.skipIf(!device || /^(f|bf|q8)/.test(quant))(`llama in ${quant}: as dequantised`, async () => {
-    await sameDequantised(await write(llama, quant));
-  });
+  test.skipIf(!device || /^(f|bf|q8)/.test(quant))(
+    `llama in ${quant}: as dequantised`,
+    async () => {
+      await sameDequantised(await write(llama, quant));
+    },
+  );
 }

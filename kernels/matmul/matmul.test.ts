@@ -116,14 +116,16 @@ for (const c of cases) {
   test(`matmul ${form}: ${name}`, () => checkMatmul(c));
 }
 
-for (const [dtype, K] of [
-  ["q4_0", 96],
-  ["q5_0", 160],
-  ["q8_0", 96],
-  ["q4_K", 512],
-  ["q5_K", 256],
-  ["q6_K", 768],
-] as const) {
+for (
+  const [dtype, K] of [
+    ["q4_0", 96],
+    ["q5_0", 160],
+    ["q8_0", 96],
+    ["q4_K", 512],
+    ["q5_K", 256],
+    ["q6_K", 768],
+  ] as const
+) {
   for (const scale of [1, 1e-3]) { // so small that scales are denormal in f16
     test(`matmul nt: every number of ${dtype}[6, ${K}] · ${scale} to the bit`, async () => {
       const data = Float64Array.from({ length: K * K }, (_, i) => i % (K + 1) === 0 ? 1 : 0);

@@ -74,6 +74,13 @@ async function openSource({ source, base }: ExportOptions): Promise<Source> {
   if (adapter === undefined && base !== undefined) {
     throw new Fail(`${source} is no adapter, so --base has no meaning`, { exit: Exit.usage });
   }
+  if (dir.endsWith(".gguf")) {
+    throw new Fail(`the base model of ${source} is a GGUF file: it cannot be written again`, {
+      why: "a merge needs the model folder, with its tokenizer files",
+      fix: "name the folder that the file was made of: --base DIR",
+      exit: Exit.usage,
+    });
+  }
   const model = withQuantised(await openModel(dir));
   const tokenizerDir = existsSync(join(source, "tokenizer.json")) ? source : dir;
   return { model, adapter, tokenizerDir, [Symbol.dispose]: () => model.close() };

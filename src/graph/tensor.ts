@@ -1,4 +1,4 @@
-import { type CodedDType, codedBytes } from "../formats/coded_bytes.ts";
+import { codedBytes, type CodedDType } from "../formats/coded_bytes.ts";
 
 /**
  * Element types. f16 and bf16 are storage only: two to a u32 word, widened to f32 where they are read.
