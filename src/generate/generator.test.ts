@@ -34,7 +34,8 @@ describe.skipIf(!device)("generating", () => {
     }
   }
 
-  const prompt = (n: number, from = 0) => Array.from({ length: n }, (_, i) => (from + i * 37) % 300);
+  const prompt = (n: number, from = 0) =>
+    Array.from({ length: n }, (_, i) => (from + i * 37) % 300);
   const asked = [3, 40, 7, 1, 65, 12].map((n, i) => ({
     ids: prompt(n, i),
     maxTokens: 5 + 9 * i % 30,
