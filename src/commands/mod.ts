@@ -138,6 +138,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./infer.ts")).infer,
   },
   {
+    name: "chat",
+    group: "Use and measure",
+    about: "Talks with a model, and with its base beside it",
+    load: async () => (await import("./chat.ts")).chat,
+  },
+  {
     name: "score",
     group: "Use and measure",
     about: "Gives the log-probability of every token of given texts",
@@ -223,7 +229,6 @@ export const aliases: Readonly<Record<string, readonly string[]>> = {
 export const later: Readonly<Record<string, string>> = {
   "train auto": "this version trains by example only: whet train sft",
   pipeline: "its stages are commands of their own: whet train sft, whet eval, whet export",
-  chat: "whet infer -p answers one prompt",
   serve: "whet infer answers rows from stdin",
   "model pull": "name a folder with -m; whet does not download",
   "model ls": "models are folders: whet model show -m DIR explains one",

@@ -130,26 +130,41 @@ export class Generator {
    * @param stop ids that end an answer
    * @throws Fail (exit 3) when a prompt leaves no room for an answer
    */
-  async *answers(
+  answers(
     requests: Iterable<Request> | AsyncIterable<Request>,
     stop: ReadonlySet<number>,
     sampling: Sampling,
   ): AsyncGenerator<Answer> {
-    const jobs: Generation[] = [], source = iterate(requests);
+    return this.inOrder(requests, { stop, sampling }, ({ answer }) => answer);
+  }
+
+  /**
+   * The same with answers read as the caller wants them while they are made.
+   * @param read called when a request is submitted; what it gives comes in the order of the requests
+   */
+  async *inOrder<T>(
+    requests: Iterable<Request> | AsyncIterable<Request>,
+    how: Pick<Asked, "stop" | "sampling">,
+    read: (generation: Generation) => Promise<T>,
+  ): AsyncGenerator<T> {
+    const jobs: { job: Generation; result: Promise<T> }[] = [], source = iterate(requests);
     let stream = 0, ended = false;
     try {
       for (;;) {
         while (!ended && jobs.length < 2 * this.size.slots) {
           const { value, done } = await source.next();
           ended = done === true;
-          if (value) jobs.push(this.submit({ ...value, stop, sampling, stream: stream++ }));
+          if (!value) continue;
+          const job = this.submit({ ...value, ...how, stream: stream++ }), result = read(job);
+          result.catch(() => {}); // told where it is awaited, if it still is
+          jobs.push({ job, result });
         }
         const first = jobs.shift();
         if (!first) return;
-        yield await first.answer;
+        yield await first.result;
       }
     } finally {
-      for (const job of jobs) job.cancel();
+      for (const { job } of jobs) job.cancel();
       await this.idle();
     }
   }

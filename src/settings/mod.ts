@@ -5,6 +5,7 @@ import { dpoSettings } from "./dpo.ts";
 import { trainEmbedSettings } from "./embed.ts";
 import { trainSettings } from "./train.ts";
 import {
+  chatSettings,
   embedSettings,
   evalSettings,
   exportSettings,
@@ -20,6 +21,7 @@ export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   dpo: dpoSettings,
   train_embed: trainEmbedSettings,
   infer: inferSettings,
+  chat: chatSettings,
   eval: evalSettings,
   score: scoreSettings,
   embed: embedSettings,
