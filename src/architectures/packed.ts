@@ -30,6 +30,10 @@ export interface TokenRow {
 export interface Pair {
   readonly shared: number;
   readonly rejected: number;
+  /** Where the first answer begins, if tokens before it are predicted too. */
+  readonly answer?: number;
+  /** Whether the first answer is a good one, where the second is that of another row. */
+  readonly wanted?: boolean;
 }
 
 /** The row with no sequence of more than `most` tokens: itself where none is. */
@@ -46,7 +50,7 @@ export function truncated(row: TokenRow, most: number): TokenRow {
     ids: cut(ids),
     labels: cut(labels),
     weights: weights && cut(weights),
-    pair: pair && { shared: Math.min(pair.shared, most), rejected: ends[0] },
+    pair: pair && { ...pair, shared: Math.min(pair.shared, most), rejected: ends[0] },
   };
 }
 
@@ -200,6 +204,7 @@ export class PackedBatch {
    * Records the loss over the supervised positions only, in chunks, so that all logits never exist at
    * once. `nll` is f32[S], `argmax` u32[S], `loss` the weighted sum.
    * @param smoothing of the labels, as `linearCrossEntropy` has it
+   * @param byRow gradients come by `nll`, not only by `loss`
    */
   loss(
     model: ModelSpec,
@@ -207,11 +212,12 @@ export class PackedBatch {
     hidden: Tensor,
     gradient: boolean,
     smoothing = 0,
+    byRow = false,
   ): ReturnType<typeof linearCrossEntropy> {
     const { g } = net, { weight, bias, cap } = headOf(model, net);
     const h = gatherRows(g, hidden, this.map, this.inverse);
     const { labels, weights } = this;
-    const given = { labels, weights, gradient, cap, smoothing };
+    const given = { labels, weights, gradient, cap, smoothing, byRow };
     return linearCrossEntropy(g, { h, w: weight, bias, ...given });
   }
 }

@@ -15,9 +15,9 @@ import { textsOf } from "./texts.ts";
 
 export const dataShow = command({
   examples: [
-    "whet data show -m ./model -d rows.jsonl --mask",
-    "whet data show -m ./model -d rows.jsonl --row 17 --mask --tokens",
-    "whet data show -m ./model -d rows.jsonl --n 0 --max-seq 1024 --overlong drop",
+    "whet data show rows.jsonl -m ./model --mask",
+    "whet data show rows.jsonl -m ./model --row 17 --mask --tokens",
+    "whet data show rows.jsonl -m ./model --n 0 --max-seq 1024 --overlong drop",
   ],
   details:
     "Reads and tokenises rows with the code that training uses, so what is shown is what the model " +

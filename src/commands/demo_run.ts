@@ -5,7 +5,6 @@ import { asset, assetFolder } from "../base/assets.ts";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { excerpt, humanBytes, humanSeconds, plural } from "../base/text.ts";
-import { exportRun } from "../export/export.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Metrics } from "../report/record.ts";
 import { answerProblems, parseCliSchema } from "../settings/cli_schema.ts";
@@ -16,6 +15,7 @@ import { trainSettings } from "../settings/train.ts";
 import { type TaughtRow, teach } from "../teachers/template.ts";
 import { table } from "./eval.ts";
 import { type Answered, measure, type Measures } from "./evaluation.ts";
+import { exportTrained, trainedOf } from "./exporting.ts";
 import { openDevice } from "./gpu.ts";
 import type { Io } from "./io.ts";
 import { load, openBoth } from "./loaded.ts";
@@ -120,7 +120,7 @@ export async function runDemo(settings: Settings, io: Io): Promise<void> {
 
     say("5  Export");
     const gguf = join(out, `${schema.name}.gguf`);
-    const exported = await exportRun({
+    const exported = await exportTrained({
       source: run,
       base: model,
       out: gguf,
@@ -128,7 +128,7 @@ export async function runDemo(settings: Settings, io: Io): Promise<void> {
       quant: "f16",
       verify: true,
       onProgress: ({ done, total }) => io.progress(`${Math.round((100 * done) / total)} %`),
-    });
+    }, trainedOf(run));
     io.progress();
     for (const warning of exported.warnings) io.warn("WH0308", warning);
     const some = {

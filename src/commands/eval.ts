@@ -44,7 +44,7 @@ export const evaluate = command({
       { vocab, context, ...texts },
       io,
     );
-    checkPrompt(settings.adapter, examples, texts, settings.strict_prompt, io);
+    checkPrompt(settings, examples, texts, settings.strict_prompt, io);
     using loaded = await load(opened, settings, io);
     const began = performance.now();
     const run = async (adapted: typeof loaded.adapted, name: string) => {

@@ -1,27 +1,24 @@
-import { existsSync, readdirSync, rmSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { cacheRoots } from "../base/cache.ts";
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { type Journal, openJournal } from "../base/journal.ts";
-import { lockFolder } from "../base/lock.ts";
 import { sha256 } from "../base/sha256.ts";
 import { columns, plural, thousands } from "../base/text.ts";
 import { splitRows } from "../data/split.ts";
 import type { AnswerSchema } from "../settings/answer_schema.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import type { GenerateSettings } from "../settings/data_generate.ts";
-import { anthropicTeacher, DEFAULT_MODEL } from "../teachers/anthropic.ts";
 import { generate, missingOf, nextBatch, Progress, type Told } from "../teachers/generation.ts";
 import { type Group, groupOf } from "../teachers/mix.ts";
-import { secretsOf } from "../teachers/http.ts";
-import { openaiTeacher } from "../teachers/openai.ts";
-import { costOf, type Price, priceOf, PRICES_OF, tokensOf } from "../teachers/prices.ts";
+import { costOf, type Price, PRICES_OF, tokensOf } from "../teachers/prices.ts";
 import { checkTemplate, defaultTemplate } from "../teachers/prompt.ts";
 import type { Row, Teacher } from "../teachers/teacher.ts";
 import { templateTeacher } from "../teachers/template_teacher.ts";
 import { type Io, readText } from "./io.ts";
+import { lockOutput, writePrompts } from "./outputs.ts";
 import { findSchema } from "./schemas.ts";
+import { byHand, openTeacher, priceFor, teacherOf } from "./teachers.ts";
 
 type Settings = GenerateSettings & CommonSettings;
 
@@ -42,7 +39,9 @@ export async function runGenerate(settings: Settings, io: Io): Promise<void> {
     ? defaultTemplate(schema)
     : readText(settings.template, "the prompt template");
   if (settings.template !== undefined) checkTemplate(template, settings.template);
-  const { kind, model } = teacherOf(settings);
+  const { kind, model } = byHand(settings)
+    ? { kind: "manual", model: undefined }
+    : teacherOf(settings.teacher, TEACHERS);
   const price = priceFor(settings, model);
   const job = { settings, schema, places, template, kind, model, price };
 
@@ -108,93 +107,12 @@ function placesOf(train: string): Places {
   return { train, val: `${stem}_val.jsonl`, journal: `${stem}_progress.jsonl` };
 }
 
-/** @throws Fail (usage) */
-function teacherOf({ teacher, import: files, emit_prompts }: Settings) {
-  const [kind, ...rest] = teacher.split(":") as [string, ...string[]];
-  const model = rest.join(":") || undefined;
-  const refuse = (what: string, why: string, fix: string) =>
-    new Fail(what, { why, fix, exit: Exit.usage });
-  if (!TEACHERS.includes(kind)) {
-    throw refuse(
-      `there is no teacher "${kind}"`,
-      `teachers are ${TEACHERS.join(", ")}`,
-      "--teacher template, --teacher anthropic, --teacher openai:MODEL, --teacher local:DIR",
-    );
-  }
-  if (emit_prompts !== undefined || files.length > 0) return { kind: "manual", model };
-  if (kind === "manual") {
-    throw refuse(
-      "by hand there is something to write or something to read",
-      "--teacher manual asks nobody",
-      "--emit-prompts DIR writes the prompts, --import FILES reads what came back",
-    );
-  }
-  if ((kind === "openai" || kind === "local") && model === undefined) {
-    throw refuse(
-      `--teacher ${kind} needs a name after a colon`,
-      kind === "openai"
-        ? "which models there are depends on the server"
-        : "it says which model on this machine writes",
-      kind === "openai" ? "--teacher openai:gpt-5-mini" : "--teacher local:models/Llama-3.2-3B",
-    );
-  }
-  return { kind, model: kind === "anthropic" ? model ?? DEFAULT_MODEL : model };
-}
-
-function priceFor(s: Settings, model: string | undefined): Price | undefined {
-  const listed = model === undefined ? undefined : priceOf(model);
-  const [input, output] = [s.price_in ?? listed?.input, s.price_out ?? listed?.output];
-  if (input !== undefined && output !== undefined) return { input, output };
-  if (s.max_cost === undefined) return undefined;
-  throw new Fail(`--max-cost needs to know what ${model ?? "the teacher"} costs`, {
-    why: "it is not in the list of prices",
-    fix: "give --price-in and --price-out, dollars for a million tokens",
-    exit: Exit.usage,
-  });
-}
-
 async function teacherFor(job: Job, io: Io): Promise<{ it: Teacher } & Disposable> {
-  const { settings, schema, kind, model } = job;
-  const plain = (it: Teacher) => ({ it, [Symbol.dispose]: () => {} });
-  if (kind === "template") return plain(templateTeacher(schema, settings.seed));
-  if (kind === "local") {
-    const { localTeacher } = await import("./local_teacher.ts");
-    const it = await localTeacher(model!, settings, io);
-    return { it, [Symbol.dispose]: () => it[Symbol.dispose]() };
+  const { settings, schema, template, kind } = job;
+  if (kind === "template") {
+    return { it: templateTeacher(schema, settings.seed), [Symbol.dispose]: () => {} };
   }
-  if (settings.offline) {
-    throw new Fail(`--teacher ${kind} and --offline exclude each other`, {
-      why: "this teacher is asked over a network",
-      fix: "--teacher template, --teacher local:DIR, or --emit-prompts DIR",
-      exit: Exit.usage,
-    });
-  }
-  const it = kind === "anthropic"
-    ? anthropicTeacher(model!, process.env)
-    : openaiTeacher(model!, process.env);
-  const prompts = `${schema.text}\n${job.template}`;
-  const leak = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY"].find((name) =>
-    secretsOf(process.env[name]).some((secret) => prompts.includes(secret))
-  );
-  if (leak) {
-    throw new Fail(`the schema or the template holds the value of ${leak}`, {
-      why: "prompts are sent and written down; a key must be in neither",
-      fix: "take it out of the file, and consider the key as known",
-      exit: Exit.usage,
-    });
-  }
-  return plain(it);
-}
-
-/** Two programs that write one data set would pay twice. */
-async function lockOutput(train: string): Promise<Disposable> {
-  const folder = join(cacheRoots()[0]!, "locks", sha256(resolve(train)).slice(0, 16));
-  try {
-    return await lockFolder(folder);
-  } catch (error) {
-    if (!(error instanceof Fail) || !error.message.includes(" is in use by ")) throw error;
-    throw new Fail(error.message.replace(folder, train), { ...error, cause: error });
-  }
+  return await openTeacher(job, settings, [schema.text, template], io);
 }
 
 /** What is there already, without making anything. */
@@ -396,21 +314,14 @@ async function estimate(job: Job, progress: Progress, io: Io): Promise<void> {
 async function emit(job: Job, progress: Progress, folder: string, io: Io): Promise<void> {
   const { settings, template } = job;
   const left = missingOf(progress, settings.num);
-  if (existsSync(folder) && readdirSync(folder).some((name) => /^prompt-\d+\.md$/.test(name))) {
-    throw new Fail(`${folder} holds prompts already`, {
-      why: "old and new ones would stand side by side",
-      fix: "name another folder, or remove them",
-      exit: Exit.usage,
-    });
-  }
-  const files: string[] = [];
-  for (let call = progress.calls + 1; sum(left) > 0; call++) {
-    const batch = nextBatch(progress, template, left, settings.batch, call);
-    for (const { case: one, count } of batch.wanted) left[groupOf(one)] -= count;
-    const path = join(folder, `prompt-${String(files.length + 1).padStart(4, "0")}.md`);
-    await writeFile(path, batch.prompt);
-    files.push(path);
-  }
+  const prompts = function* () {
+    for (let call = progress.calls + 1; sum(left) > 0; call++) {
+      const batch = nextBatch(progress, template, left, settings.batch, call);
+      for (const { case: one, count } of batch.wanted) left[groupOf(one)] -= count;
+      yield batch.prompt;
+    }
+  };
+  const files = await writePrompts(folder, prompts());
   io.out(`${plural(files.length, "prompt")} in ${folder}`);
   io.note(
     `put each to a model, save its answers as files, then: whet data generate ${settings.schema} ` +

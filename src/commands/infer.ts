@@ -93,7 +93,7 @@ export const infer = command({
     }));
     const questions = rows.map(({ row }) => row.asked);
     checkPrompt(
-      settings.adapter,
+      settings,
       questions,
       { tokenizer, template },
       settings.strict_prompt,

@@ -1,6 +1,6 @@
 import { Exit, Fail } from "../base/fail.ts";
 import type { CommonSettings } from "../settings/common.ts";
-import type { Teacher } from "../teachers/teacher.ts";
+import type { Call, Teacher } from "../teachers/teacher.ts";
 import { encodePrompt } from "../text/prompt.ts";
 import { Generator } from "../generate/generator.ts";
 import { generatorSize } from "./infer.ts";
@@ -17,7 +17,7 @@ export async function localTeacher(
   path: string,
   settings: CommonSettings & { temp: number; seed: number },
   io: Io,
-): Promise<Teacher & Disposable> {
+): Promise<Teacher<Call> & Disposable> {
   const { tokenizer, template } = await textsOf(path);
   const opened = await openBoth({ model: path });
   const { context } = opened.model.sizes;

@@ -25,6 +25,7 @@ import { count, storageOf, type Tensor } from "../graph/tensor.ts";
 import type { TokenRow } from "../architectures/packed.ts";
 import { dpo } from "../trainer/objectives/dpo.ts";
 import { embed } from "../trainer/objectives/embed.ts";
+import { kto } from "../trainer/objectives/kto.ts";
 import { type Recipe, recordStep } from "../trainer/program.ts";
 
 /** What one op's kernels computed on this device, against float64. */
@@ -132,13 +133,20 @@ export async function numerics(
     step({ ...modelOf(llama, "F16"), compute: "f16" }, { lora, full: false }),
     // So that its feed-forward layers are done in two chunks.
     step(modelOf(phi, "F32"), { lora, full: false, size: { tokens: 128, targets: 64 }, chunk: 1 }),
-    step(modelOf({ ...llama, num_hidden_layers: 1 }, "F32"), {
-      lora,
-      full: false,
-      size: { ...SIZE, rows: 2, keys: 128 },
-      objective: dpo({ loss: "sigmoid", beta: 0.1, smoothing: 0, reference: "free" }),
-      row: { pair: { shared: 4, rejected: 13 } },
-    }),
+    ...[
+      dpo({ loss: "aot_unpaired", beta: 0.1, smoothing: 0, reference: "adapter-off" }),
+      kto({ loss: "kto", beta: 0.1, desirable: 1, undesirable: 1, reference: "adapter-off" }),
+    ].map((objective) =>
+      step(modelOf({ ...llama, num_hidden_layers: 1 }, "F32"), {
+        lora,
+        full: false,
+        size: { ...SIZE, rows: 2, keys: 128 },
+        objective,
+        row: {
+          pair: { shared: 4, rejected: 13, wanted: objective.kind === "kto" ? true : undefined },
+        },
+      })
+    ),
     step(modelOf(gemma, "F32"), { lora, full: false }),
     step(modelOf(phi3, "F32"), { lora, full: false }),
     ...([{ loss: "triplet", distance: "l2" }, { loss: "contrastive", distance: "cosine" }] as const)

@@ -5,10 +5,12 @@ import { makeFolder } from "../base/disk.ts";
 import { writeFile } from "../base/durable.ts";
 import { PROMPT_FILE, promptLock } from "../data/prompt_lock.ts";
 import { listCheckpoints, loadCheckpoint } from "../formats/checkpoint.ts";
+import { bytesIn, parseObject } from "../formats/model_files.ts";
 import { loraDefaults, writeAdapter } from "../formats/peft.ts";
 import type { LayerPoint, Manifest, Sample } from "../report/record.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import type { TrainSettings } from "../settings/train.ts";
+import { findChatTemplate } from "../text/chat_template.ts";
 import { chosenLayers } from "../trainer/adapter.ts";
 import type { ModuleNorms } from "../trainer/inspect.ts";
 import type { Best } from "../trainer/loop.ts";
@@ -116,6 +118,7 @@ export async function writeWeights(
     if (existsSync(path)) await writeFile(join(out, name), readFileSync(path));
   }
   const lock = promptLock(data!.examples, template?.source, tokenizer);
+  if (lock.template_sha256) await keepTemplate(out, model.folder.dir, template!.source);
   await writeFile(join(out, PROMPT_FILE), JSON.stringify(lock, null, 2) + "\n");
   if (settings.full) {
     const { writeModel } = await import("./full_weights.ts");
@@ -136,6 +139,16 @@ export async function writeWeights(
       : chosenLayers(settings.layers, model.sizes.layers),
   }, tensors);
   return { path: out, sha256, bytes: size };
+}
+
+/** What was trained under another template than the model's own is to be asked and exported under that one. */
+async function keepTemplate(out: string, base: string, source: string) {
+  const bytes = bytesIn(base, "tokenizer_config.json", 16 * 2 ** 20);
+  const config = bytes ? parseObject(bytes, join(base, "tokenizer_config.json")) : {};
+  if (source === await findChatTemplate(base, config)) return;
+  const { chat_template: _, ...rest } = config;
+  await writeFile(join(out, "tokenizer_config.json"), JSON.stringify(rest, null, 2) + "\n");
+  await writeFile(join(out, "chat_template.jinja"), source);
 }
 
 /** The weights of the best step's checkpoint, which rotation keeps. */

@@ -76,7 +76,8 @@ test("the two CCP templates, word for word, between the tokenizer's begin and en
   expect(convert({ ...row, reasoning: "- a\n- b" }, { to: "cot", system, eos: "</s>" }))
     .toMatchObject({
       row: {
-        prompt: `[INST] ${system}\nIMPORTANT: You must REASON about the request before producing ` +
+        prompt:
+          `[INST] ${system}\n\nIMPORTANT: You must REASON about the request before producing ` +
           "structured output.\n\nUser request: find leads [/INST]\n",
         completion:
           '<reasoning>\n- a\n- b\n</reasoning>\n\n<intent_ir>\n{\n  "a": 1\n}\n</intent_ir></s>',

@@ -239,7 +239,7 @@ function written(talk: Talk, { to, eos = "" }: ConvertOptions): Row {
   switch (to) {
     case "cot": {
       const head = [system, reasoning === undefined ? undefined : REASON]
-        .filter((line) => line !== undefined).join("\n");
+        .filter((line) => line !== undefined).join("\n\n");
       const prompt = `[INST] ${head === "" ? "" : `${head}\n\n`}User request: ${asked} [/INST]\n`;
       return {
         prompt,

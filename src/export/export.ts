@@ -2,6 +2,7 @@ import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
+import { type Quant, specOf } from "../architectures/model.ts";
 import { bytesIn } from "../formats/model_files.ts";
 import { type ModelFolder, openModel } from "../formats/model_folder.ts";
 import { withQuantised } from "../formats/quantised_folder.ts";
@@ -9,8 +10,10 @@ import { type Adapter, readAdapter, writeAdapter } from "../formats/peft.ts";
 import { exportGgufLora } from "./gguf_lora.ts";
 import type { GgufQuant } from "./gguf_mixtures.ts";
 import { exportGguf, type Progress } from "./gguf_model.ts";
+import { asTrained } from "./as_trained.ts";
 import { openGgufModel } from "./gguf_folder.ts";
 import { exportMerged } from "./merge.ts";
+import { modelfile, type TrainedPrompt } from "./modelfile.ts";
 import { companions } from "./shards.ts";
 import { checkDrift, type Drift } from "./verify.ts";
 import { mergeAdapter } from "./weights.ts";
@@ -23,15 +26,21 @@ export interface ExportOptions {
   readonly source: string;
   /** The base model, where it is not at the place the adapter recorded. */
   readonly base?: string;
+  /** How the base was kept in training, where the adapter is to be merged onto what that left of it. */
+  readonly asTrained?: Quant;
   /** The file (GGUF) or folder to write. */
   readonly out: string;
   readonly form: ExportForm;
   /** For GGUF; f16 by default. */
   readonly quant?: GgufQuant;
   readonly name?: string;
+  /** The prompt lock of the run: into the GGUF file, and what the Modelfile says. */
+  readonly prompt?: TrainedPrompt;
   readonly pretokenizer?: string;
   /** Writes an Ollama Modelfile for this name beside the GGUF file. */
   readonly ollama?: string;
+  /** Bytes of a file of a merged model at most, 5 GB as transformers has it. */
+  readonly shardBytes?: number;
   /** Reads a GGUF file back and compares every tensor with the source. */
   readonly verify?: boolean;
   readonly onProgress?: (progress: Progress) => void;
@@ -56,7 +65,7 @@ interface Source extends Disposable {
   readonly tokenizerDir: string;
 }
 
-async function openSource({ source, base }: ExportOptions): Promise<Source> {
+async function openSource({ source, base, asTrained: quant }: ExportOptions): Promise<Source> {
   const adapter = existsSync(join(source, "adapter_config.json"))
     ? await readAdapter(source)
     : undefined;
@@ -81,7 +90,11 @@ async function openSource({ source, base }: ExportOptions): Promise<Source> {
       exit: Exit.usage,
     });
   }
-  const model = withQuantised(await openModel(dir));
+  const saved = withQuantised(await openModel(dir));
+  // What was quantised on disk was not quantised again.
+  const model = quant && !saved.quantised
+    ? asTrained(saved, quant, specOf(saved.config).architecture.linears)
+    : saved;
   const tokenizerDir = existsSync(join(source, "tokenizer.json")) ? source : dir;
   return { model, adapter, tokenizerDir, [Symbol.dispose]: () => model.close() };
 }
@@ -94,18 +107,21 @@ function needAdapter({ adapter }: Source, form: ExportForm, source: string): Ada
   });
 }
 
-/** FROM and the texts at which Ollama stops; its chat template comes from the GGUF file. */
-async function writeModelfile(gguf: string): Promise<string> {
+/** Writes the Modelfile beside the file, from what the file says. */
+async function writeModelfile(gguf: string, prompt: TrainedPrompt | undefined) {
   using model = openGgufModel(gguf);
-  const stops = model.tokenizer.eosIds.map((id) => model.tokenizer.tokenText(id))
-    .filter((text) => text !== undefined);
-  const lines = [
-    `FROM ./${basename(gguf)}`,
-    ...stops.map((stop) => `PARAMETER stop ${JSON.stringify(stop)}`),
-  ];
+  const { tokenizer, template } = model, text = (id?: number) => tokenizer.tokenText(id ?? -1);
+  const made = modelfile({
+    from: `./${basename(gguf)}`,
+    template,
+    bos: tokenizer.addsBos ? text(tokenizer.bos) : undefined,
+    stops: tokenizer.eosIds.map(text).filter((stop) => stop !== undefined),
+    context: specOf(model.config).sizes.context,
+    prompt,
+  });
   const path = join(dirname(gguf), "Modelfile");
-  await writeFile(path, lines.join("\n") + "\n");
-  return path;
+  await writeFile(path, made.text);
+  return { path, warnings: made.warnings };
 }
 
 async function gguf(options: ExportOptions, source: Source): Promise<ExportReport> {
@@ -116,6 +132,7 @@ async function gguf(options: ExportOptions, source: Source): Promise<ExportRepor
     out,
     name: options.name ?? basename(options.source),
     pretokenizer: options.pretokenizer,
+    prompt: options.prompt,
     onProgress: options.onProgress,
   });
   const report = { form: options.form, files: [basename(out)], warnings, ...written };
@@ -123,8 +140,14 @@ async function gguf(options: ExportOptions, source: Source): Promise<ExportRepor
   const drift = verify
     ? checkDrift(out, adapter === undefined ? model : mergeAdapter(model, adapter))
     : undefined;
-  const modelfile = ollama === undefined ? undefined : await writeModelfile(out);
-  return { ...report, drift, modelfile };
+  if (ollama === undefined) return { ...report, drift };
+  const beside = await writeModelfile(out, options.prompt);
+  return {
+    ...report,
+    drift,
+    modelfile: beside.path,
+    warnings: [...warnings, ...beside.warnings],
+  };
 }
 
 async function adapterFolder({ out, source: from }: ExportOptions, source: Source) {
@@ -161,7 +184,7 @@ function checkPlace({ source, out, form }: ExportOptions): void {
  *   (exit 3), the file read back differs more than its type explains (exit 9), the disk refuses (12)
  */
 export async function exportRun(options: ExportOptions): Promise<ExportReport> {
-  const { form, out, onProgress } = options;
+  const { form, out, shardBytes, onProgress } = options;
   if ((options.ollama !== undefined || options.verify) && form !== "gguf") {
     throw new Fail("--ollama and --verify belong to --gguf", {
       why: "they describe and check a GGUF file",
@@ -183,7 +206,14 @@ export async function exportRun(options: ExportOptions): Promise<ExportReport> {
     }
     case "merged": {
       const adapter = needAdapter(source, form, options.source);
-      const written = await exportMerged({ model, adapter, out, tokenizerDir, onProgress });
+      const written = await exportMerged({
+        model,
+        adapter,
+        out,
+        tokenizerDir,
+        shardBytes,
+        onProgress,
+      });
       return { form, warnings: [], ...written };
     }
     case "adapter":

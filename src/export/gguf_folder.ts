@@ -1,11 +1,10 @@
 import { createHash } from "node:crypto";
-import { fromF32 } from "../base/bits.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import type { JsonObject } from "../base/strict_json.ts";
 import { openGguf } from "../formats/gguf.ts";
 import { stringsAt } from "../formats/gguf_types.ts";
 import { type BlockDType, isBlocks } from "../formats/gguf_planes.ts";
-import type { ModelTensor } from "../formats/model_folder.ts";
+import { type ModelTensor, storedAs } from "../formats/model_folder.ts";
 import type { QuantisedFolder } from "../formats/quantised_folder.ts";
 import type { ChatTemplate } from "../text/chat_template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -90,15 +89,6 @@ export function openGgufModel(path: string): GgufModel {
       if (perHead === 1) return values;
       return separate(values, perHead, width).slice((from - first) * width, (end - first) * width);
     };
-    const readBytes = (name: string, from = 0, to?: number): Uint8Array => {
-      const { dtype, shape, bytes } = need(name);
-      const rowBytes = bytes / shape[0]!;
-      const end = to ?? bytes;
-      const row = Math.floor(from / rowBytes);
-      const values = readF32(name, row, Math.ceil(end / rowBytes));
-      const whole = fromF32(values, dtype as "F32" | "F16" | "BF16");
-      return whole.subarray(from - row * rowBytes, end - row * rowBytes);
-    };
     const blocks = (name: string, from: number, to: number): Uint8Array => {
       const { stored, shape } = need(name), bytes = file.tensors.get(stored)!.bytes;
       const perHead = family.interleavedRows?.(name, config) ?? 1;
@@ -114,7 +104,7 @@ export function openGgufModel(path: string): GgufModel {
       config,
       generationConfig: undefined,
       tensors,
-      readBytes,
+      readBytes: storedAs(tensors, readF32),
       readF32,
       resolve: (name) => tensors.has(name) ? name : undefined,
       hash: () => identity ??= hashOf(file),

@@ -43,8 +43,13 @@ export interface GgufOptions {
   readonly name?: string;
   /** Overrides the GGUF pre-tokenizer name. */
   readonly pretokenizer?: string;
+  /** Under which prompt the model was trained: kept in the file as JSON, under PROMPT_KEY. */
+  readonly prompt?: object;
   readonly onProgress?: (progress: Progress) => void;
 }
+
+/** A key of our own: other programs pass over it. */
+export const PROMPT_KEY = "whet.prompt";
 
 export interface ExportResult {
   readonly path: string;
@@ -254,6 +259,7 @@ export async function exportGguf(options: GgufOptions): Promise<ExportResult> {
     ...extra?.before ?? [],
     ...entries,
     ...extra?.after ?? [],
+    ...options.prompt ? [[PROMPT_KEY, text(JSON.stringify(options.prompt))] as const] : [],
   ]);
   if (isMixture(quant)) {
     for (const key of ["general.quantization_version", "general.file_type"]) {

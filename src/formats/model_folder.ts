@@ -1,10 +1,11 @@
 /** Model folders as Hugging Face transformers writes them: config.json and safetensors, in shards or not. */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import type { Dtype } from "../base/bits.ts";
+import { type Dtype, fromF32 } from "../base/bits.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { isObject, type JsonObject } from "../base/strict_json.ts";
 import { bytesIn, fileIn, isPlainName, namesIn, parseObject } from "./model_files.ts";
+import type { FloatType } from "./encode.ts";
 import { openSafetensors, type Safetensors } from "./safetensors.ts";
 
 const single = "model.safetensors";
@@ -45,6 +46,22 @@ export interface ModelFolder extends Disposable {
    */
   hash(): string;
   close(): void;
+}
+
+/**
+ * The bytes of tensors whose numbers are made when they are read, each in its own type: what `readBytes`
+ * is where only rows can be read.
+ */
+export function storedAs(
+  tensors: ReadonlyMap<string, ModelTensor>,
+  readF32: ModelFolder["readF32"],
+): ModelFolder["readBytes"] {
+  return (name, from = 0, to) => {
+    const { dtype, shape, bytes } = tensors.get(name)!, row = bytes / shape[0]!;
+    const first = Math.floor(from / row), end = to ?? bytes;
+    const whole = fromF32(readF32(name, first, Math.ceil(end / row)), dtype as FloatType);
+    return whole.subarray(from - first * row, end - first * row);
+  };
 }
 
 function fail(what: string, fix: string, why?: string): Fail {

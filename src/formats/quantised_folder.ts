@@ -1,12 +1,11 @@
 /** Model folders whose weights bitsandbytes saved in 4 or 8 bits, seen as if they were not quantised. */
 import type { BlockDType } from "./gguf_planes.ts";
-import { fromF32 } from "../base/bits.ts";
 import { type FloatType, sizeOf } from "./encode.ts";
 import { dequantiseRows, type Int8 } from "./int8.ts";
 import { int8OwnerOf, int8Rows, isSavedInt8, readInt8 } from "./int8_state.ts";
 import { dequantise } from "./nf4.ts";
 import { isSavedNf4, ownerOf, readNf4, type SavedNf4, savedShape } from "./nf4_state.ts";
-import type { ModelFolder, ModelTensor } from "./model_folder.ts";
+import { type ModelFolder, type ModelTensor, storedAs } from "./model_folder.ts";
 
 /** A model folder, and what of it is quantised: the rest is absent where nothing is. */
 export interface QuantisedFolder extends ModelFolder {
@@ -67,13 +66,8 @@ export function withQuantised(folder: ModelFolder): QuantisedFolder {
       ? dequantise(nf4(name), ((to ?? shape[0]!) - from) * width, from * width)
       : dequantiseRows(int8(name, from, to), width);
   };
-  const readBytes = (name: string, from = 0, to?: number, into?: Uint8Array) => {
-    if (!quantised.has(name)) return folder.readBytes(name, from, to, into);
-    const { shape, dtype } = tensors.get(name)!, type = dtype as FloatType;
-    const row = shape.slice(1).reduce((a, b) => a * b, sizeOf[type]);
-    const end = to ?? row * shape[0]!, first = Math.floor(from / row);
-    const whole = fromF32(readF32(name, first, Math.ceil(end / row)), type);
-    return whole.subarray(from - first * row, end - first * row);
-  };
+  const made = storedAs(tensors, readF32);
+  const readBytes: ModelFolder["readBytes"] = (name, ...rest) =>
+    (quantised.has(name) ? made : folder.readBytes)(name, ...rest);
   return { ...folder, tensors, quantised, double, nf4, int8, readF32, readBytes };
 }

@@ -123,6 +123,7 @@ export const dataShowSettings = z.strictObject({
   data: field(path(), {
     group: "Main",
     short: "d",
+    positional: 0,
     aliases: ["dataset", "train-file"],
     value: "FILE",
     help: "rows as for training; - reads stdin",

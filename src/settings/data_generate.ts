@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { field, fraction, path, positive, whole } from "./field.ts";
+import { field, fraction, path, whole } from "./field.ts";
+import { budgetFields, callFields, handFields } from "./teacher.ts";
 
 /** Settings of whet data generate. */
 export const generateSettings = z.strictObject({
@@ -55,22 +56,7 @@ export const generateSettings = z.strictObject({
     help:
       "words of the prompt, with {schema_yaml}, {n}, {cases}, {context}, {avoid}, {name} in them",
   }),
-  parallel: field(whole(1).max(64).default(1), {
-    group: "Teacher",
-    aliases: ["concurrency"],
-    value: "N",
-    help: "calls under way at once; a kill repeats no more than these",
-  }),
-  retries: field(whole().max(100).default(6), {
-    group: "Teacher",
-    value: "N",
-    help: "times that a call is made again which was refused for a while or broke off",
-  }),
-  timeout: field(positive().max(86_400).default(300), {
-    group: "Teacher",
-    value: "S",
-    help: "seconds until a call is given up",
-  }),
+  ...callFields,
   max_tokens: field(whole(16).optional(), {
     group: "Teacher",
     value: "N",
@@ -88,45 +74,8 @@ export const generateSettings = z.strictObject({
     value: "N",
     help: "of the template teacher, of a local one, and of the split",
   }),
-  max_calls: field(whole(1).optional(), {
-    group: "Budget",
-    value: "N",
-    help: "most calls, restarts and repetitions included",
-    otherwise: "three times what is needed, and 10",
-  }),
-  max_tokens_total: field(whole(1).optional(), {
-    group: "Budget",
-    value: "N",
-    help: "most tokens, prompts and answers; no call is made that could exceed it",
-  }),
-  max_cost: field(positive().optional(), {
-    group: "Budget",
-    value: "USD",
-    help: "most dollars; no call is made that could exceed it",
-  }),
-  price_in: field(z.number().min(0).optional(), {
-    group: "Budget",
-    value: "USD",
-    help: "price of a million prompt tokens",
-    otherwise: "from a list, for well-known models",
-  }),
-  price_out: field(z.number().min(0).optional(), {
-    group: "Budget",
-    value: "USD",
-    help: "price of a million answer tokens",
-    otherwise: "from a list, for well-known models",
-  }),
-  emit_prompts: field(path().optional(), {
-    group: "By hand",
-    value: "DIR",
-    help: "write the prompts as files, to be put to any model in any window",
-    excludes: ["import"],
-  }),
-  import: field(z.array(path()).default([]), {
-    group: "By hand",
-    value: "FILES",
-    help: "files with what came back, joined by commas",
-  }),
+  ...budgetFields,
+  ...handFields,
 });
 
 export type GenerateSettings = z.output<typeof generateSettings>;

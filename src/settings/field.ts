@@ -26,6 +26,8 @@ export interface FieldInfo {
   readonly otherwise?: string;
   /** Values that the contract names and this version refuses, each with its reason. */
   readonly later?: Readonly<Record<string, string>>;
+  /** Values that are commands of their own, each with the command. */
+  readonly elsewhere?: Readonly<Record<string, string>>;
   /**
    * What another value changes of a training run: the trained "values", their "shapes" too, or the "rows"
    * that are trained and the tokens they become. A resumed run must have the same.

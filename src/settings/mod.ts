@@ -3,6 +3,9 @@ import { commonSettings } from "./common.ts";
 import { type Field, fieldsOf, objectOf, type SettingsSchema } from "./field.ts";
 import { dpoSettings } from "./dpo.ts";
 import { trainEmbedSettings } from "./embed.ts";
+import { ktoSettings } from "./kto.ts";
+import { orpoSettings } from "./orpo.ts";
+import { simpoSettings } from "./simpo.ts";
 import { trainSettings } from "./train.ts";
 import {
   chatSettings,
@@ -19,6 +22,9 @@ export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   "": commonSettings,
   train: trainSettings,
   dpo: dpoSettings,
+  orpo: orpoSettings,
+  simpo: simpoSettings,
+  kto: ktoSettings,
   train_embed: trainEmbedSettings,
   infer: inferSettings,
   chat: chatSettings,

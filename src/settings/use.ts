@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parseBytes } from "../base/text.ts";
 import { field, path, positive, whole } from "./field.ts";
 import {
   adapterField,
@@ -293,9 +294,49 @@ export const exportSettings = z.strictObject({
     value: "NAME",
     help: "GGUF pre-tokenizer name, where it is not recognised",
   }),
-  verify: field(z.boolean().default(false), {
+  merge_base: field(z.enum(["dequant", "original"]).optional(), {
     group: "Form",
-    help: "read a GGUF file back and compare every tensor with its source",
+    otherwise: "the one trained on",
+    help: "what the adapter is merged onto: the base as quantised training saw it, or as it was",
+  }),
+  shard_size: field(
+    z.coerce.string().refine((text) => parseBytes(text) !== undefined, "write 2GB, 500MB").default(
+      "5GB",
+    ),
+    {
+      group: "Form",
+      value: "SIZE",
+      aliases: ["max-shard-size"],
+      help: "largest file of a merged model",
+    },
+  ),
+  verify: field(z.enum(["off", "tensors", "answers"]).default("off"), {
+    group: "Verify",
+    bare: "answers",
+    help: "read back what was written: every tensor, and with answers whether the model that was " +
+      "trained predicts and answers the same; --verify alone means answers",
+  }),
+  verify_data: field(path().optional(), {
+    group: "Verify",
+    value: "FILE",
+    otherwise: "the run's validation rows, else its training rows, else built-in ones",
+    help: "rows to compare answers on",
+  }),
+  verify_rows: field(whole(1).default(16), {
+    group: "Verify",
+    value: "N",
+    help: "how many of them",
+  }),
+  max_drift: field(positive().optional(), {
+    group: "Verify",
+    value: "KL",
+    otherwise: "what rounding to --quant explains",
+    help: "largest mean divergence of predictions, nats a token",
+  }),
+  max_tokens: field(whole(1).default(128), {
+    group: "Verify",
+    value: "N",
+    help: "longest answer compared",
   }),
 });
 

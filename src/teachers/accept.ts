@@ -78,7 +78,7 @@ export function readRow(schema: AnswerSchema, text: string, teacher: string): Ro
   };
   return {
     ...row,
-    output: JSON.stringify(schema.cli ? ordered(schema.cli, answer as Answer) : answer),
+    output: compactAnswer(schema, answer as object),
     metadata: { case: caseOf(schema, row.context, answer, value.case), teacher },
   };
 }
@@ -102,6 +102,11 @@ function confidenceProblem({ type, confidence }: Answer): string | undefined {
     return `a clarification with confidence ${confidence}: from ${ACT} on a command is due`;
   }
   return undefined;
+}
+
+/** An answer that fits its schema, as rows have it: compact, keys of a command line's in one order. */
+export function compactAnswer(schema: AnswerSchema | undefined, answer: object): string {
+  return JSON.stringify(schema?.cli ? ordered(schema.cli, answer as Answer) : answer);
 }
 
 /** Keys in one order, so that equal answers are equal texts; arguments in the schema's order. */

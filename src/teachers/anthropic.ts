@@ -1,5 +1,5 @@
 import { addressOf, type Endpoint, keyOf, post, secretsOf } from "./http.ts";
-import { type Teacher, TryAgain } from "./teacher.ts";
+import { type Call, type Teacher, TryAgain } from "./teacher.ts";
 
 /** The model that writes where none is named. */
 export const DEFAULT_MODEL = "claude-opus-4-5";
@@ -12,7 +12,7 @@ export const DEFAULT_MODEL = "claude-opus-4-5";
 export function anthropicTeacher(
   model: string,
   env: Readonly<Record<string, string | undefined>>,
-): Teacher {
+): Teacher<Call> {
   const name = `anthropic:${model}`;
   const key = keyOf(env, "ANTHROPIC_API_KEY", name);
   const base = env.ANTHROPIC_BASE_URL?.trim() || "https://api.anthropic.com";

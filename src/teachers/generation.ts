@@ -1,39 +1,22 @@
 import { Exit, Fail } from "../base/fail.ts";
 import type { Journal } from "../base/journal.ts";
-import { plural, thousands } from "../base/text.ts";
 import type { AnswerSchema } from "../settings/answer_schema.ts";
 import { objectsIn, readRow, type Refused, requestKey } from "./accept.ts";
 import { type Group, groupOf, mixOf, wantedOf } from "./mix.ts";
-import { costOf, type Price, tokensOf } from "./prices.ts";
+import { type CallOptions, Ledger, type Spent, untilAnswered } from "./calls.ts";
+import { costOf } from "./prices.ts";
 import { promptOf } from "./prompt.ts";
-import { type Batch, type Reply, type Row, type Teacher, TryAgain } from "./teacher.ts";
+import type { Batch, Row, Teacher } from "./teacher.ts";
 
-/** What must not be exceeded over the whole generation, restarts included. */
-export interface Caps {
-  readonly calls?: number;
-  readonly tokens?: number;
-  /** US dollars. */
-  readonly cost?: number;
-}
-
-export interface GenerationOptions {
+export interface GenerationOptions extends CallOptions {
   readonly rows: number;
   /** Rows a call is to bring. */
   readonly batch: number;
-  /** Longest answer of a call, tokens. */
-  readonly maxTokens: number;
   /** Calls under way at the same time. A kill may lose what these would have brought, no more. */
   readonly parallel: number;
-  /** Times that a call which did not work is made again. */
-  readonly retries: number;
-  /** Seconds until a call is given up. */
-  readonly timeout: number;
-  readonly caps: Caps;
-  readonly price?: Price;
   /** Asked before each call: true ends the generation, which can be continued later. */
   readonly stopped: () => boolean;
   readonly onReply?: (told: Told) => void;
-  readonly onRetry?: (why: string, milliseconds: number) => void;
 }
 
 /** Told after a reply is on the disk. */
@@ -50,22 +33,15 @@ export interface Told {
 /** One line of the journal. */
 type Entry =
   | { readonly begin: { readonly v: 1; readonly schema: string; readonly name: string } }
-  /** Written before a call, with the most it can use. */
-  | { readonly call: number; readonly input: number; readonly output: number }
-  | {
-    readonly reply: number;
-    readonly input: number;
-    readonly output: number;
-    readonly rows: readonly Row[];
-    readonly refused: readonly Refused[];
-  }
-  /** A call that brought nothing; what it may have cost stays counted unless `free`. */
-  | { readonly failed: number; readonly why: string; readonly free: boolean }
-  | {
-    readonly imported: string;
-    readonly rows: readonly Row[];
-    readonly refused: readonly Refused[];
-  };
+  | Spent
+  /** A reply's line has its rows too. */
+  | ({ readonly reply: number; readonly input: number; readonly output: number } & Sifted)
+  | ({ readonly imported: string } & Sifted);
+
+interface Sifted {
+  readonly rows: readonly Row[];
+  readonly refused: readonly Refused[];
+}
 
 /** Replies in a row that brought next to nothing, after which asking on is of no use. */
 const BARREN = 3;
@@ -82,7 +58,7 @@ export class Progress {
   readonly refused: Refused[] = [];
   readonly imported = new Set<string>();
   readonly #keys = new Set<string>();
-  readonly #used = new Map<number, { input: number; output: number }>();
+  readonly ledger = new Ledger();
   readonly #perSubcommand = new Map<string, number>();
 
   private constructor(readonly schema: AnswerSchema, readonly journal: Journal) {}
@@ -123,15 +99,12 @@ export class Progress {
   }
 
   #take(entry: Entry): void {
-    if ("call" in entry) this.#used.set(entry.call, entry);
-    else if ("failed" in entry) {
-      if (entry.free) this.#used.set(entry.failed, { input: 0, output: 0 });
-    } else if ("reply" in entry || "imported" in entry) {
-      if ("reply" in entry) this.#used.set(entry.reply, entry);
-      else this.imported.add(entry.imported);
-      this.refused.push(...entry.refused);
-      for (const row of entry.rows) this.#add(row);
-    } else throw new Error("an unknown kind of line");
+    if ("call" in entry || "failed" in entry || "reply" in entry) this.ledger.take(entry);
+    else if ("imported" in entry) this.imported.add(entry.imported);
+    else throw new Error("an unknown kind of line");
+    if (!("rows" in entry)) return;
+    this.refused.push(...entry.refused);
+    for (const row of entry.rows) this.#add(row);
   }
 
   #add(row: Row): void {
@@ -154,21 +127,16 @@ export class Progress {
 
   /** Nothing was asked and nothing brought. */
   get empty(): boolean {
-    return this.#used.size === 0 && this.imported.size === 0;
+    return this.calls === 0 && this.imported.size === 0;
   }
 
   get calls(): number {
-    return Math.max(0, ...this.#used.keys());
+    return this.ledger.calls;
   }
 
   /** Tokens, those of calls whose answer was never seen counted at their most. */
   get used(): { input: number; output: number } {
-    let input = 0, output = 0;
-    for (const one of this.#used.values()) {
-      input += one.input;
-      output += one.output;
-    }
-    return { input, output };
+    return this.ledger.used;
   }
 
   /** Rows there are of each group. */
@@ -292,6 +260,14 @@ export async function generate(
     return mine;
   };
   const some = (left: Record<Group, number>) => Object.values(left).some((n) => n > 0);
+  const book = {
+    ledger: progress.ledger,
+    record: (line: Spent) => progress.record(line),
+    get far() {
+      return `${progress.rows.length} of ${o.rows} rows`;
+    },
+    less: "a smaller --num finishes with what is there",
+  };
   const halted = () => failure !== undefined || o.stopped();
 
   /** One batch, asked until it answers. */
@@ -303,55 +279,26 @@ export async function generate(
     const ticket = call + 1;
     underWay.set(ticket, asked);
     try {
-      for (let attempt = 0;; attempt++) {
-        const batch = { ...planned, call: ++call };
-        const most = { input: tokensOf(batch.prompt), output: o.maxTokens };
-        if (teacher.paid) {
-          checkCaps(progress, call, most, o);
-          await progress.record({ call, ...most });
-        }
-        let reply: Reply;
-        try {
-          const signal = AbortSignal.timeout(o.timeout * 1000);
-          reply = await teacher.ask(batch, o.maxTokens, signal);
-        } catch (error) {
-          const again = error instanceof TryAgain ? error : undefined;
-          if (teacher.paid) {
-            const why = error instanceof Error ? error.message : String(error);
-            await progress.record({ failed: batch.call, why, free: !again?.charged });
-          }
-          if (!again) throw error;
-          if (attempt >= o.retries) throw exhausted(again, attempt);
-          const wait = again.after ?? backoff(attempt);
-          o.onRetry?.(again.message, wait);
-          await pause(wait, halted);
-          if (halted()) return;
-          continue;
-        }
-        const usage = reply.usage ??
-          (teacher.paid
-            ? { input: most.input, output: tokensOf(reply.text) }
-            : { input: 0, output: 0 });
-        const { rows, refused } = await inTurn(async () => {
-          const room = missingOf(progress, o.rows);
-          const sifted = progress.sift(reply.text, teacher.name, room);
-          await progress.record({ reply: batch.call, ...usage, ...sifted });
-          return sifted;
-        });
-        barren = rows.length >= batch.rows * USEFUL ? 0 : barren + 1;
-        const used = progress.used;
-        o.onReply?.({
-          call: batch.call,
-          rows: progress.rows.length,
-          of: o.rows,
-          refused: refused.length,
-          calls: progress.calls,
-          tokens: used.input + used.output,
-          ...(o.price ? { cost: costOf(used, o.price) } : {}),
-        });
-        if (barren >= BARREN) throw useless(progress, refused, reply.text, o.rows);
-        return;
-      }
+      const answer = await untilAnswered(teacher, planned, () => ++call, book, o, halted);
+      if (!answer) return;
+      const { rows, refused } = await inTurn(async () => {
+        const room = missingOf(progress, o.rows);
+        const sifted = progress.sift(answer.text, teacher.name, room);
+        await progress.record({ reply: answer.call, ...answer.usage, ...sifted });
+        return sifted;
+      });
+      barren = rows.length >= planned.rows * USEFUL ? 0 : barren + 1;
+      const used = progress.used;
+      o.onReply?.({
+        call: answer.call,
+        rows: progress.rows.length,
+        of: o.rows,
+        refused: refused.length,
+        calls: progress.calls,
+        tokens: used.input + used.output,
+        ...(o.price ? { cost: costOf(used, o.price) } : {}),
+      });
+      if (barren >= BARREN) throw useless(progress, refused, answer.text, o.rows);
     } finally {
       underWay.delete(ticket);
     }
@@ -372,60 +319,6 @@ export async function generate(
   }
   if (failure !== undefined) throw failure;
   return !some(missing());
-}
-
-/** Doubling from a second to a minute, half of it by chance so that clients do not return together. */
-function backoff(attempt: number): number {
-  const full = Math.min(60_000, 1000 * 2 ** attempt);
-  return full / 2 + Math.random() * full / 2;
-}
-
-/** Waits, but not past a stop. */
-async function pause(milliseconds: number, halted: () => boolean): Promise<void> {
-  const end = performance.now() + milliseconds;
-  while (!halted() && performance.now() < end) {
-    await Bun.sleep(Math.min(200, end - performance.now()));
-  }
-}
-
-/** @throws Fail before a call that could exceed a cap */
-function checkCaps(
-  progress: Progress,
-  call: number,
-  most: { input: number; output: number },
-  { caps, price, rows }: GenerationOptions,
-): void {
-  const used = progress.used;
-  const with_ = { input: used.input + most.input, output: used.output + most.output };
-  const refuse = (what: string, flag: string) =>
-    new Fail(
-      `stopped at ${progress.rows.length} of ${rows} rows: the next call could exceed ${what}`,
-      {
-        why: `${plural(call - 1, "call")} so far, ${thousands(used.input + used.output)} tokens${
-          price ? `, $${costOf(used, price).toFixed(2)}` : ""
-        }; nothing is lost`,
-        fix:
-          `the same command goes on with a larger ${flag}; a smaller --num finishes with what is there`,
-        exit: Exit.gate,
-      },
-    );
-  if (caps.calls !== undefined && call > caps.calls) {
-    throw refuse(`--max-calls ${caps.calls}`, "--max-calls");
-  }
-  if (caps.tokens !== undefined && with_.input + with_.output > caps.tokens) {
-    throw refuse(`--max-tokens-total ${caps.tokens}`, "--max-tokens-total");
-  }
-  if (caps.cost !== undefined && price && costOf(with_, price) > caps.cost) {
-    throw refuse(`--max-cost ${caps.cost}`, "--max-cost");
-  }
-}
-
-function exhausted(last: TryAgain, attempts: number): Fail {
-  return new Fail(`the teacher does not answer: ${last.message}`, {
-    why: attempts === 0 ? "it was not asked again" : `asked ${attempts + 1} times`,
-    fix: "the same command goes on where it stopped; nothing that was answered is asked again",
-    exit: Exit.network,
-  });
 }
 
 function useless(

@@ -1,5 +1,5 @@
 import { addressOf, type Endpoint, keyOf, post, secretsOf } from "./http.ts";
-import { type Teacher, TryAgain } from "./teacher.ts";
+import { type Call, type Teacher, TryAgain } from "./teacher.ts";
 
 const OPENAI = "https://api.openai.com/v1";
 
@@ -12,7 +12,7 @@ const OPENAI = "https://api.openai.com/v1";
 export function openaiTeacher(
   model: string,
   env: Readonly<Record<string, string | undefined>>,
-): Teacher {
+): Teacher<Call> {
   const name = `openai:${model}`;
   const base = env.OPENAI_BASE_URL?.trim() || OPENAI;
   const own = URL.parse(base)?.hostname === "api.openai.com";

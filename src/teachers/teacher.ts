@@ -27,27 +27,31 @@ export interface Row {
   readonly metadata: { readonly case: Case; readonly teacher: string };
 }
 
-/** What one call is to bring. */
-export interface Batch {
-  /** Numbered from 1 over the whole generation, restarts included. */
+/** What is asked once. */
+export interface Call {
+  /** Numbered from 1 over the whole work, restarts included. */
   readonly call: number;
+  /** The request in words. */
+  readonly prompt: string;
+}
+
+/** The same for rows of a schema, so that a teacher without a model can answer too. */
+export interface Batch extends Call {
   readonly rows: number;
   readonly wanted: readonly { readonly case: Case; readonly count: number }[];
-  /** The request for it in words. */
-  readonly prompt: string;
   /** Whether the same request is there already. */
   has(instruction: string, context: unknown): boolean;
 }
 
 export interface Reply {
-  /** A JSON array of {input, context, output, case}, perhaps with talk around it, perhaps cut. */
+  /** A JSON array of what was asked for, perhaps with talk around it, perhaps cut. */
   readonly text: string;
   /** Tokens that were counted by whoever counts the money; unset where nobody said. */
   readonly usage?: { readonly input: number; readonly output: number };
 }
 
-/** Where generated text comes from. */
-export interface Teacher {
+/** Where generated text comes from: from any request in words, or from what a `Batch` says. */
+export interface Teacher<Asked extends Call = Batch> {
   /** As rows name it: "template", "anthropic:MODEL". */
   readonly name: string;
   /** Whether a call costs money, so that budgets and retries have a meaning. */
@@ -57,7 +61,7 @@ export interface Teacher {
    * @param maxTokens longest answer
    * @throws TryAgain where the same call may succeed later; Fail where it will not
    */
-  ask(batch: Batch, maxTokens: number, signal: AbortSignal): Promise<Reply>;
+  ask(asked: Asked, maxTokens: number, signal: AbortSignal): Promise<Reply>;
 }
 
 /** A call that did not work this time. */

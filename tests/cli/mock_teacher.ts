@@ -66,6 +66,33 @@ function rowsFor(prompt: string, call: string, bad: boolean): unknown[] {
   );
 }
 
+/** What a prompt asks of each of its items: a chain of reasoning, or the best answer. */
+function itemsFor(prompt: string, bad: boolean): unknown[] {
+  const items = [...prompt.matchAll(/^\{"id":"(\w{8})","prompt":(".*?[^\\]"|"")[,}]/gm)];
+  return items.map(([, id, asked]) => {
+    const words = (JSON.parse(asked!) as string).split(/\s+/);
+    return prompt.includes('"reasoning"')
+      ? {
+        id,
+        reasoning: bad
+          ? "- so it is"
+          : `- '${words.slice(-2).join(" ")}' (${id}) tells what is wanted\n- read as ${
+            words.length * 7 + Number.parseInt(id!.slice(0, 3), 16)
+          } on a scale nobody uses, for want of a better clue`,
+      }
+      : {
+        id,
+        answer: bad ? "soak" : {
+          type: "command",
+          command: "bed",
+          subcommand: "soak",
+          args: { bed: "north" },
+          confidence: 0.9,
+        },
+      };
+  });
+}
+
 /**
  * Starts the server on a free port of this machine.
  * @param behave by the number of the request, from 1
@@ -120,7 +147,10 @@ export function mockTeacher(
               usage: { prompt_tokens: 1000, completion_tokens: 200, total_tokens: 1200 },
             },
         );
-      const rows = JSON.stringify(rowsFor(prompt, `${mark}-${call}`, how === "bad rows"));
+      const bad = how === "bad rows", items = itemsFor(prompt, bad);
+      const rows = JSON.stringify(
+        items.length > 0 ? items : rowsFor(prompt, `${mark}-${call}`, bad),
+      );
       switch (how) {
         case "429":
           return error(429, "rate_limit_error", { "retry-after": "0" });
