@@ -7,6 +7,7 @@ import { Scorer } from "../evaluate/score.ts";
 import { Generator } from "../generate/generator.ts";
 import { type AnswerSchema, parseAnswerSchema } from "../settings/answer_schema.ts";
 import { encodePrompt } from "../text/prompt.ts";
+import { samplingOf } from "./infer.ts";
 import { readText } from "./io.ts";
 import type { Loaded } from "./loaded.ts";
 import { questionOf } from "./questions.ts";
@@ -21,6 +22,9 @@ export interface Asked {
 export interface Sampling {
   readonly temp: number;
   readonly top_p: number;
+  readonly top_k?: number;
+  readonly min_p?: number;
+  readonly repetition_penalty?: number;
   readonly max_tokens: number;
   readonly seed: number;
 }
@@ -107,7 +111,7 @@ async function answers(
     context: Math.ceil((longest + sampling.max_tokens + 1) / 64) * 64,
     prefill: Math.min(PREFILL, Math.ceil((longest * SLOTS) / 64) * 64),
   }, adapted);
-  const how = { temperature: sampling.temp, topP: sampling.top_p, seed: sampling.seed };
+  const how = samplingOf(sampling);
   const stop = new Set(tokenizer.eosIds);
   // The first request compiles kernels, which is no part of anybody's latency.
   for await (const _ of generator.answers([{ ...requests[0]!, maxTokens: 2 }], new Set(), how));
