@@ -22,7 +22,7 @@ export class Vocabulary {
   /** @param rows how many logits the model has: at least the tokens, more where it is padded */
   constructor(tokens: Tokens, rows: number = tokens.vocabSize) {
     const all: { id: number; text: string }[] = [];
-    for (let id = 0; id < tokens.vocabSize; id++) {
+    for (let id = 0; id < Math.min(rows, tokens.vocabSize); id++) {
       const bytes = tokens.bytesOf(id);
       if (!bytes || bytes.length === 0 || tokens.eosIds.includes(id)) continue;
       all.push({ id, text: String.fromCharCode(...bytes) });
