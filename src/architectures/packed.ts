@@ -1,6 +1,5 @@
 import { add } from "../../kernels/add/add.ts";
 import { attention } from "../../kernels/attention/attention.ts";
-import { sortByToken } from "../../kernels/embedding/embedding.ts";
 import { gatherRows } from "../../kernels/gather_rows/gather_rows.ts";
 import { linearCrossEntropy } from "../../kernels/linear_cross_entropy/linear_cross_entropy.ts";
 import { neftune } from "../../kernels/neftune/neftune.ts";
@@ -8,7 +7,8 @@ import type { Graph } from "../graph/graph.ts";
 import type { Runner } from "../graph/runner.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Net } from "../nn/net.ts";
-import { headOf, type ModelSpec } from "./architecture.ts";
+import { headOf, type ModelSpec, type Sizes } from "./architecture.ts";
+import { placesOf, type Sorted, sortedInput, writeSorted } from "./sequences.ts";
 
 /** One sequence: `labels[t]` is what position t-1 must predict, -100 where it is not asked. */
 export interface TokenRow {
@@ -38,6 +38,7 @@ export interface Pair {
 
 /** The row with no sequence of more than `most` tokens: itself where none is. */
 export function truncated(row: TokenRow, most: number): TokenRow {
+  if (row.texts) return shorter(row, row.texts, most);
   const { ids, labels, weights, pair } = row, n = ids.length;
   const middle = pair?.rejected ?? n, second = n - middle + (pair?.shared ?? 0);
   if (middle <= most && second <= most) return row;
@@ -51,6 +52,20 @@ export function truncated(row: TokenRow, most: number): TokenRow {
     labels: cut(labels),
     weights: weights && cut(weights),
     pair: pair && { ...pair, shared: Math.min(pair.shared, most), rejected: ends[0] },
+  };
+}
+
+/** The same for a row of texts. */
+function shorter(row: TokenRow, texts: NonNullable<TokenRow["texts"]>, most: number): TokenRow {
+  if (texts.every(({ length }) => length <= most)) return row;
+  let from = 0;
+  const ids = texts.flatMap(({ length }) =>
+    Array.prototype.slice.call(row.ids, from, from += length).slice(0, most) as number[]
+  );
+  return {
+    ...row,
+    ids,
+    texts: texts.map((text) => ({ ...text, length: Math.min(text.length, most) })),
   };
 }
 
@@ -72,12 +87,12 @@ const NONE = 0xffffffff;
  */
 export class PackedBatch {
   readonly size: PackedSize;
-  readonly vocab: number;
   readonly ids: Tensor;
   readonly positions: Tensor;
   readonly spans: Tensor;
   readonly reach: Tensor;
-  readonly sorted: { readonly order: Tensor; readonly bounds: Tensor };
+  readonly sorted: Sorted;
+  readonly sortedPositions: Sorted;
   readonly map: Tensor;
   readonly inverse: Tensor;
   readonly labels: Tensor;
@@ -85,10 +100,9 @@ export class PackedBatch {
   /** The key that each token makes, and the second one that shared tokens make: there, and back. */
   readonly #keys: readonly { readonly map: Tensor; readonly inverse: Tensor }[];
 
-  constructor(g: Graph, vocab: number, size: PackedSize) {
+  constructor(g: Graph, readonly sizes: Sizes, size: PackedSize) {
     const { tokens: T, targets: S } = size;
     this.size = size;
-    this.vocab = vocab;
     this.ids = g.input("ids", [T], "u32");
     this.positions = g.input("positions", [T], "u32");
     this.spans = g.input("spans", [T, 2], "u32");
@@ -97,10 +111,8 @@ export class PackedBatch {
       map: g.input(name, [size.keys!], "u32"),
       inverse: g.input(`${name} of tokens`, [T], "u32"),
     }));
-    this.sorted = {
-      order: g.input("order", [T], "u32"),
-      bounds: g.input("bounds", [vocab + 1], "u32"),
-    };
+    this.sorted = sortedInput(g, "", T, sizes.vocab);
+    this.sortedPositions = sortedInput(g, "positions_", T, placesOf(sizes));
     this.map = g.input("targets", [S], "u32");
     this.inverse = g.input("inverse", [T], "u32");
     this.labels = g.input("labels", [S], "u32");
@@ -166,11 +178,8 @@ export class PackedBatch {
     runner.write(this.positions, positions);
     runner.write(this.spans, spans);
     runner.write(this.reach, reach);
-    if (runner.reads(this.sorted.order)) { // only where the embedding learns
-      const { order, bounds } = sortByToken(ids, this.vocab);
-      runner.write(this.sorted.order, order);
-      runner.write(this.sorted.bounds, bounds);
-    }
+    writeSorted(runner, this.sorted, ids, this.sizes.vocab);
+    writeSorted(runner, this.sortedPositions, positions, placesOf(this.sizes));
     runner.write(this.map, map);
     runner.write(this.inverse, inverse);
     runner.write(this.labels, labels);
@@ -188,6 +197,7 @@ export class PackedBatch {
       ids: this.ids,
       positions: this.positions,
       sorted: net.full ? this.sorted : undefined,
+      sortedPositions: net.full ? this.sortedPositions : undefined,
       noise: alpha > 0 ? (x) => neftune(g, x, { spans, reach, clock }, { alpha }) : undefined,
       attend: (q, k, v, heads) =>
         attention(g, q, this.#keyed(g, k), this.#keyed(g, v), { spans, reach, ...heads }),

@@ -9,6 +9,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { command } from "./command.ts";
 import { readText } from "./io.ts";
 import { checkPrompt } from "./prompt_check.ts";
+import { routed, routedTold } from "./routed.ts";
 import { asIds, asObject, badRows, type Complaint, type Numbered, readRows } from "./rows.ts";
 import { textsOf } from "./texts.ts";
 
@@ -70,11 +71,14 @@ export const infer = command({
     'whet infer -m ./model -p "Once upon a time"',
     `echo '{"prompt":"Hello"}' | whet infer -m ./model -a ./run --json`,
     "whet infer -m ./model -a ./run --json < prompts.jsonl > answers.jsonl",
+    'whet infer -m ./model -a ./run --chat -p "water the beans" --thresholds .9,.7,.5 --json',
   ],
   details:
     'Rows are {"prompt"}, {"messages"} or {"ids"}; answers come in their order, with --json as ' +
     '{"ids","text","finish_reason"}. finish_reason is "stop" where the model ended its answer and ' +
-    '"length" where --max-tokens did. Messages go through the chat template of the model.',
+    '"length" where --max-tokens did. Messages go through the chat template of the model. --sections ' +
+    "adds each section of an answer and _valid; --thresholds adds the action that its confidence allows: " +
+    "execute, confirm, clarify or ask.",
   settings: inferSettings,
   async run(settings, io) {
     const { id_field, max_tokens } = settings;
@@ -158,8 +162,11 @@ export const infer = command({
     for await (const { ids, text, finish } of generator.inOrder(requests, how, heard)) {
       const { row } = rows[done++]!;
       const id = id_field === undefined ? {} : { [id_field]: row.id };
-      io.result({ ...id, ids, text, finish_reason: finish });
+      const route = routed(text, settings);
+      io.result({ ...id, ids, text, finish_reason: finish, ...route });
       io.out(told ? "" : text);
+      const note = routedTold(route);
+      if (note) io.note(note);
       tokens += ids.length;
       io.progress(`${done} of ${rows.length} answers`);
       if (io.closed || io.stop.requested) break;

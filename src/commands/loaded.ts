@@ -44,10 +44,11 @@ export async function openBoth(
     quant?: string;
     double_quant?: boolean;
     compute?: Storage;
+    task?: string;
   },
 ): Promise<Opened> {
   const { model: path, adapter: adapterPath } = settings;
-  const open = await openBase(path);
+  const open = await openBase(path, settings.task);
   const model = { ...open, quant: quantOf(settings), compute: settings.compute };
   const adapter = adapterPath === undefined ? undefined : await readAdapter(adapterPath);
   if (adapter) {

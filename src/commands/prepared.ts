@@ -13,7 +13,8 @@ import { prepareUnpaired, readUnpaired, type UnpairedExample } from "../data/unp
 import type { Rows } from "../report/record.ts";
 import { lossOnOf } from "../settings/loss_on.ts";
 import { mapOf, quantOf } from "../settings/model.ts";
-import type { PlanSettings, TrainSettings } from "../settings/train.ts";
+import type { PlanSettings } from "../settings/plan.ts";
+import type { TrainSettings } from "../settings/train.ts";
 import type { ChatTemplate } from "../text/chat_template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Measures } from "../trainer/loop.ts";

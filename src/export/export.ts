@@ -2,10 +2,11 @@ import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
-import { type Quant, specOf } from "../architectures/model.ts";
+import { openCheckpoint, type Quant, specOf } from "../architectures/model.ts";
 import { bytesIn } from "../formats/model_files.ts";
-import { type ModelFolder, openModel } from "../formats/model_folder.ts";
+import type { ModelFolder } from "../formats/model_folder.ts";
 import { withQuantised } from "../formats/quantised_folder.ts";
+import { readSentenceConfig, writeSentenceConfig } from "../formats/sentence.ts";
 import { type Adapter, readAdapter, writeAdapter } from "../formats/peft.ts";
 import { exportGgufLora } from "./gguf_lora.ts";
 import type { GgufQuant } from "./gguf_mixtures.ts";
@@ -26,6 +27,8 @@ export interface ExportOptions {
   readonly source: string;
   /** The base model, where it is not at the place the adapter recorded. */
   readonly base?: string;
+  /** The task whose adapter the base has merged in. */
+  readonly task?: string;
   /** How the base was kept in training, where the adapter is to be merged onto what that left of it. */
   readonly asTrained?: Quant;
   /** The file (GGUF) or folder to write. */
@@ -65,7 +68,9 @@ interface Source extends Disposable {
   readonly tokenizerDir: string;
 }
 
-async function openSource({ source, base, asTrained: quant }: ExportOptions): Promise<Source> {
+async function openSource(
+  { source, base, task, asTrained: quant }: ExportOptions,
+): Promise<Source> {
   const adapter = existsSync(join(source, "adapter_config.json"))
     ? await readAdapter(source)
     : undefined;
@@ -90,7 +95,7 @@ async function openSource({ source, base, asTrained: quant }: ExportOptions): Pr
       exit: Exit.usage,
     });
   }
-  const saved = withQuantised(await openModel(dir));
+  const saved = withQuantised(await openCheckpoint(dir, task));
   // What was quantised on disk was not quantised again.
   const model = quant && !saved.quantised
     ? asTrained(saved, quant, specOf(saved.config).architecture.linears)
@@ -124,6 +129,19 @@ async function writeModelfile(gguf: string, prompt: TrainedPrompt | undefined) {
   return { path, warnings: made.warnings };
 }
 
+/** What modules.json says beside the adapter or the model; a mean for an encoder that has none. */
+function poolingOf({ source: from }: ExportOptions, { model }: Source) {
+  const found = readSentenceConfig(from) ?? readSentenceConfig(model.dir);
+  if (found?.pooling === "mean_sqrt_len") return undefined; // llama.cpp has none like it
+  return found?.pooling ?? (specOf(model.config).architecture.bidirectional ? "mean" : undefined);
+}
+
+/** What sentence-transformers needs beside the weights, where the adapter or its base has it. */
+async function writeSentence({ source, out }: ExportOptions, { model }: Source): Promise<void> {
+  const found = readSentenceConfig(source) ?? readSentenceConfig(model.dir);
+  if (found) await writeSentenceConfig(out, found, specOf(model.config).sizes.width);
+}
+
 async function gguf(options: ExportOptions, source: Source): Promise<ExportReport> {
   const { out, quant = "f16", verify, ollama } = options;
   const { warnings, ...written } = await exportGguf({
@@ -131,6 +149,7 @@ async function gguf(options: ExportOptions, source: Source): Promise<ExportRepor
     quant,
     out,
     name: options.name ?? basename(options.source),
+    pooling: poolingOf(options, source),
     pretokenizer: options.pretokenizer,
     prompt: options.prompt,
     onProgress: options.onProgress,
@@ -150,7 +169,8 @@ async function gguf(options: ExportOptions, source: Source): Promise<ExportRepor
   };
 }
 
-async function adapterFolder({ out, source: from }: ExportOptions, source: Source) {
+async function adapterFolder(options: ExportOptions, source: Source) {
+  const { out, source: from } = options;
   const { config, tensors } = needAdapter(source, "adapter", from);
   const { size, sha256 } = await writeAdapter(out, config, tensors);
   const files = ["adapter_model.safetensors", "adapter_config.json"];
@@ -160,6 +180,7 @@ async function adapterFolder({ out, source: from }: ExportOptions, source: Sourc
     await writeFile(join(out, name), content);
     files.push(name);
   }
+  await writeSentence(options, source);
   return { path: out, form: "adapter", bytes: size, sha256, files, warnings: [] } as const;
 }
 
@@ -214,6 +235,7 @@ export async function exportRun(options: ExportOptions): Promise<ExportReport> {
         shardBytes,
         onProgress,
       });
+      await writeSentence(options, source);
       return { form, warnings: [], ...written };
     }
     case "adapter":

@@ -41,6 +41,8 @@ export interface GgufOptions {
   readonly tokenizerDir?: string;
   /** general.name, the folder's name by default. */
   readonly name?: string;
+  /** How hidden states become an embedding, where llama.cpp is to know it. */
+  readonly pooling?: "mean" | "cls" | "last";
   /** Overrides the GGUF pre-tokenizer name. */
   readonly pretokenizer?: string;
   /** Under which prompt the model was trained: kept in the file as JSON, under PROMPT_KEY. */
@@ -59,6 +61,9 @@ export interface ExportResult {
   /** What was not done as asked, in whole sentences. */
   readonly warnings: readonly string[];
 }
+
+/** llama.cpp's numbers. */
+const POOLING = { mean: 1, cls: 2, last: 3 } as const;
 
 /** A count as llama.cpp names model sizes: two digits at least, then K, M, B or T. */
 export function sizeLabel(parameters: number): string {
@@ -146,13 +151,19 @@ function* planTensors(family: GgufFamily, weights: Weights): Generator<Planned> 
     if (target === undefined) continue;
     const perHead = family.interleavedRows?.(name, config);
     const width = shape.length > 1 ? shape.at(-1)! : 1;
+    const before = family.rowsBefore?.(name, config) ?? 0;
+    const kept = [shape[0]! - before, ...shape.slice(1)];
     const values = function* () {
-      for (const [from, to] of rowRanges(shape, perHead)) {
-        const rows = shifted(weights.readF32(name, from, to), family.shift?.(name), dtype);
+      for (const [from, to] of rowRanges(kept, perHead)) {
+        const rows = shifted(
+          weights.readF32(name, from + before, to + before),
+          family.shift?.(name),
+          dtype,
+        );
         yield perHead ? interleave(rows, perHead, width) : rows;
       }
     };
-    yield { name: target.gguf, shape, values };
+    yield { name: target.gguf, shape: kept, values };
   }
 }
 
@@ -213,7 +224,7 @@ function vocabularyRows(weights: Weights, family: GgufFamily): number {
 
 /** Refuses what a config promises otherwise than the family's table has it. */
 function checkWeights(family: GgufFamily, weights: Weights): void {
-  const layers = Number(weights.config.num_hidden_layers);
+  const layers = Number(weights.config.num_hidden_layers ?? weights.config.n_layer);
   const tied = weights.config.tie_word_embeddings ?? family.tied;
   checkComplete(family, layers, weights.tensors, tied === true);
 }
@@ -229,7 +240,7 @@ function checkWeights(family: GgufFamily, weights: Weights): void {
  *   does not fit its type, or the disk refuses; then there is no file
  */
 export async function exportGguf(options: GgufOptions): Promise<ExportResult> {
-  const { model, adapter, quant, out, onProgress } = options;
+  const { model, adapter, quant, out, pooling, onProgress } = options;
   const family = ggufFamily(model.config);
   checkWeights(family, model);
   const weights = adapter === undefined ? model : mergeAdapter(model, adapter);
@@ -247,7 +258,7 @@ export async function exportGguf(options: GgufOptions): Promise<ExportResult> {
     chatTemplate: await findChatTemplate(dir, tokenizer.config),
     pretokenizer: options.pretokenizer,
   });
-  const extra = family.tokenizer?.(model.config, tokenizer.config);
+  const extra = family.tokenizer?.(model.config, tokenizer);
   const metadata = new Map<string, GgufValue>([
     ["general.architecture", text(family.arch)],
     ["general.type", text("model")],
@@ -255,6 +266,7 @@ export async function exportGguf(options: GgufOptions): Promise<ExportResult> {
     ["general.name", text(options.name ?? basename(model.dir))],
     ["general.size_label", text(sizeLabel(parameters))],
     ...family.metadata(model.config, u32(ggufQuants[quant])),
+    ...(pooling ? [[`${family.arch}.pooling_type`, u32(POOLING[pooling])] as const] : []),
     ["general.quantization_version", u32(2)],
     ...extra?.before ?? [],
     ...entries,

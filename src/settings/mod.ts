@@ -6,11 +6,13 @@ import { trainEmbedSettings } from "./embed.ts";
 import { ktoSettings } from "./kto.ts";
 import { orpoSettings } from "./orpo.ts";
 import { simpoSettings } from "./simpo.ts";
+import { pipelineSettings } from "./pipeline.ts";
 import { trainSettings } from "./train.ts";
+import { trainAutoSettings } from "./train_auto.ts";
+import { abSettings, evalSettings } from "./eval.ts";
 import {
   chatSettings,
   embedSettings,
-  evalSettings,
   exportSettings,
   inferSettings,
   scoreSettings,
@@ -26,13 +28,16 @@ export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   simpo: simpoSettings,
   kto: ktoSettings,
   train_embed: trainEmbedSettings,
+  train_auto: trainAutoSettings,
   infer: inferSettings,
   chat: chatSettings,
   eval: evalSettings,
+  eval_ab: abSettings,
   score: scoreSettings,
   embed: embedSettings,
   tokenize: tokenizeSettings,
   export: exportSettings,
+  pipeline: pipelineSettings,
 };
 
 const ofFile = (f: Field) => !f.info.flagOnly;

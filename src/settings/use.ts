@@ -1,19 +1,20 @@
 import { z } from "zod";
 import { parseBytes } from "../base/text.ts";
 import { field, path, positive, whole } from "./field.ts";
+import { sectionsField, thresholdsField } from "./answers.ts";
 import {
   adapterField,
   checkQuant,
   computeField,
   doubleQuantField,
-  mapField,
   modelField,
   poolingField,
   quantField,
+  taskField,
   templateField,
 } from "./model.ts";
 
-/** Settings of the commands that use a model: score, infer, tokenize, eval, export. */
+/** Settings of the commands that use a model: score, embed, infer, tokenize, export. */
 
 const input = () =>
   field(path().default("-"), {
@@ -38,6 +39,7 @@ export const embedSettings = z.strictObject({
   adapter: adapterField(),
   rows: input(),
   pooling: poolingField(),
+  task: taskField(),
   raw: field(z.boolean().default(false), {
     group: "Main",
     help: "embeddings as they are pooled, not made of unit length",
@@ -61,7 +63,8 @@ export const embedSettings = z.strictObject({
   compute: computeField(),
 }).superRefine(checkQuant);
 
-const generation = {
+/** How answers are drawn. */
+export const generation = {
   temp: field(z.number().min(0).max(100).default(0), {
     group: "Generation",
     aliases: ["temperature"],
@@ -132,6 +135,8 @@ export const inferSettings = z.strictObject({
     value: "KEY",
     help: "copy this key of each row to its answer",
   }),
+  sections: sectionsField(),
+  thresholds: thresholdsField(),
   ...generation,
   stop: field(z.array(z.string().min(1)).max(16).default([]), {
     group: "Generation",
@@ -177,63 +182,6 @@ export const tokenizeSettings = z.strictObject({
   }),
 });
 
-export const evalSettings = z.strictObject({
-  model: modelField(true),
-  adapter: adapterField(),
-  data: field(path(), {
-    group: "Main",
-    short: "d",
-    aliases: ["dataset", "test-file"],
-    value: "FILE",
-    help: "rows with the answers expected",
-  }),
-  template: templateField(),
-  strict_prompt: field(z.boolean().default(false), {
-    group: "Main",
-    help:
-      "refuse another system prompt, chat template or stop tokens than the adapter was trained with",
-  }),
-  map: mapField(),
-  schema: field(path().optional(), {
-    group: "Main",
-    value: "FILE",
-    help: "CLI schema or JSON Schema that answers must satisfy",
-  }),
-  baseline: field(z.boolean().default(false), {
-    group: "Main",
-    help: "measure the model without the adapter too",
-  }),
-  output: field(path().optional(), {
-    group: "Main",
-    short: "o",
-    value: "FILE",
-    help: "write the result as JSON",
-  }),
-  failures: field(path().optional(), {
-    group: "Main",
-    value: "FILE",
-    help: "write the rows answered wrongly, ready to be corrected and trained",
-  }),
-  fail_under: field(
-    z.array(z.string().regex(/^\w+=\d*\.?\d+$/, "expected metric=number")).default([]),
-    {
-      group: "Main",
-      value: "M=X",
-      help: "exit 9 where a metric is lower, for example exact_match=.9,json_valid=.99",
-    },
-  ),
-  limit: field(whole(1).optional(), { group: "Main", value: "N", help: "only the first N rows" }),
-  max_seq: field(whole(8).default(2048), {
-    group: "Generation",
-    value: "N",
-    help: "longest row in tokens",
-  }),
-  ...generation,
-  quant: quantField(),
-  double_quant: doubleQuantField(),
-  compute: computeField(),
-}).superRefine(checkQuant);
-
 const GGUF_TYPES = [
   "f32",
   "f16",
@@ -266,6 +214,7 @@ export const exportSettings = z.strictObject({
     value: "DIR",
     help: "the base model, where it is not at the place the adapter recorded",
   }),
+  task: taskField(),
   gguf: field(z.boolean().default(false), {
     group: "Form",
     help: "one GGUF file for llama.cpp and Ollama, adapter merged",
@@ -345,5 +294,4 @@ export type EmbedSettings = z.output<typeof embedSettings>;
 export type ChatSettings = z.output<typeof chatSettings>;
 export type InferSettings = z.output<typeof inferSettings>;
 export type TokenizeSettings = z.output<typeof tokenizeSettings>;
-export type EvalSettings = z.output<typeof evalSettings>;
 export type ExportSettings = z.output<typeof exportSettings>;

@@ -35,7 +35,7 @@ export class Answers {
 
   /** @param adapterOff `reference` is asked for too: the same weights without the adapter */
   constructor(model: Model, net: Net, recipe: Recipe, gradient: boolean, adapterOff = false) {
-    const { g } = net, { size } = recipe, batch = new PackedBatch(g, model.sizes.vocab, size);
+    const { g } = net, { size } = recipe, batch = new PackedBatch(g, model.sizes, size);
     this.#net = net;
     this.#batch = batch;
     this.rows = size.rows ?? 1;
