@@ -39,6 +39,7 @@ export const exportCommand = command({
         quant: settings.quant as GgufQuant,
         pretokenizer: settings.pretokenizer,
         ollama: settings.ollama,
+        imatrix: settings.imatrix,
         shardBytes: parseBytes(settings.shard_size),
         verify: settings.verify !== "off" && form === "gguf",
         onProgress: ({ done, total, tensor }) =>

@@ -5,6 +5,7 @@ import { Exit, Fail } from "../base/fail.ts";
 import { type Quant, specOf } from "../architectures/model.ts";
 import { bytesIn } from "../formats/model_files.ts";
 import { type ModelFolder, openModel } from "../formats/model_folder.ts";
+import { readImatrix } from "../formats/imatrix.ts";
 import { withQuantised } from "../formats/quantised_folder.ts";
 import { type Adapter, readAdapter, writeAdapter } from "../formats/peft.ts";
 import { exportGgufLora } from "./gguf_lora.ts";
@@ -37,6 +38,8 @@ export interface ExportOptions {
   /** The prompt lock of the run: into the GGUF file, and what the Modelfile says. */
   readonly prompt?: TrainedPrompt;
   readonly pretokenizer?: string;
+  /** An importance matrix of llama.cpp's, for GGUF of mixed types. */
+  readonly imatrix?: string;
   /** Writes an Ollama Modelfile for this name beside the GGUF file. */
   readonly ollama?: string;
   /** Bytes of a file of a merged model at most, 5 GB as transformers has it. */
@@ -118,7 +121,10 @@ async function writeModelfile(gguf: string, prompt: TrainedPrompt | undefined) {
 }
 
 async function gguf(options: ExportOptions, source: Source): Promise<ExportReport> {
-  const { out, quant = "f16", verify, ollama } = options;
+  const { out, quant = "f16", verify, ollama, imatrix } = options;
+  const importance = imatrix === undefined
+    ? undefined
+    : { ...readImatrix(imatrix), file: basename(imatrix) };
   const { warnings, ...written } = await exportGguf({
     ...source,
     quant,
@@ -126,12 +132,13 @@ async function gguf(options: ExportOptions, source: Source): Promise<ExportRepor
     name: options.name ?? basename(options.source),
     pretokenizer: options.pretokenizer,
     prompt: options.prompt,
+    importance,
     onProgress: options.onProgress,
   });
   const report = { form: options.form, files: [basename(out)], warnings, ...written };
   const { model, adapter } = source;
   const drift = verify
-    ? checkDrift(out, adapter === undefined ? model : mergeAdapter(model, adapter))
+    ? checkDrift(out, adapter === undefined ? model : mergeAdapter(model, adapter), !!importance)
     : undefined;
   if (ollama === undefined) return { ...report, drift };
   const beside = await writeModelfile(out, options.prompt);
@@ -178,6 +185,13 @@ function checkPlace({ source, out, form }: ExportOptions): void {
  */
 export async function exportRun(options: ExportOptions): Promise<ExportReport> {
   const { form, out, shardBytes, onProgress } = options;
+  if (options.imatrix !== undefined && form !== "gguf") {
+    throw new Fail("--imatrix belongs to --gguf", {
+      why: "only GGUF has types that an importance matrix helps to quantise",
+      fix: "add --gguf --quant q4_k_m, or leave it out",
+      exit: Exit.usage,
+    });
+  }
   if ((options.ollama !== undefined || options.verify) && form !== "gguf") {
     throw new Fail("--ollama and --verify belong to --gguf", {
       why: "they describe and check a GGUF file",

@@ -243,6 +243,11 @@ export const exportSettings = z.strictObject({
     help: "the adapter alone as GGUF, for llama.cpp's --lora",
     excludes: ["gguf", "merge"],
   }),
+  imatrix: field(path().optional(), {
+    group: "Form",
+    value: "FILE",
+    help: "importance matrix by which --quant q4_0 to q6_k round: of whet imatrix or llama.cpp",
+  }),
   ollama: field(z.string().optional(), {
     group: "Form",
     value: "NAME",
