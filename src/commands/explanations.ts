@@ -217,6 +217,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "Such a pair says nothing about which answer is better. It is left out; the other pairs are trained.",
   },
+  WH0312: {
+    title: "an importance matrix of few tokens",
+    text:
+      "An importance matrix says how large each input of each layer is on average. From fewer than about two thousand tokens that is much chance. Some hundred rows like those the model will see are enough.",
+  },
   WH0601: {
     title: "a step was not applied",
     text:

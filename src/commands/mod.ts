@@ -132,6 +132,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./export.ts")).exportCommand,
   },
   {
+    name: "imatrix",
+    group: "Ship",
+    about: "Measures which inputs of a model matter, for better rounding",
+    load: async () => (await import("./imatrix.ts")).imatrix,
+  },
+  {
     name: "infer",
     group: "Use and measure",
     about: "Answers prompts",

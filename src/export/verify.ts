@@ -48,7 +48,7 @@ const bounds: Readonly<Record<string, { readonly share: number; readonly each: n
 };
 
 /** Columns that an importance matrix finds light may be clipped, for the sake of the others. */
-const WEIGHTED = 3;
+const WEIGHTED = 1.5;
 
 /**
  * Reads a GGUF file back as a model and compares every tensor with the weights it was made from.

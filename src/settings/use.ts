@@ -193,6 +193,13 @@ export const evalSettings = z.strictObject({
   compute: computeField(),
 }).superRefine(checkQuant);
 
+const forceField = () =>
+  field(z.boolean().default(false), {
+    group: "Main",
+    help: "write over what is there",
+    flagOnly: true,
+  });
+
 const GGUF_TYPES = [
   "f32",
   "f16",
@@ -303,6 +310,30 @@ export const exportSettings = z.strictObject({
     help: "longest answer compared",
   }),
 });
+
+export const imatrixSettings = z.strictObject({
+  model: modelField(true),
+  adapter: adapterField(),
+  data: field(path(), {
+    group: "Main",
+    short: "d",
+    value: "FILE",
+    help: "rows like those that the model will see",
+  }),
+  output: field(path(), {
+    group: "Main",
+    short: "o",
+    aliases: ["out"],
+    value: "FILE",
+    help: "the importance matrix to write",
+  }),
+  force: forceField(),
+  template: templateField(),
+  map: mapField(),
+  limit: field(whole(1).optional(), { group: "Main", value: "N", help: "only the first N rows" }),
+  quant: quantField(),
+  double_quant: doubleQuantField(),
+}).superRefine(checkQuant);
 
 export type ScoreSettings = z.output<typeof scoreSettings>;
 export type EmbedSettings = z.output<typeof embedSettings>;
