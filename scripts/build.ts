@@ -31,8 +31,11 @@ const { values: options } = parseArgs({
   },
 });
 
+const templates = readdirSync(join(root, "templates"), { withFileTypes: true })
+  .filter((entry) => entry.isDirectory()).map(({ name }) => `templates/${name}`);
+
 /** Folders whose files travel with the program as they are. */
-const carried = ["models/micro", "schemas"];
+const carried = ["models/micro", "schemas", "training/configs", "templates", ...templates];
 
 /** Programs of threads: entry points after the main one, found in the binary by these paths. */
 const threads = ["src/export/quantize_worker.ts"];

@@ -3,7 +3,6 @@ import { expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { testDevice } from "../kernels/check.ts";
-import type { LossName } from "../kernels/preference_loss/losses.ts";
 import { openModel } from "../src/architectures/model.ts";
 import type { TokenRow } from "../src/architectures/packed.ts";
 import { joined } from "../src/data/pairs.ts";
@@ -97,7 +96,7 @@ async function trainerOf(
   return trainer;
 }
 
-const cases: [string, LossName, number][] = [
+const cases: [string, DpoOptions["loss"], number][] = [
   ["sigmoid", "sigmoid", 0],
   ["sigmoid_label_smoothing0.1", "sigmoid", 0.1],
   ["hinge", "hinge", 0],
@@ -160,8 +159,11 @@ test.skipIf(!device)(
       const rows = pairs.map((pair) => rowOf(pair, share));
       if (share) expect(rows.map(({ pair }) => pair!.shared)).toEqual([39, 2, 0, 16]);
       const trainer = await trainerOf(dir, rows, {}, 256);
-      const gradients = await trainer.gradients(0), logps = await trainer.logps(rows);
+      const gradients = await trainer.gradients(0);
       const { loss } = await trainer.validate(rows, [[0, 1, 2, 3]]);
+      const before = await trainerOf(dir, rows, { reference: "cached" }, 256);
+      const logps = await before.logps(rows);
+      before.free();
       measured.push({ gradients, logps, loss });
       trainer.free();
     }

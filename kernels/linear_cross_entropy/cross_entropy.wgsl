@@ -2,6 +2,7 @@
 //   argmax[s] = the lowest v with the largest z[s, v]
 //   nll[s]    = log(sum over v of exp(z[s, v])) - (1 - e) z[s, labels[s]] - e (mean over v of z[s, v]),
 //               e = SMOOTHING; 0 where labels[s] is no token
+//   means[s]  = mean over v of z[s, v]
 //   and where GRADIENT is 1, in place, d nll / d z before the cap:
 //   z[s, v]   = (exp(z[s, v]) / sum - (1 - e) [v = labels[s]] - e / V) * f * cap',
 //               f = weights[s] where WEIGHTED is 1, else 1; 0 where labels[s] is no token
@@ -10,6 +11,7 @@
 //   weights  f32[S]      read
 //   nll      f32[S]      write
 //   argmax   u32[S]      write
+//   means    f32[S]      write
 //   launch one workgroup of LANES lanes a row; sums in f32, shifted by the largest logit
 //   Vec is four f32 where V is a multiple of 4, else one; V counts Vecs
 
@@ -23,6 +25,7 @@ override SMOOTHING: f32;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read_write> nll: array<f32>;
 @group(0) @binding(4) var<storage, read_write> argmax: array<u32>;
+@group(0) @binding(5) var<storage, read_write> means: array<f32>;
 
 var<workgroup> tops: array<f32, LANES>;
 var<workgroup> places: array<u32, LANES>;
@@ -52,12 +55,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   for (var v = lane; v < V; v += LANES) {
     let z = logits[row + v];
     part += total(exp(z - top));
-    if (SMOOTHING > 0f) { mean += total(z - top); }
+    mean += total(z - top);
     if (place == V && any(z == Vec(top))) { place = v; }
   }
   let sum = workgroup_sum(part, lane);
   let classes = f32(V * WIDTH);
-  if (SMOOTHING > 0f) { mean = workgroup_sum(mean, lane) / classes; }
+  mean = workgroup_sum(mean, lane) / classes;
   places[lane] = place;
   workgroupBarrier();
   for (var n = LANES / 2u; n > 0u; n /= 2u) {
@@ -74,6 +77,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       if (element(largest, n - 1u) == top) { i = n - 1u; }
     }
     argmax[s] = place * WIDTH + i;
+    means[s] = mean + top;
     var loss = 0.0;
     if (known) {
       let goal = element(logits[row + label / WIDTH], label % WIDTH) - top;

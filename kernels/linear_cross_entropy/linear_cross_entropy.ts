@@ -32,15 +32,17 @@ export interface CrossEntropyAttrs {
   readonly cap?: number;
   /** Share of the target probability that is spread evenly over all of the vocabulary. */
   readonly smoothing: number;
+  /** The gradient is made in the backward pass, of the logits once more. */
+  readonly later?: boolean;
 }
 
 /** Which output is which; those that `attrs` does not ask for are absent. */
 function layout(attrs: CrossEntropyAttrs) {
-  let next = 4;
+  let next = 5;
   const dh = attrs.gradient ? next++ : undefined;
   const dw = attrs.gradient && attrs.trainsW ? next++ : undefined;
   const dbias = attrs.gradient && attrs.trainsBias ? next++ : undefined;
-  return { loss: 0, nll: 1, argmax: 2, logits: 3, dh, dw, dbias };
+  return { loss: 0, nll: 1, argmax: 2, means: 3, logits: 4, dh, dw, dbias };
 }
 
 const row1 = { file: "kernels/linear_cross_entropy/row_vec1.wgsl", code: vec1 };
@@ -64,6 +66,7 @@ export const linearCrossEntropyOp: Op<CrossEntropyAttrs> = {
       f32(1),
       f32(S),
       { shape: [S], dtype: "u32" } as Spec,
+      f32(S),
       f32(Math.min(attrs.chunk, S), V),
     ];
     const { dh, dw, dbias } = layout(attrs);
@@ -86,6 +89,7 @@ export const linearCrossEntropyOp: Op<CrossEntropyAttrs> = {
       const top = z.reduce((a, b) => Math.max(a, b));
       const sum = z.reduce((a, b) => a + Math.exp(b - top), 0), label = labels![s]!;
       made[2]![s] = z.indexOf(top);
+      made[3]![s] = z.reduce((a, b) => a + b, 0) / V;
       if (label >= V) continue;
       const e = attrs.smoothing, mean = z.reduce((a, b) => a + (b - top), 0) / V;
       made[1]![s] = Math.log(sum) - (1 - e) * (z[label]! - top) - e * mean;
@@ -141,7 +145,14 @@ export const linearCrossEntropyOp: Op<CrossEntropyAttrs> = {
           alias: { Sum: "f32", Scores: V % 4 === 0 ? "vec4f" : "f32" },
         },
         workgroups: [rows, 1, 1],
-        bind: [z, part(labels!), part(weights!), part(outputs[at.nll]!), part(outputs[at.argmax]!)],
+        bind: [
+          z,
+          part(labels!),
+          part(weights!),
+          part(outputs[at.nll]!),
+          part(outputs[at.argmax]!),
+          part(outputs[at.means]!),
+        ],
       });
       if (dh) {
         launches.push(
@@ -169,7 +180,19 @@ export const linearCrossEntropyOp: Op<CrossEntropyAttrs> = {
   },
 
   backward(g, { inputs, outputs, attrs }, [dloss, dnll], wants) {
-    const { dh, dw, dbias } = layout(attrs), [, , , weights] = inputs;
+    const [h, w, labels, weights, ...more] = inputs;
+    if (attrs.later) {
+      // Only now is it known what each row counts: once more, with the gradient.
+      const fromLoss = dloss && scale(g, weights!, dloss);
+      const factor = fromLoss && dnll ? g.add(add, [fromLoss, dnll], null)[0]! : fromLoss ?? dnll!;
+      const again = { ...attrs, later: false, gradient: true };
+      const made = g.add(linearCrossEntropyOp, [h!, w!, labels!, factor, ...more], again);
+      const { dh, dw, dbias } = layout(again);
+      return [dh, dw, undefined, undefined, dbias].map((i) =>
+        i === undefined ? undefined : made[i]
+      );
+    }
+    const { dh, dw, dbias } = layout(attrs);
     if (dh === undefined) throw new Fail("linear_cross_entropy was recorded without its gradient");
     const given: (Tensor | undefined)[] = inputs.map(() => undefined);
     if (weighted(attrs)) {
@@ -206,6 +229,11 @@ export interface CrossEntropyInputs {
   /** f32[S] */
   readonly weights: Tensor;
   readonly gradient: boolean;
+  /**
+   * Rows have gradients of their own, by `nll`. Where the projection learns, they are made in the backward
+   * pass, of the logits once more: its derivative is a sum over rows by what each counts.
+   */
+  readonly byRow?: boolean;
   /** Logits z become cap · tanh(z / cap). */
   readonly cap?: number;
   /**
@@ -220,28 +248,38 @@ export interface CrossEntropyInputs {
 const chunkOf = (V: number) => Math.max(64, Math.min(256, 64 * Math.floor(2 ** 18 / V)));
 
 /**
- * loss = Σ weights[s] · nll[s] with nll[s] = -log softmax(h[s]·Wᵀ + bias)[labels[s]], and argmax[s]. All
+ * loss = Σ weights[s] · nll[s] with nll[s] = -log softmax(h[s]·Wᵀ + bias)[labels[s]], argmax[s], and
+ * means[s], the mean of the logits. All
  * logits never exist at once: chunk by chunk they become d loss / d h, as in Liger's fused linear cross
  * entropy (Hsu et al. 2024).
  * @throws Fail when shapes do not fit, or the chunk is no multiple of 64
  */
 export function linearCrossEntropy(
   g: Graph,
-  { h, w, bias, labels, weights, gradient, cap, smoothing = 0, chunk = chunkOf(w.shape[0]!) }:
+  { h, w, bias, labels, weights, cap, smoothing = 0, chunk = chunkOf(w.shape[0]!), ...how }:
     CrossEntropyInputs,
-): { readonly loss: Tensor; readonly nll: Tensor; readonly argmax: Tensor } {
+): {
+  readonly loss: Tensor;
+  readonly nll: Tensor;
+  readonly argmax: Tensor;
+  readonly means: Tensor;
+} {
   if (chunk % 64 !== 0) {
     throw new Fail(`linear_cross_entropy: a chunk of ${chunk} rows is no multiple of 64`, {
       exit: Exit.internal,
     });
   }
-  const trainsW = gradient && w.needsGrad, trainsBias = gradient && (bias?.needsGrad ?? false);
+  const trainsW = how.gradient && w.needsGrad;
+  const trainsBias = how.gradient && (bias?.needsGrad ?? false);
+  const later = how.gradient && how.byRow === true && (trainsW || trainsBias);
+  const gradient = how.gradient && !later;
   const inputs = [h, w, labels, weights];
   if (bias) inputs.push(bias);
   if (trainsBias) {
     inputs.push(g.constant("ones", [chunk, 1] as Shape, new Float32Array(chunk).fill(1)));
   }
-  const attrs = { chunk, gradient, bias: bias !== undefined, trainsW, trainsBias, smoothing, cap };
-  const [loss, nll, argmax] = g.add(linearCrossEntropyOp, inputs, attrs);
-  return { loss: loss!, nll: nll!, argmax: argmax! };
+  const learns = { trainsW, trainsBias, later };
+  const attrs = { chunk, gradient, bias: bias !== undefined, ...learns, smoothing, cap };
+  const [loss, nll, argmax, means] = g.add(linearCrossEntropyOp, inputs, attrs);
+  return { loss: loss!, nll: nll!, argmax: argmax!, means: means! };
 }

@@ -2,9 +2,8 @@
 //   loss_of: (l, dl/dc, dl/dr) of one pair, with z = β(c - r), s = numbers.smoothing
 
 fn loss_of(p: Pair) -> vec3f {
-  let beta = numbers.beta;
-  let c = beta * p.c;
-  let z = beta * (p.c - p.r);
-  let d = beta * sigmoid(z) * sigmoid(-z);
-  return vec3f(sigmoid(c) + sigmoid(-z), beta * sigmoid(c) * sigmoid(-c) - d, d);
+  let c = numbers.beta * p.c.x;
+  let z = margin(p);
+  let d = numbers.beta * sigmoid(z) * sigmoid(-z);
+  return vec3f(sigmoid(c) + sigmoid(-z), numbers.beta * sigmoid(c) * sigmoid(-c) - d, d);
 }

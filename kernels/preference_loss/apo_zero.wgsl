@@ -3,8 +3,8 @@
 
 fn loss_of(p: Pair) -> vec3f {
   let beta = numbers.beta;
-  let c = beta * p.c;
-  let r = beta * p.r;
+  let c = beta * p.c.x;
+  let r = beta * p.r.x;
   return vec3f(
     sigmoid(-c) + sigmoid(r),
     -beta * sigmoid(c) * sigmoid(-c),

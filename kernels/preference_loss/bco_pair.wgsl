@@ -3,7 +3,7 @@
 
 fn loss_of(p: Pair) -> vec3f {
   let beta = numbers.beta;
-  let c = beta * p.c;
-  let r = beta * p.r;
+  let c = beta * p.c.x;
+  let r = beta * p.r.x;
   return vec3f(-log_sigmoid(c) - log_sigmoid(-r), -beta * sigmoid(-c), beta * sigmoid(r));
 }

@@ -2,11 +2,9 @@
 //   loss_of: (l, dl/dc, dl/dr) of one pair, with z = β(c - r), s = numbers.smoothing
 
 fn loss_of(p: Pair) -> vec3f {
-  let beta = numbers.beta;
-  let s = numbers.smoothing;
-  let z = beta * (p.c - p.r);
-  let a = log_sigmoid(z) - log(1f - s);
-  let b = log_sigmoid(-z) - log(s);
-  let d = beta * sigmoid(z) * sigmoid(-z) * (a - b);
+  let z = margin(p);
+  let a = log_sigmoid(z) - numbers.log_right;
+  let b = log_sigmoid(-z) - numbers.log_wrong;
+  let d = numbers.beta * sigmoid(z) * sigmoid(-z) * (a - b);
   return vec3f(sigmoid(z) * a + sigmoid(-z) * b, d, -d);
 }

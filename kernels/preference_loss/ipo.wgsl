@@ -2,7 +2,6 @@
 //   loss_of: (l, dl/dc, dl/dr) of one pair, with z = β(c - r), s = numbers.smoothing
 
 fn loss_of(p: Pair) -> vec3f {
-  let beta = numbers.beta;
-  let h = p.c / p.chosen - p.r / p.rejected - 0.5f / beta;
+  let h = minus(minus(over(p.c, p.chosen), over(p.r, p.rejected)), half()).x;
   return vec3f(h * h, 2f * h / p.chosen, -2f * h / p.rejected);
 }

@@ -2,7 +2,6 @@
 //   loss_of: (l, dl/dc, dl/dr) of one pair, with z = β(c - r), s = numbers.smoothing
 
 fn loss_of(p: Pair) -> vec3f {
-  let beta = numbers.beta;
-  let h = p.c - p.r - 0.5f / beta;
+  let h = minus(minus(p.c, p.r), half()).x;
   return vec3f(h * h, 2f * h, -2f * h);
 }

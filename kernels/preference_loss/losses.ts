@@ -7,12 +7,14 @@ import hinge from "./hinge.wgsl" with { type: "text" };
 import ipo from "./ipo.wgsl" with { type: "text" };
 import ipoSum from "./ipo_sum.wgsl" with { type: "text" };
 import ncaPair from "./nca_pair.wgsl" with { type: "text" };
+import orpo from "./orpo.wgsl" with { type: "text" };
 import robust from "./robust.wgsl" with { type: "text" };
 import sigmoidCode from "./sigmoid.wgsl" with { type: "text" };
 import sigmoidNorm from "./sigmoid_norm.wgsl" with { type: "text" };
+import simpo from "./simpo.wgsl" with { type: "text" };
 import sppoHard from "./sppo_hard.wgsl" with { type: "text" };
 
-/** One pair: log-ratios of policy to reference, and lengths in tokens. */
+/** One pair: log-ratios of policy to reference (by the token for some losses), and lengths in tokens. */
 export interface Pair {
   readonly c: number;
   readonly r: number;
@@ -20,6 +22,8 @@ export interface Pair {
   readonly rejected: number;
   readonly beta: number;
   readonly smoothing: number;
+  /** By how much SimPO wants the chosen answer to be better. */
+  readonly gamma: number;
 }
 
 /** One loss on pairs: its WGSL, with the formula and its source on top, and its meaning in float64. */
@@ -28,11 +32,20 @@ export interface PreferenceLoss {
   readonly of: (pair: Pair) => number;
   /** What --label-smoothing may be; 0 alone where absent. */
   readonly smoothing?: readonly [least: number, below: number];
+  /** It takes log-ratios by the token. */
+  readonly average?: boolean;
+  /** What it has to say of a pair beside its value. */
+  readonly notes?: (pair: Pair) => readonly [number, number];
 }
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 const log = (x: number) => Math.min(x, 0) - Math.log1p(Math.exp(-Math.abs(x))); // log σ(x)
 const z = ({ c, r, beta }: Pair) => beta * (c - r);
+const logOdds = (x: number) => {
+  const near = Math.min(x, -(2 ** -24));
+  return near - Math.log(-Math.expm1(near));
+};
+const oddsRatio = ({ c, r }: Pair) => logOdds(c) - logOdds(r);
 
 /** TRL's losses by its names. */
 export const losses = {
@@ -80,6 +93,18 @@ export const losses = {
   sigmoid_norm: {
     code: sigmoidNorm,
     of: ({ c, r, chosen, rejected, beta }) => -log(beta * (c / chosen - r / rejected)),
+  },
+  orpo: {
+    code: orpo,
+    of: (p) => -p.beta * log(oddsRatio(p)),
+    average: true,
+    notes: (p) => [log(oddsRatio(p)), oddsRatio(p)],
+  },
+  simpo: {
+    code: simpo,
+    of: (p) => -(1 - p.smoothing) * log(z(p) - p.gamma) - p.smoothing * log(p.gamma - z(p)),
+    smoothing: [0, 1],
+    average: true,
   },
 } satisfies Record<string, PreferenceLoss>;
 

@@ -3,8 +3,8 @@
 
 fn loss_of(p: Pair) -> vec3f {
   let beta = numbers.beta;
-  let c = beta * p.c;
-  let r = beta * p.r;
+  let c = beta * p.c.x;
+  let r = beta * p.r.x;
   let l = -log_sigmoid(c) - 0.5f * log_sigmoid(-c) - 0.5f * log_sigmoid(-r);
   return vec3f(l, beta * (0.5f * sigmoid(c) - sigmoid(-c)), 0.5f * beta * sigmoid(r));
 }

@@ -2,9 +2,9 @@
 //   loss_of: (l, dl/dc, dl/dr) of one pair, with z = β(c - r), s = numbers.smoothing
 
 fn loss_of(p: Pair) -> vec3f {
-  let beta = numbers.beta;
   let s = numbers.smoothing;
-  let z = beta * (p.c - p.r);
-  let d = -beta * ((1f - s) * sigmoid(-z) + s * sigmoid(z)) / (1f - 2f * s);
-  return vec3f((s * log_sigmoid(-z) - (1f - s) * log_sigmoid(z)) / (1f - 2f * s), d, -d);
+  let z = margin(p);
+  // The same with both logarithms in one: nothing cancels where 1 - 2s is small.
+  let d = -numbers.beta * (sigmoid(-z) + s / (1f - 2f * s));
+  return vec3f(softplus(-z) - s * z / (1f - 2f * s), d, -d);
 }

@@ -2,9 +2,8 @@
 //   loss_of: (l, dl/dc, dl/dr) of one pair, with z = β(c - r), s = numbers.smoothing
 
 fn loss_of(p: Pair) -> vec3f {
-  let beta = numbers.beta;
   let s = numbers.smoothing;
-  let z = beta * (p.c - p.r);
-  let d = beta * (s * sigmoid(z) - (1f - s) * sigmoid(-z));
-  return vec3f(-(1f - s) * log_sigmoid(z) - s * log_sigmoid(-z), d, -d);
+  let z = margin(p);
+  let d = numbers.beta * (s * sigmoid(z) - (1f - s) * sigmoid(-z));
+  return vec3f((1f - s) * softplus(-z) + s * softplus(z), d, -d);
 }

@@ -4,9 +4,10 @@ import { segmentSpreadOp, segmentSumOp } from "./segment_sum.ts";
 
 /** Segments of these lengths, and `rest` numbers after them that are in none. */
 function of(lengths: readonly number[], rest = 0) {
-  const bounds = [0], owner: number[] = [];
+  const bounds: number[] = [], owner: number[] = [];
   lengths.forEach((length, n) => {
-    bounds.push(bounds.at(-1)! + length);
+    if (n % 3 === 2) owner.push(0xffffffff); // in none
+    bounds.push(owner.length, owner.length + length);
     for (let i = 0; i < length; i++) owner.push(n);
   });
   for (let i = 0; i < rest; i++) owner.push(0xffffffff);
@@ -17,7 +18,7 @@ function of(lengths: readonly number[], rest = 0) {
       attrs: null,
       inputs: [
         { shape: [S] },
-        { shape: [bounds.length], dtype: u32, data: bounds },
+        { shape: [lengths.length, 2], dtype: u32, data: bounds },
         { shape: [S], dtype: u32, data: owner },
       ],
     },

@@ -6,7 +6,7 @@ import tree from "../common/sum_tree.wgsl" with { type: "text" };
 import spreadCode from "./segment_spread.wgsl" with { type: "text" };
 import sumCode from "./segment_sum.wgsl" with { type: "text" };
 
-/** [x f32[S], bounds u32[N+1], owner u32[S]] -> [y f32[N,1]]; see `segmentSum`. */
+/** [x f32[S], bounds u32[N,2], owner u32[S]] -> [y f32[N,1]]; see `segmentSum`. */
 export const segmentSumOp: Op<null> = {
   name: "segment_sum",
   infer([x, bounds, owner]) {
@@ -15,12 +15,12 @@ export const segmentSumOp: Op<null> = {
         `segment_sum: ${show(owner!)} does not name a segment for each of ${show(x!)}`,
       );
     }
-    return [{ shape: [count(bounds!.shape) - 1, 1], dtype: "f32" }];
+    return [{ shape: [count(bounds!.shape) / 2, 1], dtype: "f32" }];
   },
   reference([x, bounds]) {
-    const y = new Float64Array(bounds!.length - 1);
+    const y = new Float64Array(bounds!.length / 2);
     for (let n = 0; n < y.length; n++) {
-      for (let s = bounds![n]!; s < bounds![n + 1]!; s++) y[n]! += x![s]!;
+      for (let s = bounds![2 * n]!; s < bounds![2 * n + 1]!; s++) y[n]! += x![s]!;
     }
     return [y];
   },
@@ -54,7 +54,7 @@ export const segmentSpreadOp: Op<{ readonly shape: readonly number[] }> = {
 };
 
 /**
- * y[n] = Σ x[s] over s in [bounds[n], bounds[n+1]): f32[S] -> f32[N, 1]. `owner` is the way back,
+ * y[n] = Σ x[s] over s in [bounds[n, 0], bounds[n, 1]): f32[S] -> f32[N, 1]. `owner` is the way back,
  * owner[s] = n for those s, and anything ≥ N for an s of no segment.
  * @throws Fail when `owner` does not have one entry for each number of x
  */

@@ -1,4 +1,5 @@
 import { Exit, Fail } from "../base/fail.ts";
+import type { Tasks } from "../formats/task_folder.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Stream } from "../nn/attention.ts";
 import type { Net } from "../nn/net.ts";
@@ -12,7 +13,7 @@ export interface Sizes {
   readonly headDim: number;
   /** Longest sequence the model was made for. */
   readonly context: number;
-  /** Number of the first position where that is learnt and not 0: RoBERTa's begin after its padding id. */
+  /** Number of the first position, where positions are learnt: 0, or what follows RoBERTa's padding id. */
   readonly firstPosition?: number;
 }
 
@@ -20,6 +21,8 @@ export interface Sizes {
 export interface Architecture<C = unknown> {
   /** config.json's model_type */
   readonly modelType: string;
+  /** Of families with the same model_type: whether a config.json is of this one. */
+  owns?(json: Record<string, unknown>): boolean;
   /** Reads config.json in transformers 4 or 5 style. Throws Fail, naming the key, on what it cannot run. */
   config(json: Record<string, unknown>): C;
   sizes(config: C): Sizes;
@@ -34,12 +37,23 @@ export interface Architecture<C = unknown> {
   head?(net: Net, config: C): Head;
   /** Every token sees the whole of its sequence, not only what stands before it. */
   readonly bidirectional?: true;
-  /** How names in a checkpoint become those that `hidden` records, and which of these it does not need. */
-  readonly checkpoint?: { rename(name: string): string; readonly unused: RegExp };
+  /** How a checkpoint's tensors become those that `hidden` records; undefined: they are. */
+  readonly checkpoint?: Checkpoint;
+  /** The tasks that a checkpoint has adapters for, where it has any. */
+  tasks?(json: Record<string, unknown>): Tasks | undefined;
   /** Last names of every linear layer but the head: what `all-linear` means. */
   readonly linears: readonly string[];
   /** What PEFT adapts when no target is named. */
   readonly defaultTargets: readonly string[];
+}
+
+/** What a family's files have otherwise than its layers. */
+export interface Checkpoint {
+  rename(name: string): string;
+  /** Names, after renaming, that no layer asks for. */
+  readonly unused: RegExp;
+  /** Matrices that are stored [in, out], by their names after renaming. */
+  readonly turned?: RegExp;
 }
 
 export interface Head {

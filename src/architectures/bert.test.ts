@@ -128,7 +128,6 @@ test("names of older checkpoints, and what belongs to other heads", () => {
 test("settings that it cannot compute are named", () => {
   const refuse = (more: Record<string, unknown>) => () => specOf({ ...config, ...more });
   expect(refuse({ position_embedding_type: "relative_key" })).toThrow("position_embedding_type");
-  expect(refuse({ lora_adaptations: ["classification"] })).toThrow("jina-embeddings-v3");
   expect(refuse({ hidden_act: "relu" })).toThrow("hidden_act");
   expect(refuse({ is_decoder: true })).toThrow("is_decoder");
 });

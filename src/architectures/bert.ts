@@ -1,7 +1,6 @@
 // BERT, MiniLM, BGE, E5 and RoBERTa's kind: encoders with learnt positions and a LayerNorm after each
 // branch, biases everywhere, GELU. Every token sees the whole sequence; there is no head, and the pooler
 // that some checkpoints carry is not used.
-import { Exit, Fail } from "../base/fail.ts";
 import { add } from "../../kernels/add/add.ts";
 import { embed } from "../../kernels/embedding/embedding.ts";
 import { gelu } from "../../kernels/gelu/gelu.ts";
@@ -42,7 +41,6 @@ function family(modelType: string, offset: boolean): Architecture<BertConfig> {
 
     config(json) {
       const c = new ConfigReader(json);
-      if (json.lora_adaptations !== undefined) throw tasks();
       c.only("hidden_act", ["gelu", "gelu_new", "gelu_pytorch_tanh"], "gelu");
       c.only("position_embedding_type", ["absolute"], "absolute");
       c.only("is_decoder", [false], false);
@@ -80,14 +78,6 @@ function family(modelType: string, offset: boolean): Architecture<BertConfig> {
   };
 }
 
-function tasks(): Fail {
-  return new Fail("jina-embeddings-v3 is not built yet", {
-    why: "its positions are rotary and it has an adapter for each task (lora_adaptations)",
-    fix: "choose a model of the families bert, roberta or xlm-roberta",
-    exit: Exit.data,
-  });
-}
-
 export const bert: Architecture<BertConfig> = family("bert", false);
 export const roberta: Architecture<BertConfig> = family("roberta", true);
 export const xlmRoberta: Architecture<BertConfig> = family("xlm-roberta", true);
@@ -105,12 +95,16 @@ function embeddings(net: Net, c: BertConfig, { ids, positions, ...stream }: Stre
       positions,
       stream.sortedPositions,
     );
-    const none = g.constant("types", [T], new Uint32Array(T));
-    const sorted = net.full ? sortedTypes(net, T, c.types) : undefined;
-    const types = embed(g, table("token_type_embeddings", c.types), none, sorted);
+    const types = firstTypes(net, table("token_type_embeddings", c.types), T);
     const sum = g.add(add, [g.add(add, [words, types], null)[0]!, places], null)[0]!;
     return norm(net, c, sum);
   });
+}
+
+/** The first row of a table of token types for each of T tokens. */
+export function firstTypes(net: Net, table: Tensor, T: number): Tensor {
+  const none = net.g.constant("types", [T], new Uint32Array(T));
+  return embed(net.g, table, none, net.full ? sortedTypes(net, T, table.shape[0]!) : undefined);
 }
 
 /** Every token is of the first type. */

@@ -80,6 +80,7 @@ export function decoder(
           bias: c.bias.qkv,
           outBias: c.bias.out,
           out: "o_proj",
+          fused: c.fused ? "qkv_proj" : undefined,
           norm: c.headNorms ? norm(net, c, c.headDim) : undefined,
           window: c.windows?.[i],
           cap: c.scoreCap,

@@ -1,5 +1,7 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { type ModelFolder, openModel as openFolder } from "../formats/model_folder.ts";
+import { requireTask, withTask } from "../formats/task_folder.ts";
+import { turned } from "../formats/turned_folder.ts";
 import type { Storage } from "../../kernels/common/stored.ts";
 import { Graph } from "../graph/graph.ts";
 import { renamed } from "../formats/renamed_folder.ts";
@@ -7,7 +9,7 @@ import { type QuantisedFolder, withQuantised } from "../formats/quantised_folder
 import { type DType, show, type Tensor } from "../graph/tensor.ts";
 import { type Lora, Net } from "../nn/net.ts";
 import type { ModelSpec } from "./architecture.ts";
-import { architectureOf } from "./mod.ts";
+import { architectureOf, knownArchitecture } from "./mod.ts";
 import { PackedSequences } from "./sequences.ts";
 
 export { loadWeights } from "./load.ts";
@@ -42,18 +44,28 @@ const IGNORED = /(rotary_emb\.inv_freq|attention\.bias|attention\.masked_bias)$/
 /**
  * Opens a Hugging Face model folder and compares it with what its architecture will read: missing,
  * extra and misshapen weights are found here, before a byte reaches the GPU.
- * @throws Fail (exit 3) naming up to 20 tensors
+ * @param task whose adapter is merged in, of a model that has adapters for tasks
+ * @throws Fail (exit 3) naming up to 20 tensors; (usage) for a task that the model does not have
  */
-export async function openModel(dir: string): Promise<Model> {
-  return modelOf(await openFolder(dir));
+export async function openModel(dir: string, task?: string): Promise<Model> {
+  return modelOf(await openCheckpoint(dir, task));
+}
+
+/** A model folder with its tensors as the layers of its family name and lay them; of any family. */
+export async function openCheckpoint(dir: string, task?: string): Promise<ModelFolder> {
+  const folder = await openFolder(dir), family = knownArchitecture(folder.config);
+  const tasks = family?.tasks?.(folder.config), checkpoint = family?.checkpoint;
+  requireTask(tasks, task);
+  if (!checkpoint) return folder;
+  const named = renamed(tasks ? withTask(folder, tasks, task) : folder, checkpoint);
+  return checkpoint.turned ? turned(named, checkpoint.turned) : named;
 }
 
 /** The same for weights that are open already, from whatever file; closed when they do not fit. */
-export function modelOf(folder: ModelFolder): Model {
+export function modelOf(folder: QuantisedFolder): Model {
   try {
-    const spec = specOf(folder.config), { checkpoint } = spec.architecture;
-    const body = checkpoint ? renamed(folder, checkpoint) : folder;
-    const model: Model = { folder: withQuantised(body), ...spec };
+    const spec = specOf(folder.config);
+    const model: Model = { folder: withQuantised(folder), ...spec };
     compare(model);
     return model;
   } catch (error) {

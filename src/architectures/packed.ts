@@ -1,6 +1,5 @@
 import { add } from "../../kernels/add/add.ts";
 import { attention } from "../../kernels/attention/attention.ts";
-import { sortByToken } from "../../kernels/embedding/embedding.ts";
 import { gatherRows } from "../../kernels/gather_rows/gather_rows.ts";
 import { linearCrossEntropy } from "../../kernels/linear_cross_entropy/linear_cross_entropy.ts";
 import { neftune } from "../../kernels/neftune/neftune.ts";
@@ -8,7 +7,8 @@ import type { Graph } from "../graph/graph.ts";
 import type { Runner } from "../graph/runner.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Net } from "../nn/net.ts";
-import { headOf, type ModelSpec } from "./architecture.ts";
+import { headOf, type ModelSpec, type Sizes } from "./architecture.ts";
+import { placesOf, type Sorted, sortedInput, writeSorted } from "./sequences.ts";
 
 /** One sequence: `labels[t]` is what position t-1 must predict, -100 where it is not asked. */
 export interface TokenRow {
@@ -30,10 +30,15 @@ export interface TokenRow {
 export interface Pair {
   readonly shared: number;
   readonly rejected: number;
+  /** Where the first answer begins, if tokens before it are predicted too. */
+  readonly answer?: number;
+  /** Whether the first answer is a good one, where the second is that of another row. */
+  readonly wanted?: boolean;
 }
 
 /** The row with no sequence of more than `most` tokens: itself where none is. */
 export function truncated(row: TokenRow, most: number): TokenRow {
+  if (row.texts) return shorter(row, row.texts, most);
   const { ids, labels, weights, pair } = row, n = ids.length;
   const middle = pair?.rejected ?? n, second = n - middle + (pair?.shared ?? 0);
   if (middle <= most && second <= most) return row;
@@ -46,7 +51,21 @@ export function truncated(row: TokenRow, most: number): TokenRow {
     ids: cut(ids),
     labels: cut(labels),
     weights: weights && cut(weights),
-    pair: pair && { shared: Math.min(pair.shared, most), rejected: ends[0] },
+    pair: pair && { ...pair, shared: Math.min(pair.shared, most), rejected: ends[0] },
+  };
+}
+
+/** The same for a row of texts. */
+function shorter(row: TokenRow, texts: NonNullable<TokenRow["texts"]>, most: number): TokenRow {
+  if (texts.every(({ length }) => length <= most)) return row;
+  let from = 0;
+  const ids = texts.flatMap(({ length }) =>
+    Array.prototype.slice.call(row.ids, from, from += length).slice(0, most) as number[]
+  );
+  return {
+    ...row,
+    ids,
+    texts: texts.map((text) => ({ ...text, length: Math.min(text.length, most) })),
   };
 }
 
@@ -68,12 +87,12 @@ const NONE = 0xffffffff;
  */
 export class PackedBatch {
   readonly size: PackedSize;
-  readonly vocab: number;
   readonly ids: Tensor;
   readonly positions: Tensor;
   readonly spans: Tensor;
   readonly reach: Tensor;
-  readonly sorted: { readonly order: Tensor; readonly bounds: Tensor };
+  readonly sorted: Sorted;
+  readonly sortedPositions: Sorted;
   readonly map: Tensor;
   readonly inverse: Tensor;
   readonly labels: Tensor;
@@ -81,10 +100,9 @@ export class PackedBatch {
   /** The key that each token makes, and the second one that shared tokens make: there, and back. */
   readonly #keys: readonly { readonly map: Tensor; readonly inverse: Tensor }[];
 
-  constructor(g: Graph, vocab: number, size: PackedSize) {
+  constructor(g: Graph, readonly sizes: Sizes, size: PackedSize) {
     const { tokens: T, targets: S } = size;
     this.size = size;
-    this.vocab = vocab;
     this.ids = g.input("ids", [T], "u32");
     this.positions = g.input("positions", [T], "u32");
     this.spans = g.input("spans", [T, 2], "u32");
@@ -93,10 +111,8 @@ export class PackedBatch {
       map: g.input(name, [size.keys!], "u32"),
       inverse: g.input(`${name} of tokens`, [T], "u32"),
     }));
-    this.sorted = {
-      order: g.input("order", [T], "u32"),
-      bounds: g.input("bounds", [vocab + 1], "u32"),
-    };
+    this.sorted = sortedInput(g, "", T, sizes.vocab);
+    this.sortedPositions = sortedInput(g, "positions_", T, placesOf(sizes));
     this.map = g.input("targets", [S], "u32");
     this.inverse = g.input("inverse", [T], "u32");
     this.labels = g.input("labels", [S], "u32");
@@ -162,11 +178,8 @@ export class PackedBatch {
     runner.write(this.positions, positions);
     runner.write(this.spans, spans);
     runner.write(this.reach, reach);
-    if (runner.reads(this.sorted.order)) { // only where the embedding learns
-      const { order, bounds } = sortByToken(ids, this.vocab);
-      runner.write(this.sorted.order, order);
-      runner.write(this.sorted.bounds, bounds);
-    }
+    writeSorted(runner, this.sorted, ids, this.sizes.vocab);
+    writeSorted(runner, this.sortedPositions, positions, placesOf(this.sizes));
     runner.write(this.map, map);
     runner.write(this.inverse, inverse);
     runner.write(this.labels, labels);
@@ -184,6 +197,7 @@ export class PackedBatch {
       ids: this.ids,
       positions: this.positions,
       sorted: net.full ? this.sorted : undefined,
+      sortedPositions: net.full ? this.sortedPositions : undefined,
       noise: alpha > 0 ? (x) => neftune(g, x, { spans, reach, clock }, { alpha }) : undefined,
       attend: (q, k, v, heads) =>
         attention(g, q, this.#keyed(g, k), this.#keyed(g, v), { spans, reach, ...heads }),
@@ -200,6 +214,7 @@ export class PackedBatch {
    * Records the loss over the supervised positions only, in chunks, so that all logits never exist at
    * once. `nll` is f32[S], `argmax` u32[S], `loss` the weighted sum.
    * @param smoothing of the labels, as `linearCrossEntropy` has it
+   * @param byRow gradients come by `nll`, not only by `loss`
    */
   loss(
     model: ModelSpec,
@@ -207,11 +222,12 @@ export class PackedBatch {
     hidden: Tensor,
     gradient: boolean,
     smoothing = 0,
+    byRow = false,
   ): ReturnType<typeof linearCrossEntropy> {
     const { g } = net, { weight, bias, cap } = headOf(model, net);
     const h = gatherRows(g, hidden, this.map, this.inverse);
     const { labels, weights } = this;
-    const given = { labels, weights, gradient, cap, smoothing };
+    const given = { labels, weights, gradient, cap, smoothing, byRow };
     return linearCrossEntropy(g, { h, w: weight, bias, ...given });
   }
 }

@@ -6,6 +6,36 @@ import type { Tensor } from "../graph/tensor.ts";
 import type { Net } from "../nn/net.ts";
 import type { ModelSpec, Sizes } from "./architecture.ts";
 
+/** Tokens in the order of their ids, or of their positions: what a table that learns is updated by. */
+export interface Sorted {
+  /** Places of tokens, u32[T] */
+  readonly order: Tensor;
+  /** Where each row of the table begins among them, u32[rows + 1] */
+  readonly bounds: Tensor;
+}
+
+export const sortedInput = (g: Graph, name: string, tokens: number, rows: number): Sorted => ({
+  order: g.input(`${name}order`, [tokens], "u32"),
+  bounds: g.input(`${name}bounds`, [rows + 1], "u32"),
+});
+
+/** Writes it where a table learns. */
+export function writeSorted(
+  runner: Pick<Runner, "reads" | "write">,
+  inputs: Sorted,
+  of: Uint32Array,
+  rows: number,
+): void {
+  if (rows === 0 || !runner.reads(inputs.order)) return;
+  const { order, bounds } = sortByToken(of, rows);
+  runner.write(inputs.order, order);
+  runner.write(inputs.bounds, bounds);
+}
+
+/** Rows of the table of learnt positions; 0 where there is none. */
+export const placesOf = ({ context, firstPosition }: Sizes): number =>
+  firstPosition === undefined ? 0 : context + firstPosition;
+
 /**
  * Several sequences in one row of T tokens, each seeing only itself, of which nothing is predicted: what
  * an embedding is made of. An encoder's tokens see all of their sequence, a decoder's what stands before.
@@ -15,24 +45,18 @@ export class PackedSequences {
   readonly positions: Tensor;
   readonly spans: Tensor;
   readonly reach: Tensor;
-  readonly sorted: { readonly order: Tensor; readonly bounds: Tensor };
-  readonly sortedPositions: { readonly order: Tensor; readonly bounds: Tensor };
+  readonly sorted: Sorted;
+  readonly sortedPositions: Sorted;
   readonly #first: number;
-  readonly #places: number;
 
   constructor(g: Graph, readonly sizes: Sizes, readonly tokens: number) {
-    const sorted = (name: string, n: number) => ({
-      order: g.input(`${name}order`, [tokens], "u32"),
-      bounds: g.input(`${name}bounds`, [n + 1], "u32"),
-    });
     this.#first = sizes.firstPosition ?? 0;
-    this.#places = sizes.context + this.#first;
     this.ids = g.input("ids", [tokens], "u32");
     this.positions = g.input("positions", [tokens], "u32");
     this.spans = g.input("spans", [tokens, 2], "u32");
     this.reach = g.input("reach", [tokens, 2], "u32");
-    this.sorted = sorted("", sizes.vocab);
-    this.sortedPositions = sorted("positions_", this.#places);
+    this.sorted = sortedInput(g, "", tokens, sizes.vocab);
+    this.sortedPositions = sortedInput(g, "positions_", tokens, placesOf(sizes));
   }
 
   /**
@@ -63,14 +87,8 @@ export class PackedSequences {
     runner.write(this.positions, positions);
     runner.write(this.spans, spans);
     runner.write(this.reach, reach);
-    const sort = (inputs: { order: Tensor; bounds: Tensor }, of: Uint32Array, n: number) => {
-      if (!runner.reads(inputs.order)) return; // only where a table learns
-      const { order, bounds } = sortByToken(of, n);
-      runner.write(inputs.order, order);
-      runner.write(inputs.bounds, bounds);
-    };
-    sort(this.sorted, ids, this.sizes.vocab);
-    sort(this.sortedPositions, positions, this.#places);
+    writeSorted(runner, this.sorted, ids, this.sizes.vocab);
+    writeSorted(runner, this.sortedPositions, positions, placesOf(this.sizes));
     return starts;
   }
 

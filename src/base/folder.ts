@@ -1,5 +1,5 @@
 /** Folders of files that appear whole or not at all, each with a manifest that proves its content. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { disk, diskFail, makeFolder, nameBeside, rename, syncFolder } from "./disk.ts";
 import { type Chunks, writeNew, type Written } from "./durable.ts";
@@ -179,6 +179,21 @@ export async function latestFolder(
     }
   }
   return undefined;
+}
+
+/** The first of `<path>.old-1`, `<path>.old-2`, … that is free. */
+export function asideOf(path: string): string {
+  let n = 1;
+  const aside = () => join(dirname(path), `${basename(path)}.old-${n}`);
+  while (existsSync(aside())) n++;
+  return aside();
+}
+
+/** Gives a folder or file that name. @returns it */
+export function putAside(path: string): string {
+  const aside = asideOf(path);
+  renameSync(path, aside);
+  return aside;
 }
 
 /** Removes a folder; a crash leaves it whole or gone from sight (".trash-…"). */

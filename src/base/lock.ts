@@ -17,16 +17,17 @@ function holder(path: string): string {
  * Holds a folder for this process until disposed of. The lock is SQLite's exclusive transaction on
  * `.lock` in that folder: the system frees it when the process ends, however it ends, so that no
  * stale lock can remain. Not for network file systems.
+ * @param wait milliseconds that another may go on holding it, spent blocking; the default is long
+ * enough to outlast somebody who only looks whether it is held
  * @throws Fail with exit 12 naming the holder, or when the folder cannot be written
  */
-export async function lockFolder(path: string): Promise<Disposable> {
+export async function lockFolder(path: string, wait = 100): Promise<Disposable> {
   const note = join(path, ".lock-holder");
   let database: Database | undefined;
   try {
     await makeFolder(path);
     database = new Database(join(path, ".lock"), { create: true });
-    // Long enough to outlast somebody who only looks whether it is held.
-    database.run("PRAGMA busy_timeout = 100");
+    database.run(`PRAGMA busy_timeout = ${wait}`);
     database.run("BEGIN EXCLUSIVE");
     // Only a hint for the message below, so it need not be durable.
     writeFileSync(

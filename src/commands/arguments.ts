@@ -22,12 +22,14 @@ function spellings(field: Field): string[] {
 /**
  * Reads flags and positional arguments by the fields of a command.
  * @param name as typed: "whet train sft", for messages
+ * @param words whether name=value means --name=value, as task runners write it
  * @throws Fail (usage) for an unknown flag (with the nearest one), a missing value, an extra argument
  */
 export function parseArguments(
   name: string,
   fields: readonly Field[],
   argv: readonly string[],
+  words = false,
 ): Typed {
   const program = new Command(name)
     .helpOption(false)
@@ -57,7 +59,8 @@ export function parseArguments(
   }
   const known = fields.flatMap(spellings);
   try {
-    program.parse(normalise(fields, argv), { from: "user" });
+    const typed = words ? asFlags(fields, argv) : argv;
+    program.parse(normalise(fields, typed), { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     throw translate(error, name, known);
@@ -120,6 +123,19 @@ function normalise(fields: readonly Field[], argv: readonly string[]): string[] 
     } else words.push(value === undefined ? flag : `${flag}=${value}`);
   }
   return words;
+}
+
+/** name=value as --name=value, where it is not the value of the flag before it. */
+function asFlags(fields: readonly Field[], argv: readonly string[]): string[] {
+  const taking = new Set(
+    fields.filter((f) => f.kind !== "boolean" && f.info.bare === undefined).flatMap((f) => [
+      ...spellings(f).map((name) => `--${name}`),
+      ...(f.info.short ? [`-${f.info.short}`] : []),
+    ]),
+  );
+  return argv.map((word, i) =>
+    /^[A-Za-z]\w*=/.test(word) && !taking.has(argv[i - 1] ?? "") ? `--${word}` : word
+  );
 }
 
 /** Lists that were given in several flags become one list. */

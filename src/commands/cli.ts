@@ -36,7 +36,12 @@ export async function run(argv: readonly string[], stop: Stop): Promise<number> 
     const { entry, rest } = found;
     const command = await entry.load();
     const own = fieldsOf(command.settings);
-    const typed = parseArguments(`whet ${entry.name}`, [...own, ...common], rest);
+    const typed = parseArguments(
+      `whet ${entry.name}`,
+      [...own, ...common],
+      rest,
+      command.words,
+    );
     if (typed.help) {
       const bold = (text: string) => io.paint("bold", text);
       io.data(commandHelp(entry, command, own, common, typed.help === "long", bold));

@@ -14,6 +14,8 @@ export interface Command<S extends SettingsSchema = SettingsSchema> {
   readonly section?: string;
   /** Looks at `io.stop` between steps, so that the first Ctrl-C may wait for it. */
   readonly stops?: boolean;
+  /** Takes name=value for --name=value. */
+  readonly words?: boolean;
   /** Knows what --dry-run means for it. */
   readonly dryRun?: boolean;
   /** @returns the exit code, 0 where nothing is returned */

@@ -8,6 +8,7 @@ export const dataGenerate = command({
     "whet data generate gh --teacher anthropic --estimate",
     "whet data generate gh --teacher anthropic --max-cost 40",
     "whet data generate ./my-tool.yaml --teacher openai:gpt-5-mini -n 500 -o rows.jsonl",
+    "whet data generate gh -n 200 --review             # a person decides before they train",
     "whet data generate gh --emit-prompts prompts",
     "whet data generate gh --import answers/1.txt,answers/2.txt",
   ],

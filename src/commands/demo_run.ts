@@ -5,6 +5,8 @@ import { asset, assetFolder } from "../base/assets.ts";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { excerpt, humanBytes, humanSeconds, plural } from "../base/text.ts";
+import type { Judged } from "../evaluate/judge.ts";
+import type { Measures } from "../evaluate/measures.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Metrics } from "../report/record.ts";
 import { answerProblems, parseCliSchema } from "../settings/cli_schema.ts";
@@ -13,8 +15,8 @@ import type { demoSettings } from "../settings/demo.ts";
 import { resolve } from "../settings/load.ts";
 import { trainSettings } from "../settings/train.ts";
 import { type TaughtRow, teach } from "../teachers/template.ts";
-import { table } from "./eval.ts";
-import { type Answered, measure, type Measures } from "./evaluation.ts";
+import { table } from "./eval_table.ts";
+import { measure, PLAIN } from "./evaluation.ts";
 import { exportTrained, trainedOf } from "./exporting.ts";
 import { openDevice } from "./gpu.ts";
 import type { Io } from "./io.ts";
@@ -92,7 +94,7 @@ export async function runDemo(settings: Settings, io: Io): Promise<void> {
         texts,
         rows,
         sampling,
-        problems,
+        { ...PLAIN, problems },
         (done, all) => io.progress(`${done} of ${all} answers`),
       );
       io.progress();
@@ -101,7 +103,7 @@ export async function runDemo(settings: Settings, io: Io): Promise<void> {
 
     say("2  Before");
     const before = await measured(undefined, model);
-    io.note(first(before.answered));
+    io.note(first(before.judged));
     io.event("eval", { phase: "before", ...before.measures });
 
     say("3  Training");
@@ -114,7 +116,7 @@ export async function runDemo(settings: Settings, io: Io): Promise<void> {
 
     say("4  After");
     const after = await measured(run, model);
-    io.note(first(after.answered, before.answered));
+    io.note(first(after.judged, before.judged));
     io.event("eval", { phase: "after", ...after.measures });
     io.out(`\n${table(after.measures, before.measures)}`);
 
@@ -136,12 +138,12 @@ export async function runDemo(settings: Settings, io: Io): Promise<void> {
       rows: tests.rows.slice(0, COMPARED),
     };
     const again = await measured(undefined, gguf, { ...tests, ...some });
-    const same = again.answered.filter(({ predicted }, i) =>
-      predicted === after.answered[i]!.predicted
+    const same = again.judged.filter(({ predicted }, i) =>
+      predicted === after.judged[i]!.predicted
     ).length;
-    if (same < again.answered.length * 0.9) {
+    if (same < again.judged.length * 0.9) {
       throw new Fail(
-        `the exported file answers ${same} of ${again.answered.length} as the adapter does`,
+        `the exported file answers ${same} of ${again.judged.length} as the adapter does`,
         {
           why: "merging and rounding should change next to nothing",
           fix: "whet doctor --numerics",
@@ -151,7 +153,7 @@ export async function runDemo(settings: Settings, io: Io): Promise<void> {
     }
     io.note(
       `${humanBytes(exported.bytes)}, read back: every tensor as it should be, ` +
-        `${same} of ${again.answered.length} answers the same as the adapter's`,
+        `${same} of ${again.judged.length} answers the same as the adapter's`,
     );
 
     await result.folder.finish({ before: shares(before.measures), after: shares(after.measures) });
@@ -248,7 +250,7 @@ async function trained(
 }
 
 /** The first answer, and where it was wrong before, how it was. */
-function first(answered: readonly Answered[], before?: readonly Answered[]): string {
+function first(answered: readonly Judged[], before?: readonly Judged[]): string {
   const i = before
     ? Math.max(0, answered.findIndex(({ right }, at) => right && !before[at]!.right))
     : 0;
@@ -262,10 +264,14 @@ function first(answered: readonly Answered[], before?: readonly Answered[]): str
 
 /** The shares that a report shows before and after. */
 function shares({ exact_match, json_valid, schema_valid, command }: Measures): Metrics {
-  return {
+  const all = {
     exact_match,
     json_valid,
-    ...(schema_valid === undefined ? {} : { schema_valid }),
-    ...(command ? { right_command: command.command!, right_arguments: command.args! } : {}),
+    schema_valid,
+    right_command: command?.command,
+    right_arguments: command?.args,
   };
+  return Object.fromEntries(
+    Object.entries(all).flatMap(([name, value]) => value === undefined ? [] : [[name, value]]),
+  );
 }

@@ -2,6 +2,7 @@ import { plural } from "../base/text.ts";
 import { embedSettings } from "../settings/use.ts";
 import { command } from "./command.ts";
 import { badRows, type Complaint, readRows, type TextOrIds, textOrIds } from "./rows.ts";
+import { instructionOf, merged, taskOf } from "./tasks.ts";
 import { textsOf } from "./texts.ts";
 
 const EXAMPLE = '{"text":"The sky is blue"} or {"ids":[1,2,3]}';
@@ -15,11 +16,12 @@ export const embedCommand = command({
     `echo '{"text":"The sky is blue"}' | whet embed -m ./model --json`,
     "whet embed -m ./model -a ./run --json < rows.jsonl > embeddings.jsonl",
     'whet embed -m ./model --prompt "query: " --json < questions.jsonl',
+    "whet embed -m ./jina-embeddings-v3 --task retrieval.query --json < questions.jsonl",
   ],
   details:
     "One embedding a row, in the order of the rows. Which hidden states it is made of, and whether it is " +
     "made of unit length, is what modules.json says in the folder of the adapter or of the model. Any " +
-    "model embeds: encoders (BERT, RoBERTa, XLM-RoBERTa) and decoders. Texts longer than the model " +
+    "model embeds: encoders (BERT, RoBERTa, XLM-RoBERTa, jina-embeddings-v3) and decoders. Texts longer than the model " +
     "takes are cut.",
   settings: embedSettings,
   async run(settings, io) {
@@ -32,11 +34,12 @@ export const embedCommand = command({
         import("../evaluate/embed.ts"),
         import("./sentences.ts"),
       ]);
-    using opened = await openBoth(settings);
-    const { model } = opened, { vocab } = model.sizes;
+    const task = taskOf(settings);
+    using opened = await openBoth({ ...settings, task: merged(task) });
+    const { model } = opened, { vocab } = model.sizes, instruction = instructionOf(model, task);
     const config = sentenceConfig(settings, model);
     const tokenizer = needsTokenizer ? (await textsOf(settings.model)).tokenizer : undefined;
-    const limit = limitOf(config, model), prompt = promptOf(settings, config);
+    const limit = limitOf(config, model), prompt = promptOf(settings, config, instruction);
     let cut = 0;
     const sentences = rows.map(({ line, row }) => {
       if ("ids" in row) return { line, ids: row.ids };

@@ -144,6 +144,12 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "--target names no layer of this model. --on-lora-failure full trains all weights instead, where that fits in memory; the result is then a whole model and no adapter. Without it the run stops with the names that exist.",
   },
+  WH0220: {
+    title: "a stage of a pipeline is out of date",
+    text:
+      "What it was made from has changed since: rows, weights or settings, as the warning says. It is " +
+      "kept, because to make it again may cost days or money: --from STAGE --force does so.",
+  },
   WH0301: { title: "input that cannot be read", text: "The file is missing or is not a file." },
   WH0302: {
     title: "text that is not UTF-8",
@@ -192,6 +198,16 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "Another program holds memory, or the driver grants less than the system told. The run goes on with micro-batches half as large: a step sees the same rows and means the same, but sums are added in another order than with larger ones. run.json records what was used, and --micro-tokens begins with it at once.",
   },
+  WH0331: {
+    title: "a schema that refuses the rows' own answers",
+    text:
+      "The schema given with --schema finds something wrong with answers that the rows expect. No model can answer such a row right and fit the schema: correct the row or the schema, for what is trained on such rows learns the defect.",
+  },
+  WH0332: {
+    title: "a sign of pattern-matching",
+    text:
+      "Answers look like a pattern that is repeated rather than like understanding: a confidence that never changes, assumptions or reasoning that are the same for different questions, wrong answers that claim to be sure. More varied rows, rows that cannot be answered, and confidences that differ for a reason are the usual remedies.",
+  },
   WH0321: {
     title: "a pair of equal answers",
     text:
@@ -218,6 +234,30 @@ export const explanations: Readonly<Record<string, Explanation>> = {
       "Such a pair says nothing about which answer is better. It is left out; the other pairs are trained.",
   },
   WH0312: {
+    title: "more spans than were read",
+    text: "A project may hold millions. --max-spans reads more of them, --since fewer.",
+  },
+  WH0313: {
+    title: "an annotation that says both",
+    text:
+      "The same annotation is there twice, once approving and once rejecting. Which of the two is meant is not known, so that it counts for nothing.",
+  },
+  WH0314: {
+    title: "rows of which there are few",
+    text:
+      "Fewer rows than the usual minimums: 50 approved examples, 20 pairs (40 annotations and more), 100 triplets. They are written all the same.",
+  },
+  WH0315: {
+    title: "low accuracy",
+    text:
+      "On rows that were not trained, the model is hardly better than chance. Insufficient data: more examples or better quality are needed.",
+  },
+  WH0316: {
+    title: "over-fitting",
+    text:
+      "The validation loss rose while training went on: too many epochs. The best weights are kept; fewer epochs cost less.",
+  },
+  WH0317: {
     title: "an importance matrix of few tokens",
     text:
       "An importance matrix says how large each input of each layer is on average. From fewer than about two thousand tokens that is much chance. Some hundred rows like those the model will see are enough.",

@@ -5,6 +5,7 @@ import { humanBytes, parseBytes, short } from "../base/text.ts";
 import type { ExportForm } from "../export/export.ts";
 import type { GgufQuant } from "../export/gguf_mixtures.ts";
 import { type ExportSettings, exportSettings } from "../settings/use.ts";
+import { merged, taskOf } from "./tasks.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import { readAdapter } from "../formats/peft.ts";
 import { command } from "./command.ts";
@@ -28,12 +29,21 @@ export const exportCommand = command({
   async run(settings, io) {
     const form = formOf(settings), { source, base } = settings;
     checkVerify(settings, form);
+    const task = taskOf({ ...settings, adapter: source });
+    if (form === "merged" && merged(task) !== undefined) {
+      throw new Fail(`--merge is not built for an adapter on --task ${task}`, {
+        why: "the checkpoint of its base has no place for weights into which that is merged",
+        fix: "--gguf, or neither: the adapter in PEFT format",
+        exit: Exit.usage,
+      });
+    }
     const { exportTrained, trainedOf } = await import("./exporting.ts");
     const trained = trainedOf(source);
     const report = await exportTrained(
       {
         source,
         base,
+        task: merged(task),
         out: settings.output,
         form,
         quant: settings.quant as GgufQuant,
@@ -41,6 +51,8 @@ export const exportCommand = command({
         ollama: settings.ollama,
         imatrix: settings.imatrix,
         shardBytes: parseBytes(settings.shard_size),
+        splitBytes: settings.split_max_size && parseBytes(settings.split_max_size) || undefined,
+        keep: !settings.force,
         verify: settings.verify !== "off" && form === "gguf",
         onProgress: ({ done, total, tensor }) =>
           io.progress(`${Math.round((100 * done) / total)} %  ${tensor}`),
@@ -55,6 +67,11 @@ export const exportCommand = command({
         report.sha256 ? `  sha256 ${report.sha256}` : ""
       }`,
     );
+    if (report.files.length > 1 && form === "gguf") {
+      io.out(
+        `in ${report.files.length} parts, of which the first is named: ${report.files.join(" ")}`,
+      );
+    }
     if (report.merged_onto) io.detail(`merged onto the base: ${report.merged_onto}`);
     if (report.drift) {
       const { worst, bound, tensor } = report.drift;
@@ -66,7 +83,8 @@ export const exportCommand = command({
           } is rounding)`,
       );
     }
-    const found = settings.verify === "answers" ? await compared(settings, trained, io) : undefined;
+    const asked = settings.verify === "answers" && await predicts(settings);
+    const found = asked ? await compared(settings, report.path, trained, io) : undefined;
     io.result({ ...report, ...(found ? { equivalence: found } : {}) });
     if (found) {
       const { driftTable, requireEquivalent } = await import("./verifying.ts");
@@ -80,13 +98,25 @@ export const exportCommand = command({
   },
 });
 
+/** Whether the model predicts tokens: an encoder has no answers that could be compared. */
+async function predicts({ source, base }: ExportSettings): Promise<boolean> {
+  const { openModel } = await import("../architectures/model.ts");
+  const adapter = existsSync(join(source, "adapter_config.json"))
+    ? (await readAdapter(source)).config.base_model_name_or_path!
+    : source;
+  const { architecture, folder } = await openModel(base ?? adapter);
+  folder.close();
+  return architecture.head !== undefined;
+}
+
 /** Answers of what was written beside those of what was trained. */
 async function compared(
   settings: ExportSettings & CommonSettings,
+  written: string,
   { quant, rows, reading }: Trained,
   io: Io,
 ) {
-  const { source, base, output, merge_base, verify_data, verify_rows, max_tokens } = settings;
+  const { source, base, merge_base, verify_data, verify_rows, max_tokens } = settings;
   const adapter = existsSync(join(source, "adapter_config.json"))
     ? (await readAdapter(source)).config
     : undefined;
@@ -103,7 +133,7 @@ async function compared(
           template: reading.template,
         }
         : { model: source, template: reading.template },
-      written: output,
+      written,
       quant: settings.gguf ? settings.quant : "merged",
       data: verify_data ?? rows[0],
       reading,

@@ -1,6 +1,7 @@
 import { type TokenRow, truncated } from "../architectures/packed.ts";
 import { quantOf } from "../settings/model.ts";
-import type { PlanSettings, TrainSettings } from "../settings/train.ts";
+import type { PlanSettings } from "../settings/plan.ts";
+import type { TrainSettings } from "../settings/train.ts";
 import { extra, prepare, type Prepared } from "../trainer/prepare.ts";
 import { objectiveOf } from "../trainer/program.ts";
 

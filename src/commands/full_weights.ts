@@ -1,9 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fromF32 } from "../base/bits.ts";
+import { dtypeBits, fromF32 } from "../base/bits.ts";
 import { writeFile } from "../base/durable.ts";
 import type { ModelFolder } from "../formats/model_folder.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
+import { turn } from "../formats/turned_folder.ts";
 
 /**
  * Writes fully trained weights as a Hugging Face model folder: the same names as the base, values in
@@ -15,10 +16,16 @@ export async function writeModel(
   trained: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>,
 ): Promise<{ bytes: number; sha256: string }> {
   const sources = [...base.tensors].map(([name, { dtype, shape }]) => {
-    const own = trained.get(name);
-    return own
-      ? { name, dtype: "F32" as const, shape, data: fromF32(own.data, "F32") }
-      : { name, dtype, shape, data: base.readBytes(name) };
+    const own = trained.get(name), data = own ? fromF32(own.data, "F32") : base.readBytes(name);
+    const type = own ? "F32" as const : dtype;
+    if (!base.turned?.(name)) return { name, dtype: type, shape, data };
+    const [rows, columns] = shape, size = dtypeBits[type] / 8;
+    return {
+      name,
+      dtype: type,
+      shape: shape.toReversed(),
+      data: turn(data, rows!, columns!, size),
+    };
   });
   const { size, sha256 } = await writeSafetensors(join(out, "model.safetensors"), sources, {
     format: "pt",

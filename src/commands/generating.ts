@@ -5,6 +5,7 @@ import { Exit, Fail } from "../base/fail.ts";
 import { type Journal, openJournal } from "../base/journal.ts";
 import { sha256 } from "../base/sha256.ts";
 import { columns, plural, thousands } from "../base/text.ts";
+import { createBatch, reviewCommand } from "../data/review.ts";
 import { splitRows } from "../data/split.ts";
 import type { AnswerSchema } from "../settings/answer_schema.ts";
 import type { CommonSettings } from "../settings/common.ts";
@@ -31,8 +32,11 @@ interface Places {
 
 const TEACHERS = ["template", "anthropic", "openai", "local", "manual"];
 
-/** @throws Fail: see the command's parts */
-export async function runGenerate(settings: Settings, io: Io): Promise<void> {
+/**
+ * @param agent what the rows are for; as the schema's files are called unless given
+ * @throws Fail: see the command's parts
+ */
+export async function runGenerate(settings: Settings, io: Io, agent?: string): Promise<void> {
   const { name, schema } = findSchema(settings.schema);
   const places = placesOf(settings.output ?? join("training", "data", name, "train.jsonl"));
   const template = settings.template === undefined
@@ -43,7 +47,17 @@ export async function runGenerate(settings: Settings, io: Io): Promise<void> {
     ? { kind: "manual", model: undefined }
     : teacherOf(settings.teacher, TEACHERS);
   const price = priceFor(settings, model);
-  const job = { settings, schema, places, template, kind, model, price };
+  const job = {
+    settings,
+    agent: agent ?? name,
+    awaited: agent !== undefined,
+    schema,
+    places,
+    template,
+    kind,
+    model,
+    price,
+  };
 
   if (settings.estimate) return estimate(job, await looked(job), io);
   if (settings.emit_prompts !== undefined) {
@@ -52,7 +66,7 @@ export async function runGenerate(settings: Settings, io: Io): Promise<void> {
   // Looked at under the lock: another program may be just finishing it.
   using _lock = await lockOutput(places.train);
   const begun = existsSync(places.journal);
-  if (existsSync(places.train) && !begun && !settings.force) {
+  if (existsSync(places.train) && !begun && !settings.force && !settings.review) {
     io.note(`${places.train} is there already; --force begins afresh`);
     io.result({ train: places.train, skipped: true });
     return;
@@ -94,6 +108,10 @@ export async function runGenerate(settings: Settings, io: Io): Promise<void> {
 
 interface Job {
   readonly settings: Settings;
+  /** What the rows are for, as batches of a review are named. */
+  readonly agent: string;
+  /** Somebody waits for the reviewed rows. */
+  readonly awaited: boolean;
   readonly schema: AnswerSchema;
   readonly places: Places;
   readonly template: string;
@@ -191,14 +209,49 @@ async function take(job: Job, progress: Progress, io: Io): Promise<boolean> {
   return progress.rows.length >= job.settings.num;
 }
 
-async function finish({ settings, places, price }: Job, progress: Progress, io: Io): Promise<void> {
-  const { rows, refused } = progress;
+/** Writes the files that train, or sends the rows to a person. @returns what is told of it */
+async function deliver(
+  { settings, agent, awaited, schema, places }: Job,
+  rows: readonly Row[],
+  io: Io,
+) {
+  const text = (i: number) => JSON.stringify(rows[i]);
+  if (settings.review) {
+    const { queue, teacher } = settings;
+    const batch = await createBatch(queue, {
+      agent,
+      source: `${teacher} for ${schema.name}`,
+      rows: rows.map((_, i) => text(i)),
+      schema: { kind: schema.cli ? "yaml" : "json", text: schema.text },
+    });
+    const command = reviewCommand(queue, batch);
+    // Who asked for an agent's rows takes them from the queue.
+    io.note(`a person decides: ${command}${awaited ? "" : ` --export ${places.train}`}`);
+    return { told: [["to review", thousands(rows.length), batch]], result: { queue, batch } };
+  }
   const { train, val } = splitRows(rows.length, settings.val_split, { seed: settings.seed });
-  const lines = (part: readonly number[]) => part.map((i) => JSON.stringify(rows[i]) + "\n");
+  const lines = (part: readonly number[]) => part.map((i) => text(i) + "\n");
   // The rows that train come last: where they are, everything is.
   if (val.length > 0) await writeFile(places.val, lines(val));
   else rmSync(places.val, { force: true });
   await writeFile(places.train, lines(train));
+  return {
+    told: [
+      ["train", thousands(train.length), places.train],
+      ...(val.length > 0 ? [["validation", thousands(val.length), places.val]] : []),
+    ],
+    result: {
+      train: places.train,
+      val: val.length > 0 ? places.val : null,
+      train_rows: train.length,
+      val_rows: val.length,
+    },
+  };
+}
+
+async function finish(job: Job, progress: Progress, io: Io): Promise<void> {
+  const { rows, refused } = progress, { price } = job;
+  const { told, result } = await deliver(job, rows, io);
   const counts = progress.counts(), { input, output } = progress.used;
   const cost = price && input + output > 0 ? costOf({ input, output }, price) : undefined;
   const diversity = distinct(rows);
@@ -207,8 +260,7 @@ async function finish({ settings, places, price }: Job, progress: Progress, io: 
   const groups = (Object.keys(counts) as Group[]).filter((group) => all(group) > 0);
   io.out(
     columns([
-      ["train", thousands(train.length), places.train],
-      ...(val.length > 0 ? [["validation", thousands(val.length), places.val]] : []),
+      ...told,
       ...groups.map((g) => [g.replaceAll("_", " "), thousands(all(g)), share(all(g))]),
       ["refused", thousands(refused.length), reasons(refused)],
       ["diversity", diversity.toFixed(3), "different pairs of words among all"],
@@ -218,11 +270,8 @@ async function finish({ settings, places, price }: Job, progress: Progress, io: 
     ]),
   );
   io.result({
-    train: places.train,
-    val: val.length > 0 ? places.val : null,
+    ...result,
     rows: rows.length,
-    train_rows: train.length,
-    val_rows: val.length,
     mix: counts,
     cases: countBy(rows.map(({ metadata }) => metadata.case)),
     refused: refused.length,

@@ -1,4 +1,5 @@
 import { basename } from "node:path";
+import { requireHead } from "../architectures/architecture.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { plural, thousands } from "../base/text.ts";
 import { imatrixSettings } from "../settings/use.ts";
@@ -39,9 +40,10 @@ export const imatrix = command({
       import("../formats/imatrix.ts"),
       import("../export/place.ts"),
     ]);
-    requireNew(settings.output, settings.force);
+    if (!settings.force) requireNew(settings.output);
     const named = await baseAndAdapter(settings);
     using opened = await openBoth({ ...settings, ...named });
+    requireHead(opened.model);
     const family = ggufFamily(opened.model.folder.config); // what has no GGUF needs no matrix
     const texts = await textsOf(named.model, settings.template);
     const { vocab, context } = opened.model.sizes;
@@ -63,7 +65,7 @@ export const imatrix = command({
       total = ids.reduce((sum, { length }) => sum + length, 0);
     if (total < FEW) {
       io.warn(
-        "WH0312",
+        "WH0317",
         `${thousands(total)} tokens say little of a model's inputs`,
         "give more rows",
       );

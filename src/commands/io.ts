@@ -36,6 +36,8 @@ export interface Io {
   readonly closed: boolean;
   /** A line of the result for people; nothing with --json. */
   out(line: string): void;
+  /** A part of a line of the result for people, shown at once; nothing with --json. */
+  piece(text: string): void;
   /** A line of the result for programs; nothing without --json. */
   result(value: unknown): void;
   /** A line of the result that is the same for both: what pipes carry. */
@@ -145,6 +147,12 @@ class Terminal implements Io {
 
   out(line: string) {
     if (!this.json) this.data(line);
+  }
+
+  piece(text: string) {
+    if (this.json) return;
+    this.#clear();
+    this.#write(1, text);
   }
 
   result(value: unknown) {

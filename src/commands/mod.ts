@@ -12,6 +12,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./demo.ts")).demo,
   },
   {
+    name: "init",
+    group: "Start",
+    about: "Writes a project: settings, a schema or rows to begin with, a justfile",
+    load: async () => (await import("./init.ts")).init,
+  },
+  {
     name: "doctor",
     group: "This machine",
     about: "Shows what this machine has for whet, and what is missing",
@@ -42,6 +48,24 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./data_split.ts")).dataSplit,
   },
   {
+    name: "data from-phoenix",
+    group: "Data",
+    about: "Makes rows of what people approved and rejected in Arize Phoenix",
+    load: async () => (await import("./data_from_phoenix.ts")).dataFromPhoenix,
+  },
+  {
+    name: "data select",
+    group: "Data",
+    about: "Says which training suits what there is, and whether that is enough",
+    load: async () => (await import("./data_select.ts")).dataSelect,
+  },
+  {
+    name: "data review",
+    group: "Data",
+    about: "Lets a person approve, edit or reject rows that no person wrote",
+    load: async () => (await import("./data_review.ts")).dataReview,
+  },
+  {
     name: "data plan",
     group: "Data",
     about: "Says how many rows a command line needs, and what they cost",
@@ -60,16 +84,52 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./train_dpo.ts")).trainDpo,
   },
   {
+    name: "train orpo",
+    group: "Train",
+    about: "Teaches a model answers and to prefer them to others, in one training",
+    load: async () => (await import("./train_orpo.ts")).trainOrpo,
+  },
+  {
+    name: "train simpo",
+    group: "Train",
+    about: "Teaches a model to prefer answers, without a reference",
+    load: async () => (await import("./train_simpo.ts")).trainSimpo,
+  },
+  {
+    name: "train kto",
+    group: "Train",
+    about: "Teaches a model which answers are wanted, one by one",
+    load: async () => (await import("./train_kto.ts")).trainKto,
+  },
+  {
     name: "train embed",
     group: "Train",
     about: "Teaches a model which texts belong together, from triplets or pairs",
     load: async () => (await import("./train_embed.ts")).trainEmbed,
   },
   {
+    name: "train auto",
+    group: "Train",
+    about: "Chooses the training that suits telemetry or files, and does it",
+    load: async () => (await import("./train_auto.ts")).trainAuto,
+  },
+  {
     name: "plan",
     group: "Train",
     about: "Says what a training run needs, without touching a GPU",
     load: async () => (await import("./plan.ts")).plan,
+  },
+  {
+    name: "pipeline",
+    group: "Train",
+    about: "From a schema to a measured GGUF: rows, SFT, preferences, DPO, GGUF, evaluation",
+    load: async () => (await import("./pipeline.ts")).pipeline,
+  },
+  {
+    name: "pipeline ls",
+    group: "Train",
+    about: "Lists schemas and which stages of their trainings are done",
+    load: async () => (await import("./pipeline_ls.ts")).pipelineLs,
   },
   {
     name: "sweep",
@@ -126,6 +186,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./eval.ts")).evaluate,
   },
   {
+    name: "eval ab",
+    group: "Use and measure",
+    about: "Compares two models on the same rows, and says what the difference is worth",
+    load: async () => (await import("./eval_ab.ts")).evalAb,
+  },
+  {
     name: "export",
     group: "Ship",
     about: "Writes GGUF, a merged model, or the adapter alone",
@@ -142,6 +208,12 @@ export const table: readonly Entry[] = [
     group: "Use and measure",
     about: "Answers prompts",
     load: async () => (await import("./infer.ts")).infer,
+  },
+  {
+    name: "chat",
+    group: "Use and measure",
+    about: "Talks with a model, and with its base beside it",
+    load: async () => (await import("./chat.ts")).chat,
   },
   {
     name: "score",
@@ -245,17 +317,11 @@ export const aliases: Readonly<Record<string, readonly string[]>> = {
 
 /** Commands that the contract names and this version refuses, each with what serves instead. */
 export const later: Readonly<Record<string, string>> = {
-  "train auto": "this version trains by example only: whet train sft",
-  pipeline: "its stages are commands of their own: whet train sft, whet eval, whet export",
-  chat: "whet infer -p answers one prompt",
   serve: "whet infer answers rows from stdin",
   "model pull": "name a folder with -m; whet does not download",
   "model ls": "models are folders: whet model show -m DIR explains one",
   "model verify": "whet model show -m DIR checks a folder's structure",
   "model rm": "models are folders like others",
-  "data from-phoenix": "export the spans as JSONL and name their keys: whet train sft --map",
-  "data select": "this version trains by example only: whet train sft",
-  "data review": "rows are JSONL: read and edit them before they train",
   "data push": "rows are JSONL files: send them with the tools of the service",
   remote: "this version trains on this machine only",
 };

@@ -1,17 +1,22 @@
 import { afterAll, expect, test } from "bun:test";
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openModel } from "../architectures/model.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { quantOf } from "../settings/model.ts";
+import { trainEmbedSettings } from "../settings/embed.ts";
+import { planSettings } from "../settings/plan.ts";
 import { trainSettings } from "../settings/train.ts";
 import { again, halved, prepare } from "../trainer/prepare.ts";
 import { tinyModel, tinyRows } from "../../tests/tiny.ts";
 import { waysToFit } from "./fitting.ts";
 import { modelsOf } from "./models.ts";
 import { requireFit } from "./memory_told.ts";
+import type { Io } from "./io.ts";
 import type { PreparedRun } from "./prepared.ts";
+import { prepareEmbedRun } from "./prepared_embed.ts";
+import { preparePlan } from "./prepared_plan.ts";
 
 const dir = await tinyModel(), model = await openModel(dir);
 afterAll(() => rmSync(dir, { recursive: true }));
@@ -44,6 +49,43 @@ test("a run is fitted: blocks again before micro-batches, and the rows of a step
     halvedOnce ||= !same;
   }
   expect({ halvedOnce, recomputed }).toEqual({ halvedOnce: true, recomputed: true });
+});
+
+test("a plan for embeddings is what training would do, with rows and without", async () => {
+  const encoder = await tinyModel("bert"),
+    io = {
+      note() {},
+      warn() {},
+      async *lines(path: string) {
+        for (const text of readFileSync(path, "utf8").split("\n")) yield { text };
+      },
+    } as unknown as Io;
+  for (const name of ["tokenizer.json", "tokenizer_config.json"]) {
+    cpSync(join(import.meta.dir, "../../models/micro", name), join(encoder, name));
+  }
+  const data = join(encoder, "rows.jsonl"), texts = ["water", "mulch the bed", "prune it"];
+  const lines = texts.flatMap((anchor) =>
+    texts.map((other, i) => JSON.stringify({ anchor, positive: `${other} ${anchor.length} ${i}` }))
+  );
+  writeFileSync(data, lines.join("\n"));
+  const flags = { loss: "mnr", batch: 3, epochs: 2, val_split: 0 };
+  const told = planSettings.parse({ model: [encoder], data, objective: "embed", ...flags });
+  const asked = trainEmbedSettings.parse({ model: encoder, data, output: "run", ...flags });
+  const plan = await preparePlan({ ...told, model: encoder }, io);
+  const train = await prepareEmbedRun(asked, io);
+  expect(plan.prepared.plan.bytes).toEqual(train.prepared.plan.bytes);
+  for (let step = 0; step < 6; step++) {
+    const rows = plan.prepared.batches.at(step).micro.flat();
+    expect(rows).toEqual(train.prepared.batches.at(step).micro.flat());
+    // Nine rows of three anchors in batches of three: each anchor once.
+    expect(new Set(rows.map((row) => Math.floor(row / 3))).size).toBe(3);
+  }
+  const nothing = planSettings.parse({ model: [encoder], objective: "embed" });
+  const { prepared } = await preparePlan({ ...nothing, model: encoder }, io);
+  expect([prepared.rows.length, prepared.recipe.positions]).toEqual([16, 3 * 128]);
+  const refused = planSettings.safeParse({ model: ["m"], objective: "embed", ...flags, accum: 2 });
+  expect(refused.error!.issues[0]!.path).toEqual(["accum"]);
+  rmSync(encoder, { recursive: true });
 });
 
 test("micro-batches halve down to the longest row; one that is named stays", () => {

@@ -1,7 +1,7 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { columns, humanBytes, humanSeconds, plural, short, thousands } from "../base/text.ts";
 import type { CommonSettings } from "../settings/common.ts";
-import { planSettings } from "../settings/train.ts";
+import { planSettings } from "../settings/plan.ts";
 import { planRun } from "../trainer/plan.ts";
 import { command } from "./command.ts";
 import { moreWork, waysToFit } from "./fitting.ts";
@@ -19,6 +19,7 @@ export const plan = command({
     "whet plan -m ./model -d rows.jsonl --target-mem 16GB --json",
     "whet plan -m ./model -d rows.jsonl --probe",
     "whet plan -m ./models --table --target-mem 16GiB",
+    "whet plan -m ./encoder -d triplets.jsonl --objective embed --loss mnr --batch 64",
   ],
   details:
     "Takes the flags of whet train sft and says what that run would need, to the buffer: train makes the " +
@@ -40,9 +41,9 @@ export const plan = command({
         exit: Exit.usage,
       });
     }
-    const { prepareRun } = await import("./prepared.ts");
     const one = { ...settings, model: models[0]! };
-    const run = await prepareRun(one, io);
+    const { preparePlan } = await import("./prepared_plan.ts");
+    const run = await preparePlan(one, io);
     const { probe } = settings.probe ? await import("./probe.ts") : { probe: undefined };
     tellPlan(run, one, io, await probe?.(run, one, io));
     if (settings.record) io.out(`\nThe step\n${run.prepared.plan.print()}`);
@@ -101,8 +102,7 @@ export function tellPlan(
   const rows: [string, string][] = [
     [
       "rows",
-      data ? rowsTold(run) : "unknown without -d: planned for rows of " +
-        `${plural(recipe.positions, "token")}, half of them trained`,
+      data ? rowsTold(run) : `unknown without -d: planned for ${imaginedTold(prepared)}`,
     ],
     ["batch", batchTold(settings)],
     [
@@ -159,6 +159,12 @@ function workOf({ prepared, data }: PreparedRun) {
     runs: runs / sampled,
     rowsPerStep: seen / sampled,
   };
+}
+
+function imaginedTold({ rows, recipe }: PreparedRun["prepared"]): string {
+  const { texts } = rows[0]!;
+  if (texts) return `${texts.length} texts of ${plural(texts[0]!.length, "token")} a row`;
+  return `rows of ${plural(recipe.positions, "token")}, half of them trained`;
 }
 
 function rowsTold({ data, prepared }: PreparedRun): string {

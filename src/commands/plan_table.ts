@@ -1,8 +1,8 @@
 import { basename, resolve } from "node:path";
 import { columns, humanBytes } from "../base/text.ts";
-import type { PlanSettings } from "../settings/train.ts";
+import type { PlanSettings } from "../settings/plan.ts";
 import type { Io } from "./io.ts";
-import { prepareRun } from "./prepared.ts";
+import { preparePlan } from "./prepared_plan.ts";
 
 /** Ways to train, from the most memory to the least: all weights, or an adapter on a base kept so. */
 const WAYS = [
@@ -22,7 +22,7 @@ export async function tellTable(models: readonly string[], settings: PlanSetting
   let room: string | undefined;
   for (const model of models) {
     for (const { name, ...way } of WAYS) {
-      const run = await prepareRun({ ...settings, ...way, model }, io);
+      const run = await preparePlan({ ...settings, ...way, model }, io);
       const { plan, recipe, fits } = run.prepared;
       run.prepared.model.folder.close();
       room ??= `${humanBytes(run.room.bytes)}: ${run.room.what}`;

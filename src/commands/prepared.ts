@@ -1,5 +1,5 @@
 import { requireHead } from "../architectures/architecture.ts";
-import { type Model, openModel } from "../architectures/model.ts";
+import type { Model } from "../architectures/model.ts";
 import type { DecoderConfig } from "../architectures/decoder.ts";
 import type { TokenRow } from "../architectures/packed.ts";
 import { Exit, Fail } from "../base/fail.ts";
@@ -9,18 +9,20 @@ import { type PairExample, preparePairs, readPairs } from "../data/pairs.ts";
 import { type LengthReport, type PreparedRow, prepareSft } from "../data/prepare.ts";
 import { automaticSplit, splitRows } from "../data/split.ts";
 import { readDataset, type SftExample } from "../data/rows.ts";
+import { prepareUnpaired, readUnpaired, type UnpairedExample } from "../data/unpaired.ts";
 import type { Rows } from "../report/record.ts";
-import type { DpoSettings } from "../settings/dpo.ts";
 import { lossOnOf } from "../settings/loss_on.ts";
 import { mapOf, quantOf } from "../settings/model.ts";
-import type { PlanSettings, TrainSettings } from "../settings/train.ts";
+import type { PlanSettings } from "../settings/plan.ts";
+import type { TrainSettings } from "../settings/train.ts";
 import type { ChatTemplate } from "../text/chat_template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Measures } from "../trainer/loop.ts";
 import { prepare, type Prepared } from "../trainer/prepare.ts";
 import type { Trainer } from "../trainer/trainer.ts";
+import { openBase } from "./base_model.ts";
 import type { Io } from "./io.ts";
-import { objectiveFor, pairsOf } from "./objectives.ts";
+import { objectiveFor, pairsOf, type PreferenceSettings, unpaired } from "./objectives.ts";
 import { dateOf } from "./resuming.ts";
 import { type Room, roomOf } from "./room.ts";
 import { fallback, targetsOf, tellFallback } from "./targets.ts";
@@ -55,7 +57,7 @@ export interface PreparedRun {
 }
 
 /** Settings of a training run on one model. */
-export type RunSettings = (TrainSettings | DpoSettings | Omit<PlanSettings, "model">) & {
+export type RunSettings = (TrainSettings | PreferenceSettings | Omit<PlanSettings, "model">) & {
   readonly model: string;
   readonly device?: string;
 };
@@ -66,7 +68,7 @@ export type RunSettings = (TrainSettings | DpoSettings | Omit<PlanSettings, "mod
  * @throws Fail (usage) (data)
  */
 export async function prepareRun(asked: RunSettings, io: Io): Promise<PreparedRun> {
-  const opened = await openModel(asked.model);
+  const opened = await openBase(asked.model);
   requireHead(opened);
   const instead = fallback(asked, opened), settings = { ...asked, ...instead };
   const model = { ...opened, quant: quantOf(settings), compute: settings.compute };
@@ -139,8 +141,10 @@ function split(
 function part({ examples, rows, facts }: TokenRows, indices: readonly number[]): TokenRows {
   const chosen = indices.map((i) => rows[i]!);
   // A row that was left out as too long has no place among the rows: lines say which example is which.
-  const byLine = new Map(examples.map((example) => [example.line, example]));
-  return factsOf(facts.path, chosen.map((row) => byLine.get(row.line)!), chosen);
+  const byLine = Map.groupBy(examples, ({ line }) => line);
+  // One line may hold two.
+  const example = ({ line }: PreparedRow) => byLine.get(line)!.shift()!;
+  return factsOf(facts.path, chosen.map(example), chosen);
 }
 
 function requireValidation(
@@ -206,7 +210,9 @@ export async function readRows(
   };
   const pairs = pairsOf(settings);
   const { examples: all, rejected, identical = [] } = pairs
-    ? await readPairs(path, options, pairs.min_pairs)
+    ? unpaired(pairs)
+      ? await readUnpaired(path, options)
+      : await readPairs(path, options, pairs.min_pairs)
     : { ...await readDataset(path, options), identical: undefined };
   for (const message of identical.slice(0, 20)) io.warn("WH0311", message);
   if (identical.length > 20) io.warn("WH0311", `and ${identical.length - 20} more identical pairs`);
@@ -251,12 +257,20 @@ export function tokenised(
     lossOn: lossOnOf(loss_on),
   };
   const pairs = pairsOf(settings);
-  const { rows, report } = pairs
-    ? preparePairs(examples as readonly PairExample[], tokenizer, {
+  const share = pairs !== undefined && pairs.share_prompt && settings.compute !== "f16" && !slides;
+  const { rows, report } = !pairs
+    ? prepareSft(examples, tokenizer, options)
+    : unpaired(pairs)
+    ? prepareUnpaired(examples as readonly UnpairedExample[], tokenizer, {
       ...options,
-      share: pairs.share_prompt && settings.compute !== "f16" && !slides,
+      share,
+      batch: pairs.loss_type === "kto" ? settings.batch : undefined,
     })
-    : prepareSft(examples, tokenizer, options);
+    : preparePairs(examples as readonly PairExample[], tokenizer, {
+      ...options,
+      share,
+      prompt: pairs.loss_type === "orpo",
+    });
   return { ...factsOf(path, examples, rows), report };
 }
 

@@ -7,7 +7,7 @@ import type { PreparedRow } from "../data/prepare.ts";
 import { automaticSplit, splitRows } from "../data/split.ts";
 import { readTriplet, type Text, type Triplet, TRIPLET_EXAMPLE } from "../data/triplets.ts";
 import { Embedder } from "../evaluate/embed.ts";
-import { searchMeasures, tripletAccuracy } from "../evaluate/retrieval.ts";
+import { found } from "../evaluate/retrieval.ts";
 import { type SentenceConfig, writeSentenceConfig } from "../formats/sentence.ts";
 import type { TrainEmbedSettings } from "../settings/embed.ts";
 import { quantOf } from "../settings/model.ts";
@@ -21,10 +21,16 @@ import type { PreparedRun, TokenRows } from "./prepared.ts";
 import { roomOf } from "./room.ts";
 import { badRows, type Complaint, type Numbered, readRows } from "./rows.ts";
 import { encode, limitOf, sentenceConfig } from "./sentences.ts";
+import { instructionOf, merged } from "./tasks.ts";
 import { fallback, targetsOf, tellFallback } from "./targets.ts";
 import { textsOf } from "./texts.ts";
 
-type Settings = TrainEmbedSettings & { readonly device?: string };
+/** Those of a training, or of a plan for one, which needs no rows. */
+type Settings = Omit<TrainEmbedSettings, "data" | "output" | "min_triplets"> & {
+  readonly data?: string;
+  readonly min_triplets?: number;
+  readonly device?: string;
+};
 
 /** Rows whose parts are several texts in one. */
 type Row = PreparedRow & Required<Pick<TokenRow, "texts">>;
@@ -35,25 +41,45 @@ type Row = PreparedRow & Required<Pick<TokenRow, "texts">>;
  * @throws Fail (usage) (data)
  */
 export async function prepareEmbedRun(asked: Settings, io: Io): Promise<PreparedRun> {
-  const opened = await openModel(asked.model);
-  const instead = fallback(asked, opened), settings = { ...asked, ...instead };
+  const opened = await openModel(asked.model, merged(asked.task));
+  const instruction = instructionOf(opened, asked.task);
+  const instead = fallback(asked, opened);
+  const settings = {
+    ...asked,
+    ...instead,
+    anchor_prompt: asked.anchor_prompt || instruction,
+    text_prompt: asked.text_prompt || instruction,
+  };
+  requireAdapter(settings, opened);
   const model = { ...opened, quant: quantOf(settings), compute: settings.compute };
   const config = sentenceConfig(settings, model);
   const { tokenizer } = await textsOf(settings.model);
   const known = { model, tokenizer, config };
-  const all = await read(settings.data, settings, known, io);
+  const all = settings.data === undefined
+    ? undefined
+    : await read(settings.data, settings, known, io);
   const given = settings.val === undefined
     ? undefined
     : await read(settings.val, settings, known, io);
-  const { data, validation } = given ? { data: all, validation: given } : split(all, settings, io);
-  if (validation) warnOfLeaks(data, validation, io);
-  requireRows(data, validation, settings);
+  const { data, validation } = all && !given
+    ? split(all, settings, io)
+    : { data: all, validation: given };
+  if (data && validation) warnOfLeaks(data, validation, io);
+  if (data) requireRows(data, validation, settings);
+  const rows = data?.rows ?? imagined(settings, model, limitOf(config, model, settings.max_seq));
   const targets = targetsOf(settings, model), room = roomOf(settings);
   const pooling = config.pooling;
   const objective = embed({ ...settings, pooling });
   const checks = validation?.rows ?? [];
-  const prepared = prepare(model, data.rows, checks, targets, settings, room.bytes, objective);
+  const prepared = prepare(model, rows, checks, targets, settings, room.bytes, objective);
   if (instead) tellFallback(asked, prepared, io);
+  const { stepsPerEpoch } = prepared.batches, least = Math.ceil(rows.length / settings.batch);
+  if (settings.loss === "mnr" && stepsPerEpoch > least) {
+    io.note(
+      `Rows with the same text are kept apart: ${plural(stepsPerEpoch, "batch", "batches")} ` +
+        `an epoch instead of ${least}`,
+    );
+  }
   const saved: SentenceConfig = {
     ...config,
     normalise: config.normalise || settings.distance === "cosine",
@@ -75,8 +101,34 @@ export async function prepareEmbedRun(asked: Settings, io: Io): Promise<Prepared
     room,
     instead,
     measure: (trainer) => measure(trainer, prepared, checks as readonly Row[], settings, pooling),
-    beside: (folder) => writeSentenceConfig(folder, saved, model.sizes.width),
+    beside: (folder) =>
+      writeSentenceConfig(folder, saved, model.sizes.width, tokenizer.tokenText(endOf(tokenizer))),
   };
+}
+
+/** @throws Fail (usage) for all weights of a model with adapters for tasks */
+function requireAdapter({ full, task }: Settings, { architecture, folder }: Model): void {
+  if (!full || !architecture.tasks?.(folder.config)) return;
+  throw new Fail("--full is not built for a model with adapters for tasks", {
+    why: "its checkpoint has no place for weights into which one of them is merged",
+    fix: `train an adapter on --task ${task}: leave --full out`,
+    exit: Exit.usage,
+  });
+}
+
+/** A token that ends texts, or any: one for padding. */
+const endOf = ({ eosIds }: Tokenizer): number => eosIds[0] ?? 0;
+
+/** Rows for a plan without data: as many as a step takes, three texts each as long as may be, all different. */
+function imagined({ batch, accum }: Settings, { sizes }: Model, length: number): Row[] {
+  return Array.from({ length: batch * accum }, (_, line) => {
+    const ids = Array.from({ length: 3 * length }, (_, i) => {
+      const text = 3 * line + Math.floor(i / length);
+      return i % length === 0 ? text % sizes.vocab : Math.floor(text / sizes.vocab);
+    });
+    const texts = [length, length, length].map((length) => ({ length }));
+    return { line, ids, labels: [], targets: 0, texts };
+  });
 }
 
 interface Known {
@@ -165,12 +217,12 @@ function split(all: EmbedRows, { val_split, tail, seed }: Settings, io: Io) {
 
 function warnOfLeaks(data: EmbedRows, validation: EmbedRows, io: Io) {
   const trained = new Map(data.rows.map(({ ids, line }) => [String(ids), line]));
-  const found = validation.rows.filter(({ ids }) => trained.has(String(ids)));
-  if (found.length === 0) return;
-  const { line, ids } = found[0]!;
+  const both = validation.rows.filter(({ ids }) => trained.has(String(ids)));
+  if (both.length === 0) return;
+  const { line, ids } = both[0]!;
   io.warn(
     "WH0307",
-    `${plural(found.length, "validation row")} also in the training rows, the first: line ${
+    `${plural(both.length, "validation row")} also in the training rows, the first: line ${
       trained.get(String(ids))
     } and line ${line}`,
     "take them out of one file: what was trained says nothing about what was learnt",
@@ -180,7 +232,7 @@ function warnOfLeaks(data: EmbedRows, validation: EmbedRows, io: Io) {
 function requireRows(
   { rows, facts: { path } }: EmbedRows,
   validation: EmbedRows | undefined,
-  { min_triplets, patience, best }: Settings,
+  { min_triplets = 1, patience, best }: Settings,
 ) {
   if (rows.length < min_triplets) {
     throw new Fail(`${plural(rows.length, "row")} to train, expected ${min_triplets} or more`, {
@@ -232,22 +284,5 @@ async function measure(
   const made = await Array.fromAsync(embedder.embeddings(sentences));
   embedder.free();
 
-  const relevant = new Map<number, Set<number>>(), corpus = new Set<number>();
-  for (const [anchor, positive, negative] of parts) {
-    for (const text of [positive, negative]) if (text !== undefined) corpus.add(text);
-    if (positive === undefined) continue;
-    relevant.set(anchor!, (relevant.get(anchor!) ?? new Set()).add(positive));
-  }
-  const order = [...corpus], at = new Map(order.map((place, i) => [place, i]));
-  const found = relevant.size === 0 ? {} : searchMeasures({
-    queries: [...relevant.keys()].map((place) => made[place]!),
-    corpus: order.map((place) => made[place]!),
-    relevant: [...relevant.values()].map((texts) => [...texts].map((place) => at.get(place)!)),
-  }, distance);
-  const triplets = parts.flatMap(([a, p, n]) =>
-    p === undefined || n === undefined ? [] : [[made[a!]!, made[p]!, made[n]!] as const]
-  );
-  return triplets.length === 0
-    ? found
-    : { ...found, accuracy: tripletAccuracy(triplets, distance) };
+  return found(parts, made, distance);
 }

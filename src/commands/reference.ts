@@ -32,7 +32,7 @@ export async function compareWith(
   io: Io,
 ): Promise<void> {
   const { reference } = objectiveOf(prepared.recipe);
-  if (!reference?.once) return;
+  if (!reference) return;
   const path = settings.reference_file ?? join(settings.output, "reference.json");
   const about = {
     format: 1,

@@ -133,6 +133,7 @@ export async function writeWeights(
     lora_dropout: settings.dropout,
     use_rslora: settings.use_rslora,
     use_dora: settings.use_dora,
+    fan_in_fan_out: model.architecture.checkpoint?.turned !== undefined,
     target_modules: [...targets],
     layers_to_transform: settings.layers === undefined
       ? null

@@ -1,6 +1,6 @@
 import { Exit, Fail } from "../base/fail.ts";
 import type { CommonSettings } from "../settings/common.ts";
-import type { DpoSettings } from "../settings/dpo.ts";
+import type { PreferenceSettings } from "./objectives.ts";
 import type { TrainEmbedSettings } from "../settings/embed.ts";
 import type { TrainSettings } from "../settings/train.ts";
 import type { Io } from "./io.ts";
@@ -8,7 +8,7 @@ import { requireFit } from "./memory_told.ts";
 import { tellPlan } from "./plan.ts";
 import type { PreparedRun } from "./prepared.ts";
 
-type AnyTrainSettings = TrainSettings | DpoSettings | TrainEmbedSettings;
+type AnyTrainSettings = TrainSettings | PreferenceSettings | TrainEmbedSettings;
 
 /**
  * What every `whet train` does: prepares the run, and trains it or with --dry-run says what it would need.

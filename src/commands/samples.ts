@@ -51,7 +51,11 @@ export class Sampler {
       context: Math.ceil((longest + MOST) / 64) * 64,
       prefill: Math.min(128, Math.ceil(longest / 16) * 16),
     }, { lora: prepared.lora, full: prepared.settings.full });
-    const requests = this.#questions.map(({ ids }) => ({ ids, maxTokens: MOST }));
+    const { context } = prepared.model.sizes;
+    const requests = this.#questions.map(({ ids }) => ({
+      ids,
+      maxTokens: Math.max(1, Math.min(MOST, context - ids.length)),
+    }));
     const greedy = { temperature: 0, topP: 1, seed: 0 };
     let i = 0;
     for await (const { ids } of generator.answers(requests, new Set(tokenizer.eosIds), greedy)) {

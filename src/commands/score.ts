@@ -31,13 +31,15 @@ export const score = command({
       import("../evaluate/score.ts"),
     ]);
     using opened = await openBoth(settings);
-    const { vocab } = opened.model.sizes;
+    const { vocab, context, firstPosition } = opened.model.sizes;
     const complaints = encoded.flatMap(({ line, ids }): Complaint[] => {
       const outside = ids.find((id) => id >= vocab);
       const reason = ids.length === 0
         ? "it has no tokens"
         : outside !== undefined
         ? `id ${outside} is outside the vocabulary of ${vocab}`
+        : firstPosition !== undefined && ids.length > context // learnt: there are no others
+        ? `${ids.length} tokens, this model has ${context} positions`
         : undefined;
       return reason ? [{ line, reason, text: JSON.stringify(ids.slice(0, 12)) }] : [];
     });

@@ -1,6 +1,8 @@
 import type { Model } from "../architectures/model.ts";
 import type { Sentence } from "../architectures/sentences.ts";
 import { Exit, Fail } from "../base/fail.ts";
+import { openGguf } from "../formats/gguf.ts";
+import { integerAt, stringAt } from "../formats/gguf_types.ts";
 import { readSentenceConfig, type SentenceConfig } from "../formats/sentence.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { isGguf } from "./texts.ts";
@@ -19,7 +21,7 @@ export function sentenceConfig(
   { architecture, folder }: Model,
 ): SentenceConfig {
   const usual: SentenceConfig = {
-    pooling: architecture.bidirectional ? "mean" : "last",
+    pooling: (isGguf(path) && ggufPooling(path)) || (architecture.bidirectional ? "mean" : "last"),
     normalise: false,
     includePrompt: true,
     lowercase: false,
@@ -33,6 +35,14 @@ export function sentenceConfig(
     pooling: pooling ?? found.pooling,
     normalise: found.normalise && raw !== true,
   };
+}
+
+/** What a GGUF file says of it, as llama.cpp numbers them. */
+function ggufPooling(path: string): SentenceConfig["pooling"] | undefined {
+  using file = openGguf(path);
+  const arch = stringAt(file.metadata, "general.architecture");
+  const number = integerAt(file.metadata, `${arch}.pooling_type`);
+  return number === undefined ? undefined : ([, "mean", "cls", "last"] as const)[number];
 }
 
 /** How texts become sentences. */
@@ -65,17 +75,18 @@ export function encode(
   return { ids: kept, skip: Math.min(skip, kept.length - 1), cut: true };
 }
 
-/** The prompt that the settings ask for. @throws Fail (usage) for a name that the model does not have */
+/** The prompt that the settings ask for, else that of a task. @throws Fail (usage) for a name that the model does not have */
 export function promptOf(
   { prompt, prompt_name: name }: { readonly prompt?: string; readonly prompt_name?: string },
   { prompts, defaultPrompt }: SentenceConfig,
+  instruction = "",
 ): string {
   if (prompt !== undefined) return prompt;
   const asked = name ?? defaultPrompt;
-  if (asked === undefined) return "";
+  if (asked === undefined) return instruction;
   const found = prompts[asked];
   if (found !== undefined) return found;
-  if (name === undefined) return "";
+  if (name === undefined) return instruction;
   const known = Object.keys(prompts);
   throw new Fail(`this model has no prompt named ${name}`, {
     why: known.length > 0 ? `it has ${known.join(", ")}` : "it has none",

@@ -17,7 +17,7 @@ export const trainEmbed = command({
     `A row is one JSON object a line: ${TRIPLET_EXAMPLE}; the negative may be missing with --loss mnr. ` +
     'Token ids do as well: {"anchor_ids":[...],"positive_ids":[...],"negative_ids":[...]}; and pairs for ' +
     '--loss contrastive: {"sentence1":"...","sentence2":"...","label":0 or 1}. Encoders (BERT, RoBERTa, ' +
-    "XLM-RoBERTa) and decoders can be trained.\n\nOn validation rows every anchor looks for its positive " +
+    "XLM-RoBERTa, jina-embeddings-v3 with --task) and decoders can be trained.\n\nOn validation rows every anchor looks for its positive " +
     "among all texts: recall@k, MRR and NDCG. The run folder loads in sentence-transformers.",
   settings: trainEmbedSettings,
   async run(settings, io) {

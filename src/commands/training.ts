@@ -1,6 +1,7 @@
-import { existsSync, renameSync, statSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { existsSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { Exit, Fail } from "../base/fail.ts";
+import { putAside } from "../base/folder.ts";
 import { lockFolder } from "../base/lock.ts";
 import { excerpt, humanSeconds, plural, short } from "../base/text.ts";
 import { saveCheckpoint } from "../formats/checkpoint.ts";
@@ -324,10 +325,7 @@ function makeWay({ output, resume, yes }: Settings) {
       exit: Exit.usage,
     });
   }
-  let n = 1;
-  const aside = () => join(dirname(resolve(output)), `${basename(resolve(output))}.old-${n}`);
-  while (existsSync(aside())) n++;
-  renameSync(output, aside());
+  putAside(resolve(output));
 }
 
 /** --init-adapter: the weights of another adapter, with fresh moments. */

@@ -3,9 +3,10 @@ import { Exit, Fail } from "../base/fail.ts";
 import { columns, plural, short } from "../base/text.ts";
 import { collectRows } from "../data/rows.ts";
 import { type Divergence, divergence, logitsAt, type Places } from "../evaluate/distributions.ts";
+import type { Measures } from "../evaluate/measures.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import type { Message } from "../text/chat_template.ts";
-import { measure, type Measures } from "./evaluation.ts";
+import { measure, PLAIN } from "./evaluation.ts";
 import { openDevice } from "./gpu.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Io } from "./io.ts";
@@ -119,7 +120,7 @@ export async function equivalence(
       texts,
       asked,
       { temp: 0, top_p: 1, max_tokens: pairing.max_tokens, seed: 0 },
-      undefined,
+      PLAIN,
       (done, of) => io.progress(`${name}: ${done} of ${of} answers`),
     );
   try {
@@ -142,9 +143,9 @@ export async function equivalence(
       return await answers(loaded, theirs, "written");
     });
     io.progress();
-    const n = before.answered.length;
-    const same = before.answered.filter(({ predicted }, i) =>
-      predicted === after.answered[i]!.predicted
+    const n = before.judged.length;
+    const same = before.judged.filter(({ predicted }, i) =>
+      predicted === after.judged[i]!.predicted
     ).length;
     const known = pairing.data !== undefined && n > 0;
     const result = {
@@ -175,9 +176,10 @@ function failures(e: Omit<Equivalence, "failed">): string[] {
   }
   for (const name of ["exact_match", "json_valid"] as const) {
     if (!e.measures) break;
-    const { source, written } = e.measures, fall = source[name] - written[name];
-    if (fall > Math.max(DROP, 1.5 / source.n)) {
-      failed.push(`${name} falls from ${short(source[name])} to ${short(written[name])}`);
+    const { [name]: was = 0 } = e.measures.source, { [name]: is = 0 } = e.measures.written;
+    const fall = was - is;
+    if (fall > Math.max(DROP, 1.5 / e.measures.source.n)) {
+      failed.push(`${name} falls from ${short(was)} to ${short(is)}`);
     }
   }
   return [...failed, ...e.texts];
@@ -269,7 +271,7 @@ export function driftTable(e: Equivalence): string {
     ...e.measures
       ? (["exact_match", "json_valid"] as const).map((name) => [
         name === "exact_match" ? "exact match" : "valid JSON",
-        `${percent(e.measures!.source[name])} -> ${percent(e.measures!.written[name])}`,
+        `${percent(e.measures!.source[name] ?? 0)} -> ${percent(e.measures!.written[name] ?? 0)}`,
         "",
       ])
       : [],

@@ -133,6 +133,9 @@ export class Checker {
   #kind: Kind | undefined;
   #rows = 0;
   #signed = 0;
+  #nextDrawn = DRAWN - 1;
+  #weight = 1;
+  #randoms = 0;
 
   constructor(readonly options: CheckOptions = {}) {}
 
@@ -150,7 +153,7 @@ export class Checker {
     this.#forms[row.form] = (this.#forms[row.form] ?? 0) + 1;
     if (row.kind === "sft" && row.answer !== undefined) this.#balance.add(row.answer);
     if (row.form === "clitron") this.#mixOf(value.value, row.answer!);
-    return this.#found({ value, row, ...this.#likeness(value.line, row) });
+    return this.#found(this.#compare(value, row));
   }
 
   #refuse(value: Value, bad: string): Verdict {
@@ -176,7 +179,8 @@ export class Checker {
     return found.length > 0 ? found.join("; ") : undefined;
   }
 
-  #likeness(line: number, row: AnyRow): Partial<Verdict> {
+  #compare(value: Value, row: AnyRow): Verdict {
+    const { line } = value;
     const copyOf = this.#exact.seen(row.content, line);
     const text = compared(row);
     if (text !== undefined) {
@@ -185,27 +189,34 @@ export class Checker {
     }
     const signature = text === undefined ? undefined : this.#signature;
     const leaked = this.options.against?.lineOf(row, signature);
-    const leak = leaked === undefined ? {} : { leaked };
-    if (copyOf !== undefined) return { copyOf, ...leak };
-    const same = row.kind === "sft" && row.asked !== undefined
+    if (copyOf !== undefined) return { value, row, copyOf, leaked };
+    const contradicts = row.kind === "sft" && row.asked !== undefined
       ? this.#asked.seen(questionOf(row), line)
       : undefined;
-    if (!signature) return leak;
+    if (!signature) return { value, row, leaked };
     const nearTo = this.#near.find(signature);
     // Rows like one that is kept already need no place of their own.
     if (nearTo === undefined) this.#near.add(signature, line);
-    return {
-      ...leak,
-      ...(nearTo === undefined ? {} : { nearTo }),
-      ...(same === undefined ? {} : { contradicts: same }),
-    };
+    return { value, row, leaked, nearTo, contradicts };
   }
 
-  /** Reservoir sampling (Vitter's algorithm R): each row has the same chance, in one pass. */
+  /**
+   * Reservoir sampling: each row has the same chance, in one pass, and random numbers are needed only
+   * for rows that are taken (Li, Reservoir-sampling algorithms of time complexity O(n(1 + log(N/n))),
+   * 1994, algorithm L).
+   */
   #draw() {
     const n = this.#signed++;
-    const place = n < DRAWN ? n : Math.floor(word(1, 0, n) / 2 ** 32 * (n + 1));
-    if (place < DRAWN) this.#drawn.set(this.#signature, place * BINS);
+    if (n < DRAWN) this.#drawn.set(this.#signature, n * BINS);
+    if (n < this.#nextDrawn) return;
+    if (n >= DRAWN) this.#drawn.set(this.#signature, Math.floor(DRAWN * this.#random()) * BINS);
+    this.#weight *= this.#random() ** (1 / DRAWN);
+    this.#nextDrawn += 1 + Math.floor(Math.log(this.#random()) / Math.log1p(-this.#weight));
+  }
+
+  /** In (0, 1). */
+  #random(): number {
+    return (word(1, 0, this.#randoms++) + 0.5) / 2 ** 32;
   }
 
   #mixOf(value: unknown, answer: string) {

@@ -3,8 +3,8 @@ import type { Message } from "../text/chat_template.ts";
 import type { Value } from "./json_values.ts";
 import { exampleOf, type RowOptions, type SftExample } from "./rows.ts";
 
-/** What a dataset trains: answers, preferences between two answers, or distances between texts. */
-export type Kind = "sft" | "preference" | "triplet";
+/** What a dataset trains: answers, preferences between two, which are wanted, or distances between texts. */
+export type Kind = "sft" | "preference" | "unpaired" | "triplet";
 
 /** A row of any kind as the data tools look at it. */
 export interface AnyRow {
@@ -22,15 +22,19 @@ export interface AnyRow {
 
 const FIELDS = {
   preference: [["prompt", "chosen", "rejected"], ["prompt_ids", "chosen_ids", "rejected_ids"]],
+  unpaired: [["prompt", "completion", "label"], ["prompt_ids", "completion_ids", "label"]],
   triplet: [["anchor", "positive", "negative"], ["anchor_ids", "positive_ids", "negative_ids"]],
 } as const;
 
-const NAMES = { preference: "DPO", triplet: "triplet" } as const;
+const NAMES = { preference: "DPO", unpaired: "KTO", triplet: "triplet" } as const;
 
 /** What a row seems to be, by the names of its fields. */
 export function kindOf(value: unknown): Kind {
   if (!isObject(value)) return "sft";
   if ("chosen" in value || "rejected" in value || "chosen_ids" in value) return "preference";
+  if (typeof value.label === "boolean" && ("completion" in value || "completion_ids" in value)) {
+    return "unpaired";
+  }
   return "anchor" in value || "anchor_ids" in value ? "triplet" : "sft";
 }
 
@@ -80,12 +84,12 @@ const textOf = ({ content }: Message): string =>
 function fixedFields(
   value: unknown,
   index: number,
-  kind: "preference" | "triplet",
+  kind: Exclude<Kind, "sft">,
   { vocabulary = Infinity }: RowOptions,
 ): AnyRow | { readonly problem: string } {
   if (!isObject(value)) return { problem: "a row must be a JSON object" };
   const [text, ids] = FIELDS[kind];
-  const asIds = ids.some((name) => name in value);
+  const asIds = ids.some((name) => name.endsWith("_ids") && name in value);
   const names: readonly string[] = asIds ? ids : text;
   const missing = names.filter((name) => !(name in value));
   // Where chosen and rejected are whole conversations, they may hold the prompt themselves.
@@ -106,22 +110,32 @@ function fixedFields(
       parts.push("");
       continue;
     }
+    if (name === "label") {
+      if (typeof part !== "boolean") return { problem: "label must be true or false" };
+      parts.push(String(part));
+      continue;
+    }
     const problem = asIds ? badIds(part, vocabulary) : badText(part, kind);
     if (problem) return { problem: `${name} ${problem}` };
     parts.push(typeof part === "string" ? part : JSON.stringify(part));
   }
   const [asked, one, other] = parts as [string, string, string];
-  if (one === other) return { problem: `${names[1]} and ${names[2]} are the same` };
+  if (kind !== "unpaired" && one === other) {
+    return { problem: `${names[1]} and ${names[2]} are the same` };
+  }
   if (kind === "triplet" && (asked === other)) {
     return { problem: `${names[0]} and ${names[2]} are the same` };
   }
   const form = asIds ? `${kind} ids` : kind;
   const content = JSON.stringify(parts);
-  return asIds ? { kind, form, content } : { kind, form, asked, answer: one, content };
+  if (asIds) return { kind, form, content };
+  // One prompt with several answers, some of them wanted, is what such rows are for.
+  if (kind === "unpaired") return { kind, form, answer: one, content };
+  return { kind, form, asked, answer: one, content };
 }
 
 function badText(value: unknown, kind: Kind): string | undefined {
-  if (kind === "preference" && Array.isArray(value)) {
+  if (kind !== "triplet" && Array.isArray(value)) {
     return value.length > 0 && value.every((m) => isObject(m) && typeof m.role === "string")
       ? undefined
       : "must be a text, or a list of messages";

@@ -1,4 +1,5 @@
 import { Exit, Fail } from "../base/fail.ts";
+import type { Pair } from "../architectures/packed.ts";
 import { isObject } from "../base/strict_json.ts";
 import { encodeExample, type ExampleOptions, ignoredLabel } from "../text/prompt.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -81,7 +82,8 @@ export async function readPairs(
 
 type Read = Body & { readonly rejected: Body; readonly span?: string };
 
-function readPair(
+/** Reads one value as a pair. @throws for a value that is none, see `refuse` */
+export function readPair(
   { value, problem }: Value,
   index: number,
   options: RowOptions,
@@ -146,30 +148,57 @@ function common(a: readonly unknown[], b: readonly unknown[]): readonly unknown[
 
 /** A pair ready for training; see `Pair` for how both answers lie in one row. */
 export interface PreparedPair extends PreparedRow {
-  readonly pair: { readonly shared: number; readonly rejected: number };
+  readonly pair: Pair;
 }
 
 /**
  * Tokenises pairs as supervised rows are, prompt and answer apart, and applies the limit on length to each
  * of the two sequences. Nothing is cut silently: the report counts it.
- * @param options `share`: what both sequences of a pair begin with is computed once
+ * @param options `share`: what both sequences of a pair begin with is computed once; `prompt`: the chosen
+ *   sequence is trained with its prompt
  * @throws Fail (exit 3) naming every row that cannot be trained on, at most 20 of them
  */
 export function preparePairs(
   examples: readonly PairExample[],
   tokenizer: Tokenizer,
-  options: PrepareOptions & { readonly share: boolean },
+  options: PrepareOptions & { readonly share: boolean; readonly prompt?: boolean },
 ): { rows: PreparedPair[]; report: LengthReport } {
+  return prepareBodies(
+    examples,
+    ({ rejected, line: _, ...chosen }) => [chosen as Body, rejected],
+    ({ line }, [chosen, rejected]) => {
+      const row = joined(line, chosen!, rejected!, options.share);
+      return options.prompt ? withPrompt(row) : row;
+    },
+    tokenizer,
+    options,
+  );
+}
+
+/**
+ * Tokenises the bodies of examples and applies the limit on length to each of them.
+ * @param bodies the sequences of an example
+ * @param build makes a row of them, cut where they were too long
+ * @throws Fail (exit 3) naming every row that cannot be trained on, at most 20 of them
+ */
+export function prepareBodies<Example extends { readonly line: number }, Made extends PreparedRow>(
+  examples: readonly Example[],
+  bodies: (example: Example) => readonly Body[],
+  build: (example: Example, bodies: readonly Encoded[]) => Made,
+  tokenizer: Tokenizer,
+  options: PrepareOptions,
+): { rows: Made[]; report: LengthReport } {
   const { maxSeq, overlong, vocabulary = Infinity } = options;
-  const rows: PreparedPair[] = [], bad: BadRow[] = [];
+  const rows: Made[] = [], bad: BadRow[] = [];
   const report = { rows: examples.length, tokens: 0, longest: 0, overlong: 0 };
   const lost = { tokensLost: 0, endsLost: 0, dropped: 0 };
-  for (const { rejected, line, ...chosen } of examples) {
+  for (const example of examples) {
+    const { line } = example, all = bodies(example), first = all[0]!;
     const refuseRow = (reason: string) =>
-      bad.push({ line, reason, text: JSON.stringify("prompt" in chosen ? chosen.prompt : chosen) });
+      bad.push({ line, reason, text: JSON.stringify("prompt" in first ? first.prompt : first) });
     let both: Encoded[];
     try {
-      both = [chosen as Body, rejected].map((body) => encoded(body, tokenizer, options));
+      both = all.map((body) => encoded(body, tokenizer, options));
     } catch (error) {
       if (!(error instanceof Fail)) throw error;
       refuseRow(error.why ? `${error.message} (${error.why})` : error.message);
@@ -208,8 +237,7 @@ export function preparePairs(
     }
     lost.tokensLost += tokens - cut.reduce((sum, { ids }) => sum + ids.length, 0);
     if (longest > maxSeq) lost.endsLost++;
-    const row = joined(line, cut[0]!, cut[1]!, options.share);
-    if (cut.every(({ labels }) => trained(labels) > 0)) rows.push(row);
+    if (cut.every(({ labels }) => trained(labels) > 0)) rows.push(build(example, cut));
     else refuseRow("one of the answers has nothing to train on");
   }
   if (bad.length > 0) {
@@ -221,7 +249,8 @@ export function preparePairs(
   return { rows, report: { ...report, ...lost } };
 }
 
-interface Encoded {
+/** A sequence in tokens, with what each must be predicted as. */
+export interface Encoded {
   readonly ids: readonly number[];
   readonly labels: readonly number[];
 }
@@ -229,7 +258,7 @@ interface Encoded {
 const encoded = (body: Body, tokenizer: Tokenizer, options: ExampleOptions): Encoded =>
   "ids" in body ? body : encodeExample(tokenizer, body, options);
 
-const trained = (labels: readonly number[]) =>
+export const trained = (labels: readonly number[]) =>
   labels.reduce((n, label, i) => i > 0 && label !== ignoredLabel ? n + 1 : n, 0);
 
 /**
@@ -259,4 +288,11 @@ export function joined(
     targets: trained(labels),
     pair: { shared, rejected: middle },
   };
+}
+
+/** The same pair with the prompt of the chosen answer trained as well. */
+function withPrompt(row: PreparedPair): PreparedPair {
+  const labels = [...row.labels], answer = labels.findIndex((label) => label !== ignoredLabel);
+  for (let t = 1; t < answer; t++) labels[t] = row.ids[t]!;
+  return { ...row, labels, targets: trained(labels), pair: { ...row.pair, answer } };
 }

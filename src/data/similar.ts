@@ -17,63 +17,59 @@ const SHINGLE = 5;
 /** Rows compared with one row at most: where thousands look alike, the last ones stand for them. */
 const MOST_CANDIDATES = 256;
 
-/** What each character is compared as: small letters, and all kinds of space the same. */
-let folded: Uint16Array | undefined;
+/**
+ * What each character is compared as, plus one: small letters, and all kinds of space the same. Found
+ * out when the character is first met; 0 until then.
+ */
+const folded = new Int32Array(65536);
+const SPACE = 33;
 
-function foldings(): Uint16Array {
-  return Uint16Array.from({ length: 65536 }, (_, c) => {
-    const small = String.fromCharCode(c).toLowerCase();
-    if (c <= 32 || /\s/.test(small)) return 32;
-    return small.length === 1 ? small.charCodeAt(0) : c;
-  });
+function fold(c: number): number {
+  const small = String.fromCharCode(c).toLowerCase();
+  if (c <= 32 || /\s/.test(small)) return SPACE;
+  return 1 + (small.length === 1 ? small.charCodeAt(0) : c);
 }
 
-let letters = new Uint16Array(4096);
+// Signed words throughout: the compiler keeps unsigned ones as floating-point numbers.
+const least = new Int32Array(BINS);
+const NONE = 0x7fffffff;
 
-/** Puts the characters as they are compared into `letters`. @returns how many */
-function fold(text: string): number {
-  if (text.length > letters.length) letters = new Uint16Array(2 * text.length);
-  folded ??= foldings();
-  const [to, all] = [folded, letters];
-  let n = 0;
-  let before = 32;
-  for (let i = 0; i < text.length; i++) {
-    const c = to[text.charCodeAt(i)]!;
-    if (c === 32 && before === 32) continue;
-    all[n++] = before = c;
-  }
-  return n > 0 && before === 32 ? n - 1 : n;
+/** The last step of MurmurHash3. */
+function mixed(hash: number): number {
+  let h = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return h ^ (h >>> 16);
 }
-
-const least = new Uint32Array(BINS);
 
 /** Writes the signature of a text, 64 bytes, blind to case and the width of spaces. */
 export function sign(text: string, out: Uint8Array): void {
-  const length = fold(text);
-  const all = letters;
-  least.fill(0xffffffff);
-  // Each character adds to the hash of its window and leaves it again five characters later.
-  let rolling = 0;
-  for (let i = 0; i < Math.min(SHINGLE, length); i++) {
-    rolling = (Math.imul(rolling, 0x01000193) + all[i]! + 1) | 0;
+  const to = folded, bins = least;
+  bins.fill(NONE);
+  // The last five characters, each plus one; each weighs in the hash until the fifth after it comes.
+  let a = 0, b = 0, c = 0, d = 0, e = 0, rolling = 0, length = 0;
+  const end = text.trimEnd().length;
+  for (let i = 0; i < end; i++) {
+    const code = text.charCodeAt(i), letter = to[code]! || (to[code] = fold(code));
+    // The text begins as if a space stood before it; of several only the first counts.
+    if (letter === SPACE && (e === SPACE || length === 0)) continue;
+    rolling = (Math.imul((rolling - Math.imul(a, LEAVING)) | 0, 0x01000193) + letter) | 0;
+    a = b;
+    b = c;
+    c = d;
+    d = e;
+    e = letter;
+    if (++length < SHINGLE) continue;
+    const h = mixed(rolling), bin = h & (BINS - 1);
+    if (h < bins[bin]!) bins[bin] = h;
   }
-  for (let i = SHINGLE;; i++) {
-    let h = rolling;
-    h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-    h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-    h = (h ^ (h >>> 16)) >>> 0;
-    const bin = h & (BINS - 1);
-    if (h < least[bin]!) least[bin] = h;
-    if (i >= length) break;
-    rolling -= Math.imul(all[i - SHINGLE]! + 1, LEAVING);
-    rolling = (Math.imul(rolling, 0x01000193) + all[i]! + 1) | 0;
-  }
+  // A shorter text is one run.
+  if (length < SHINGLE) bins[mixed(rolling) & (BINS - 1)] = mixed(rolling);
   for (let bin = 0; bin < BINS; bin++) {
     let from = bin;
-    for (let tried = 1; least[from] === 0xffffffff; tried++) {
+    for (let tried = 1; bins[from] === NONE; tried++) {
       from = (Math.imul(bin + 1, 0x9e3779b1) + Math.imul(tried, 0x7feb352d)) >>> 26;
     }
-    const h = least[from]!;
+    const h = bins[from]!;
     out[bin] = (h >>> 6 ^ h >>> 14 ^ h >>> 22) & 255;
   }
 }
@@ -85,9 +81,11 @@ const LEAVING = [1, 2, 3, 4].reduce((power) => Math.imul(power, 0x01000193), 1);
 export function similarity(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): number {
   let same = 0;
   for (let i = 0; i < BINS; i++) if (a[aAt + i] === b[bAt + i]) same++;
-  // One byte agrees by chance once in 256.
-  return Math.max(0, (same / BINS - 1 / 256) / (1 - 1 / 256));
+  return Math.max(0, (same / BINS - CHANCE) / (1 - CHANCE));
 }
+
+/** How often two bytes agree by chance. */
+const CHANCE = 1 / 256;
 
 /** Signatures that were seen, to be asked for those like another. */
 export class SimilarRows {
@@ -97,20 +95,42 @@ export class SimilarRows {
   #bands = bandsOf(this.#signatures);
   #lines = new Uint32Array(1024);
   /** By band and bucket the last row in it, counted from 1; by band and row the one before it. */
-  #heads = new Uint32Array(BANDS * 1024);
-  #before = new Uint32Array(BANDS * 1024);
+  #heads = new Int32Array(BANDS * 1024);
+  #before = new Int32Array(BANDS * 1024);
+  /** The signature that is asked for; a view of another's bytes would cost more than the search. */
+  readonly #asked = new Uint8Array(BINS);
+  readonly #mine = bandsOf(this.#asked);
+
+  /** Bins in which two rows may differ. */
+  readonly #most: number;
 
   /** @param most rows kept; those after them are compared but not kept */
-  constructor(readonly threshold: number, readonly most: number) {}
+  constructor(threshold: number, readonly most: number) {
+    this.#most = BINS - Math.ceil(BINS * (threshold * (1 - CHANCE) + CHANCE));
+  }
 
   get full(): boolean {
     return this.#count >= this.most;
   }
 
+  /** Whether two signatures differ in at most so many bins; most are given up after a few words. */
+  #alike(row: number): boolean {
+    let differing = 0;
+    for (let w = 0, at = (row - 1) * BANDS; w < BANDS; w++, at++) {
+      const x = this.#bands[at]! ^ this.#mine[w]!;
+      // The highest bit of each byte that is not zero (Warren, Hacker's Delight, 6-1).
+      const bytes = (((x & 0x7f7f7f7f) + 0x7f7f7f7f) | x) & 0x80808080;
+      differing += Math.imul(bytes >>> 7, 0x01010101) >>> 24;
+      if (differing > this.#most) return false;
+    }
+    return true;
+  }
+
   /** The line of a row at least as similar as the threshold, if there is one. */
   find(signature: Uint8Array): number | undefined {
     const { length } = this.#lines;
-    const mine = bandsOf(signature);
+    const mine = this.#mine;
+    this.#asked.set(signature);
     let left = MOST_CANDIDATES;
     for (let band = 0; band < BANDS; band++) {
       let row = this.#heads[band * length + bucket(mine[band]!, length)]!;
@@ -118,10 +138,7 @@ export class SimilarRows {
         // Most rows of a bucket came there by chance: their band is another.
         if (this.#bands[(row - 1) * BANDS + band] === mine[band]) {
           left--;
-          const at = (row - 1) * BINS;
-          if (similarity(signature, 0, this.#signatures, at) >= this.threshold) {
-            return this.#lines[row - 1];
-          }
+          if (this.#alike(row)) return this.#lines[row - 1];
         }
         row = this.#before[band * length + row - 1]!;
       }
@@ -155,16 +172,16 @@ export class SimilarRows {
     [this.#signatures, this.#lines] = [signatures, lines];
     this.#bands = bandsOf(signatures);
     [this.#heads, this.#before] = [
-      new Uint32Array(BANDS * length),
-      new Uint32Array(BANDS * length),
+      new Int32Array(BANDS * length),
+      new Int32Array(BANDS * length),
     ];
     for (let row = 1; row <= this.#count; row++) this.#chain(row);
   }
 }
 
 /** Four bytes of a signature are one band. */
-function bandsOf(signatures: Uint8Array): Uint32Array {
-  return new Uint32Array(signatures.buffer, signatures.byteOffset, signatures.length / PER_BAND);
+function bandsOf(signatures: Uint8Array): Int32Array {
+  return new Int32Array(signatures.buffer, signatures.byteOffset, signatures.length / PER_BAND);
 }
 
 /** @param buckets a power of two */
@@ -229,7 +246,10 @@ export class SeenTexts {
   }
 }
 
+const whole = new BigUint64Array(1);
+const halves = new Uint32Array(whole.buffer);
+
 function hashOf(text: string): { low: number; high: number } {
-  const hash = Bun.hash.wyhash(text);
-  return { low: Number(hash & 0xffffffffn), high: Number(hash >> 32n) };
+  whole[0] = Bun.hash.wyhash(text);
+  return { low: halves[0]!, high: halves[1]! };
 }

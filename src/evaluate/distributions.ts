@@ -32,7 +32,7 @@ export async function* logitsAt(
   const { vocab } = model.sizes;
   const tokens = Math.max(...texts.map(({ ids }) => ids.length));
   const g = new Graph();
-  const batch = new PackedBatch(g, vocab, { tokens, targets: READ });
+  const batch = new PackedBatch(g, model.sizes, { tokens, targets: READ });
   const net = netOf(model, g, { positions: tokens, lora: atRest(adapted.lora) });
   const { weight, bias, cap } = headOf(model, net);
   const h = gatherRows(g, batch.hidden(model, net), batch.map, batch.inverse);

@@ -22,7 +22,7 @@ const LINEAR = new Set(["matmul", "lora"]);
  */
 export function recordInputs(model: Model, tokens: number, adapted: { lora?: Lora } = {}) {
   const g = new Graph();
-  const batch = new PackedBatch(g, model.sizes.vocab, { tokens, targets: 1 });
+  const batch = new PackedBatch(g, model.sizes, { tokens, targets: 1 });
   // In one piece: sums of chunks would have to be put together again.
   const net = netOf(model, g, { positions: tokens, lora: atRest(adapted.lora), chunk: Infinity });
   batch.hidden(model, net);

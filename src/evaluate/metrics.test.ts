@@ -1,12 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import {
-  answerMetrics,
-  canonicalJson,
-  expectedCalibrationError,
-  percentile,
-  perplexity,
-  sameAnswer,
-} from "./metrics.ts";
+import { answerMetrics, canonicalJson, percentile, perplexity, sameAnswer } from "./metrics.ts";
 
 const command = (over: Record<string, unknown> = {}) => ({
   type: "command",
@@ -126,12 +119,4 @@ test("perplexity weighs tokens, not batches", () => {
   const mixed = perplexity([{ nll: Math.log(2), tokens: 1 }, { nll: 3 * Math.log(32), tokens: 3 }]);
   expect(mixed).toBeCloseTo(16, 10);
   expect(perplexity([])).toBeNaN();
-});
-
-test("calibration error is the gap between confidence and accuracy", () => {
-  const said = (confidence: number, right: number, of: number) =>
-    Array.from({ length: of }, (_, i) => ({ confidence, right: i < right }));
-  expect(expectedCalibrationError(said(0.75, 75, 100))).toBeCloseTo(0);
-  expect(expectedCalibrationError(said(1, 0, 10))).toBe(1);
-  expect(expectedCalibrationError([...said(0.9, 9, 10), ...said(0.2, 8, 10)])).toBeCloseTo(0.3);
 });

@@ -1,3 +1,5 @@
+import { isObject } from "../base/strict_json.ts";
+
 /** What an evaluation measures, as pure functions of predictions and references. */
 
 /** A model's answer beside what was expected. */
@@ -65,15 +67,15 @@ export function answerMetrics(
     share(rows.filter(holds).length);
 
   const names = new Set(
-    rows.flatMap(({ want }) => isRecord(want?.value) ? Object.keys(want.value) : []),
+    rows.flatMap(({ want }) => isObject(want?.value) ? Object.keys(want.value) : []),
   );
   const field = (name: string, of: typeof rows) =>
     rate(of, (row) => sameField(row.got?.value, row.want!.value, name));
   const having = (name: string) =>
-    rows.filter(({ want }) => isRecord(want?.value) && Object.hasOwn(want.value, name));
+    rows.filter(({ want }) => isObject(want?.value) && Object.hasOwn(want.value, name));
 
   const commands = rows.filter(({ want }) =>
-    isRecord(want?.value) && want.value.type === "command"
+    isObject(want?.value) && want.value.type === "command"
   );
   const latencies = answers.flatMap(({ latencyMs }) => latencyMs === undefined ? [] : [latencyMs]);
   return {
@@ -118,7 +120,7 @@ export function parseAnswer(text: string): { readonly value: unknown } | undefin
 /** JSON with keys sorted at every depth. 1 and 1.0 are one number; lists keep their order. */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
-  if (!isRecord(value)) return JSON.stringify(value) ?? "null";
+  if (!isObject(value)) return JSON.stringify(value) ?? "null";
   const keys = Object.keys(value).sort();
   return `{${keys.map((key) => `${JSON.stringify(key)}:${canonicalJson(value[key])}`).join(",")}}`;
 }
@@ -134,13 +136,18 @@ export interface TokenLoss {
  * not be averaged as perplexities. Infinity where exp overflows; NaN for no tokens.
  */
 export function perplexity(batches: Iterable<TokenLoss>): number {
+  return Math.exp(meanLoss(batches));
+}
+
+/** Cross-entropy: nats a token, over all tokens. */
+export function meanLoss(batches: Iterable<TokenLoss>): number {
   let nll = 0;
   let tokens = 0;
   for (const batch of batches) {
     nll += batch.nll;
     tokens += batch.tokens;
   }
-  return Math.exp(nll / tokens);
+  return nll / tokens;
 }
 
 /** Percentiles by linear interpolation between order statistics (Hyndman and Fan 1996, type 7). */
@@ -163,45 +170,22 @@ export function latency(ms: readonly number[]): Latency {
   };
 }
 
-/**
- * Expected calibration error (Naeini et al. 2015): the gap between stated confidence and accuracy,
- * in `bins` equal intervals of confidence, weighted by how many answers fall in each.
- */
-export function expectedCalibrationError(
-  answers: readonly { readonly confidence: number; readonly right: boolean }[],
-  bins = 10,
-): number {
-  const sums = Array.from({ length: bins }, () => ({ n: 0, right: 0, confidence: 0 }));
-  for (const { confidence, right } of answers) {
-    const bin = sums[Math.min(bins - 1, Math.max(0, Math.floor(confidence * bins)))]!;
-    bin.n++;
-    bin.right += right ? 1 : 0;
-    bin.confidence += confidence;
-  }
-  const gap = sums.reduce((sum, bin) => sum + Math.abs(bin.right - bin.confidence), 0);
-  return answers.length === 0 ? NaN : gap / answers.length;
-}
-
 function rate<T>(rows: readonly T[], right: (row: T) => boolean): Rate {
   const count = rows.filter(right).length;
   return { right: count, of: rows.length, rate: rows.length === 0 ? 0 : count / rows.length };
 }
 
 function sameField(got: unknown, want: unknown, name: string): boolean {
-  if (!isRecord(got) || !isRecord(want) || !Object.hasOwn(got, name)) return false;
+  if (!isObject(got) || !isObject(want) || !Object.hasOwn(got, name)) return false;
   return canonicalJson(got[name]) === canonicalJson(want[name]);
 }
 
 /** Flags are a set: their order says nothing. */
 function sameFlags(got: unknown, want: unknown): boolean {
   const set = (answer: unknown) => {
-    const flags = isRecord(answer) ? answer.flags ?? [] : undefined;
+    const flags = isObject(answer) ? answer.flags ?? [] : undefined;
     return Array.isArray(flags) ? canonicalJson(flags.map(String).sort()) : undefined;
   };
   const wanted = set(want);
   return wanted !== undefined && set(got) === wanted;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

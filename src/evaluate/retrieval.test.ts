@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { searchMeasures, tripletAccuracy } from "./retrieval.ts";
+import { found, searchMeasures, tripletAccuracy } from "./retrieval.ts";
 
 const v = (...numbers: number[]) => Float32Array.from(numbers);
 
@@ -27,4 +27,12 @@ test("nearness by cosine, distance and product differ", () => {
   expect(tripletAccuracy([triplet], "cosine")).toBe(0);
   expect(tripletAccuracy([triplet], "l2")).toBe(1);
   expect(tripletAccuracy([triplet], "dot")).toBe(0);
+});
+
+test("rows as places: an anchor with two positives, a negative that only stands in the way", () => {
+  const made = [v(1, 0), v(0.9, 0.1), v(0.6, 0.4), v(0.8, 0.2), v(0, 1)];
+  const got = found([[0, 1, 3], [0, 2, undefined], [4, undefined, 3]], made);
+  // The anchor finds 1, then the negative 3, then 2.
+  expect(got).toMatchObject({ "recall@1": 0.5, "recall@5": 1, "mrr@10": 1, accuracy: 1 });
+  expect(found([[0, undefined, 1]], made)).toEqual({});
 });

@@ -56,6 +56,39 @@ export function tripletAccuracy(
   return triplets.filter(([a, p, n]) => near(a, p) > near(a, n)).length / triplets.length;
 }
 
+/** Measures of finding by name, and of telling apart: see `searchMeasures` and `tripletAccuracy`. */
+export type Found = Partial<ReturnType<typeof searchMeasures>> & { readonly accuracy?: number };
+
+/**
+ * Finds each anchor's positives among all texts of the rows; of rows with a negative, how many positives
+ * are nearer.
+ * @param rows anchor, positive and negative as places among `made`; undefined where a row has none
+ */
+export function found(
+  rows: readonly (readonly (number | undefined)[])[],
+  made: readonly Float32Array[],
+  by: Nearness = "cosine",
+): Found {
+  const relevant = new Map<number, Set<number>>(), corpus = new Set<number>();
+  for (const [anchor, positive, negative] of rows) {
+    for (const text of [positive, negative]) if (text !== undefined) corpus.add(text);
+    if (positive === undefined) continue;
+    relevant.set(anchor!, (relevant.get(anchor!) ?? new Set()).add(positive));
+  }
+  const order = [...corpus], at = new Map(order.map((place, i) => [place, i]));
+  const measures = relevant.size === 0 ? {} : searchMeasures({
+    queries: [...relevant.keys()].map((place) => made[place]!),
+    corpus: order.map((place) => made[place]!),
+    relevant: [...relevant.values()].map((texts) => [...texts].map((place) => at.get(place)!)),
+  }, by);
+  const triplets = rows.flatMap(([a, p, n]) =>
+    p === undefined || n === undefined ? [] : [[made[a!]!, made[p]!, made[n]!] as const]
+  );
+  return triplets.length === 0
+    ? measures
+    : { ...measures, accuracy: tripletAccuracy(triplets, by) };
+}
+
 function nearness(by: Nearness): (a: Float32Array, b: Float32Array) => number {
   const dot = (a: Float32Array, b: Float32Array) => {
     let sum = 0;

@@ -31,7 +31,7 @@ export class Scorer {
     adapted: { lora?: Lora; full?: boolean } = {},
   ): Promise<Scorer> {
     const g = new Graph();
-    const batch = new PackedBatch(g, model.sizes.vocab, { tokens, targets: tokens });
+    const batch = new PackedBatch(g, model.sizes, { tokens, targets: tokens });
     const net = netOf(model, g, {
       positions: tokens,
       full: adapted.full,

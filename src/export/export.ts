@@ -2,15 +2,17 @@ import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
-import { type Quant, specOf } from "../architectures/model.ts";
+import { openCheckpoint, type Quant, specOf } from "../architectures/model.ts";
 import { bytesIn } from "../formats/model_files.ts";
-import { type ModelFolder, openModel } from "../formats/model_folder.ts";
 import { readImatrix } from "../formats/imatrix.ts";
+import type { ModelFolder } from "../formats/model_folder.ts";
 import { withQuantised } from "../formats/quantised_folder.ts";
+import { readSentenceConfig, writeSentenceConfig } from "../formats/sentence.ts";
 import { type Adapter, readAdapter, writeAdapter } from "../formats/peft.ts";
 import { exportGgufLora } from "./gguf_lora.ts";
 import type { GgufQuant } from "./gguf_mixtures.ts";
 import { exportGguf, type Progress } from "./gguf_model.ts";
+import { requireNew } from "./place.ts";
 import { asTrained } from "./as_trained.ts";
 import { openGgufModel } from "./gguf_folder.ts";
 import { exportMerged } from "./merge.ts";
@@ -27,6 +29,8 @@ export interface ExportOptions {
   readonly source: string;
   /** The base model, where it is not at the place the adapter recorded. */
   readonly base?: string;
+  /** The task whose adapter the base has merged in. */
+  readonly task?: string;
   /** How the base was kept in training, where the adapter is to be merged onto what that left of it. */
   readonly asTrained?: Quant;
   /** The file (GGUF) or folder to write. */
@@ -42,6 +46,10 @@ export interface ExportOptions {
   readonly imatrix?: string;
   /** Writes an Ollama Modelfile for this name beside the GGUF file. */
   readonly ollama?: string;
+  /** Bytes of a GGUF file at most: more is written in parts. */
+  readonly splitBytes?: number;
+  /** Refuses to write over what is there. */
+  readonly keep?: boolean;
   /** Bytes of a file of a merged model at most, 5 GB as transformers has it. */
   readonly shardBytes?: number;
   /** Reads a GGUF file back and compares every tensor with the source. */
@@ -68,7 +76,9 @@ interface Source extends Disposable {
   readonly tokenizerDir: string;
 }
 
-async function openSource({ source, base, asTrained: quant }: ExportOptions): Promise<Source> {
+async function openSource(
+  { source, base, task, asTrained: quant }: ExportOptions,
+): Promise<Source> {
   const adapter = existsSync(join(source, "adapter_config.json"))
     ? await readAdapter(source)
     : undefined;
@@ -86,7 +96,14 @@ async function openSource({ source, base, asTrained: quant }: ExportOptions): Pr
   if (adapter === undefined && base !== undefined) {
     throw new Fail(`${source} is no adapter, so --base has no meaning`, { exit: Exit.usage });
   }
-  const saved = withQuantised(await openModel(dir));
+  if (dir.endsWith(".gguf")) {
+    throw new Fail(`the base model of ${source} is a GGUF file: it cannot be written again`, {
+      why: "a merge needs the model folder, with its tokenizer files",
+      fix: "name the folder that the file was made of: --base DIR",
+      exit: Exit.usage,
+    });
+  }
+  const saved = withQuantised(await openCheckpoint(dir, task));
   // What was quantised on disk was not quantised again.
   const model = quant && !saved.quantised
     ? asTrained(saved, quant, specOf(saved.config).architecture.linears)
@@ -120,6 +137,19 @@ async function writeModelfile(gguf: string, prompt: TrainedPrompt | undefined) {
   return { path, warnings: made.warnings };
 }
 
+/** What modules.json says beside the adapter or the model; a mean for an encoder that has none. */
+function poolingOf({ source: from }: ExportOptions, { model }: Source) {
+  const found = readSentenceConfig(from) ?? readSentenceConfig(model.dir);
+  if (found?.pooling === "mean_sqrt_len") return undefined; // llama.cpp has none like it
+  return found?.pooling ?? (specOf(model.config).architecture.bidirectional ? "mean" : undefined);
+}
+
+/** What sentence-transformers needs beside the weights, where the adapter or its base has it. */
+async function writeSentence({ source, out }: ExportOptions, { model }: Source): Promise<void> {
+  const found = readSentenceConfig(source) ?? readSentenceConfig(model.dir);
+  if (found) await writeSentenceConfig(out, found, specOf(model.config).sizes.width);
+}
+
 async function gguf(options: ExportOptions, source: Source): Promise<ExportReport> {
   const { out, quant = "f16", verify, ollama, imatrix } = options;
   const importance = imatrix === undefined
@@ -130,18 +160,22 @@ async function gguf(options: ExportOptions, source: Source): Promise<ExportRepor
     quant,
     out,
     name: options.name ?? basename(options.source),
+    pooling: poolingOf(options, source),
     pretokenizer: options.pretokenizer,
     prompt: options.prompt,
     importance,
+    splitBytes: options.splitBytes,
+    check: options.keep ? requireNew : undefined,
     onProgress: options.onProgress,
   });
-  const report = { form: options.form, files: [basename(out)], warnings, ...written };
+  const { path, paths } = written, files = paths.map((path) => basename(path));
+  const report = { form: options.form, files, warnings, ...written };
   const { model, adapter } = source;
   const drift = verify
-    ? checkDrift(out, adapter === undefined ? model : mergeAdapter(model, adapter), !!importance)
+    ? checkDrift(path, adapter === undefined ? model : mergeAdapter(model, adapter), !!importance)
     : undefined;
   if (ollama === undefined) return { ...report, drift };
-  const beside = await writeModelfile(out, options.prompt);
+  const beside = await writeModelfile(path, options.prompt);
   return {
     ...report,
     drift,
@@ -150,7 +184,8 @@ async function gguf(options: ExportOptions, source: Source): Promise<ExportRepor
   };
 }
 
-async function adapterFolder({ out, source: from }: ExportOptions, source: Source) {
+async function adapterFolder(options: ExportOptions, source: Source) {
+  const { out, source: from } = options;
   const { config, tensors } = needAdapter(source, "adapter", from);
   const { size, sha256 } = await writeAdapter(out, config, tensors);
   const files = ["adapter_model.safetensors", "adapter_config.json"];
@@ -160,15 +195,25 @@ async function adapterFolder({ out, source: from }: ExportOptions, source: Sourc
     await writeFile(join(out, name), content);
     files.push(name);
   }
+  await writeSentence(options, source);
   return { path: out, form: "adapter", bytes: size, sha256, files, warnings: [] } as const;
 }
 
-/** A file is not written where a folder is, nor a folder where a file is, nor anything over its source. */
-function checkPlace({ source, out, form }: ExportOptions): void {
+/**
+ * A file is not written where a folder is, nor a folder where a file is, nor anything over its source;
+ * nor, where that is to be kept, over what is there.
+ */
+function checkPlace({ source, out, form, keep, ollama, splitBytes }: ExportOptions): void {
   const there = statSync(out, { throwIfNoEntry: false });
   const file = form === "gguf" || form === "gguf-lora";
   const own = resolve(source) === resolve(out);
-  if (!own && (!there || there.isDirectory() !== file)) return;
+  if (!own && (!there || there.isDirectory() !== file)) {
+    if (!keep) return;
+    // Parts have names of their own.
+    if (!file || !splitBytes) requireNew(out);
+    if (ollama !== undefined) requireNew(join(dirname(out), "Modelfile"));
+    return;
+  }
   const kind = there?.isDirectory() ? "a folder" : "a file";
   throw new Fail(own ? `${out} is what is to be exported` : `${out} is ${kind}`, {
     why: file ? "a GGUF file is written" : "a folder is written",
@@ -199,6 +244,14 @@ export async function exportRun(options: ExportOptions): Promise<ExportReport> {
       exit: Exit.usage,
     });
   }
+  const { splitBytes, ollama } = options;
+  if (splitBytes && (form !== "gguf" || ollama !== undefined)) {
+    throw new Fail(`--split-max-size does not go with ${form === "gguf" ? "--ollama" : form}`, {
+      why: form === "gguf" ? "Ollama imports one file" : "only a GGUF model is split by it",
+      fix: form === "merged" ? "--shard-size" : "leave it out",
+      exit: Exit.usage,
+    });
+  }
   checkPlace(options);
   using source = await openSource(options);
   const { model, tokenizerDir } = source;
@@ -221,6 +274,7 @@ export async function exportRun(options: ExportOptions): Promise<ExportReport> {
         shardBytes,
         onProgress,
       });
+      await writeSentence(options, source);
       return { form, warnings: [], ...written };
     }
     case "adapter":

@@ -19,6 +19,8 @@ import {
   unwritable,
 } from "./gguf_decoder.ts";
 import type { GgufFamily } from "./gguf_family.ts";
+import { bert, jina } from "./gguf_bert.ts";
+import { gpt2 } from "./gguf_gpt2.ts";
 import { gemma2, gemma3 } from "./gguf_gemma.ts";
 import { phi3 } from "./gguf_phi3.ts";
 import { qwen2, qwen3 } from "./gguf_qwen.ts";
@@ -143,8 +145,8 @@ const pairwise = (
       [`${arch}.rope.dimension_count`, u32(headDim)],
     ];
   },
-  tokenizer(config, tokenizerConfig) {
-    const prefix = tokenizerConfig.add_prefix_space;
+  tokenizer(config, tokenizer) {
+    const prefix = tokenizer.config.add_prefix_space;
     return {
       before: typeof prefix === "boolean"
         ? [["tokenizer.ggml.add_space_prefix", bool(prefix)]]
@@ -264,6 +266,9 @@ const families: readonly GgufFamily[] = [
   gemma3,
   phi3,
   smollm3,
+  gpt2,
+  jina,
+  bert,
 ];
 
 /**
@@ -273,8 +278,8 @@ const families: readonly GgufFamily[] = [
  */
 export function ggufFamily(config: Record<string, unknown>): GgufFamily {
   const given = Array.isArray(config.architectures) ? config.architectures : [];
-  const found = families.find(({ architectures }) =>
-    architectures.some((name) => given.includes(name))
+  const found = families.find(({ architectures, owns }) =>
+    architectures.some((name) => given.includes(name)) && (owns?.(config) ?? true)
   );
   if (found !== undefined) return found;
   throw new Fail(`a ${given.join(", ") || "model without architectures"} cannot be exported`, {

@@ -1,4 +1,5 @@
 import { Exit, Fail } from "../base/fail.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 import type { GgufValue, Metadata } from "../formats/gguf_types.ts";
 
 /** A tensor that is computed from config.json instead of read from the model. */
@@ -17,6 +18,8 @@ export interface GgufFamily {
   readonly arch: string;
   /** Values of "architectures" in config.json. */
   readonly architectures: readonly string[];
+  /** Of families with the same architectures: whether a config.json is of this one. */
+  owns?(config: Record<string, unknown>): boolean;
   /** Checkpoint name -> GGUF name. Every one of them needs a ".weight", but the optional ones. */
   readonly names: Readonly<Record<string, string>>;
   readonly optional?: readonly string[];
@@ -27,7 +30,7 @@ export interface GgufFamily {
   /** Model keys in the converter's order, general.file_type among them. */
   metadata(config: Record<string, unknown>, fileType: GgufValue): [string, GgufValue][];
   /** Tokenizer keys that depend on the model: before and after the others. */
-  tokenizer?(config: Record<string, unknown>, tokenizerConfig: Record<string, unknown>): {
+  tokenizer?(config: Record<string, unknown>, tokenizer: Tokenizer): {
     readonly before?: [string, GgufValue][];
     readonly after?: [string, GgufValue][];
   };
@@ -36,6 +39,8 @@ export interface GgufFamily {
    * h,i,j: rotary pairs side by side instead of half a head apart), undefined for other tensors.
    */
   interleavedRows?(name: string, config: Record<string, unknown>): number | undefined;
+  /** Rows at a tensor's beginning that the file leaves out; 0 for most. */
+  rowsBefore?(name: string, config: Record<string, unknown>): number;
   /** What is added to the values of a tensor, undefined for most. */
   shift?(name: string): number | undefined;
   generated?(config: Record<string, unknown>): Generated[];
@@ -60,7 +65,7 @@ export function ggufName(family: GgufFamily, name: string): TensorName | undefin
   if (left.test(name)) return undefined;
   const [, base = name, suffix = ""] = /^(.*)(\.weight|\.bias)$/.exec(name) ?? [];
   if (family.dropped?.includes(base)) return undefined;
-  const layer = /\.layers\.(\d+)\./.exec(base)?.[1];
+  const layer = /\.(?:layers?|h)\.(\d+)\./.exec(base)?.[1];
   const pattern = layer === undefined ? base : base.replace(`.${layer}.`, ".{}.");
   const found = Object.hasOwn(family.names, pattern) ? family.names[pattern] : undefined;
   if (found === undefined || suffix === "") {

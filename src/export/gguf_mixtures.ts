@@ -99,8 +99,11 @@ function mixed(
   return role === "attn_v" && type === "q4_K" && sharesValues(config) ? "q5_K" : type;
 }
 
+/** Tables of positions and token types are small, and added to all that follows. */
+const kept = (name: string) => name === "position_embd.weight" || name === "token_types.weight";
+
 /**
- * The type of every tensor: vectors and norms f32; matrices as the quantisation has it, or in a type
+ * The type of every tensor: vectors, norms and small tables f32; matrices as the quantisation has it, or in a type
  * with shorter blocks (in the end f16) where their rows are no whole blocks.
  *
  * The rules of mixtures are those of llama.cpp's llama-quant.cpp.
@@ -116,7 +119,9 @@ export function storedTypes(
   const replaced = new Map<string, string[]>();
   const types = tensors.map((tensor) => {
     const { name, shape } = tensor;
-    if (shape.length <= 1 || name.endsWith("_norm.weight") || !name.endsWith(".weight")) {
+    if (
+      shape.length <= 1 || name.endsWith("_norm.weight") || !name.endsWith(".weight") || kept(name)
+    ) {
       return blockType("f32");
     }
     const wanted = blockType(mixture ? mixed(mixture, tensor, tensors, config, weighted) : quant);

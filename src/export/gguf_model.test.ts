@@ -1,14 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { specOf } from "../architectures/model.ts";
+import { modelOf, openCheckpoint, specOf } from "../architectures/model.ts";
 import { type GgufFile, openGguf } from "../formats/gguf.ts";
 import { openModel } from "../formats/model_folder.ts";
 import { readAdapter } from "../formats/peft.ts";
+import { loadTokenizer } from "../text/tokenizer.ts";
 import { openGgufModel } from "./gguf_folder.ts";
+import { tinyModel } from "../../tests/tiny.ts";
 import { exportGgufLora } from "./gguf_lora.ts";
 import type { GgufQuant } from "./gguf_mixtures.ts";
 import { exportGguf } from "./gguf_model.ts";
@@ -125,6 +127,28 @@ describe.skipIf(!present)("equals llama.cpp's converter", () => {
     }
   }
 
+  for (const quant of ["q8_0", "q4_k_m"] as const) {
+    test(`bert ${quant}: every byte, and every key but ids of tokens`, async () => {
+      using folder = await openCheckpoint(`${fixtures}/bert/hf`);
+      const out = join(dir, `bert-${quant}.gguf`);
+      // The tiny vocabulary is no vocabulary that a hash knows.
+      const pretokenizer = "gpt-2";
+      await exportGguf({ model: folder, quant, out, name: "Hf", pooling: "mean", pretokenizer });
+      const named = quant === "q8_0" ? "convert-q8_0" : "Q4_K_M";
+      using ours = openGguf(out);
+      using theirs = openGguf(`${fixtures}/bert/gguf/${named}.gguf`);
+      expectSame(ours, theirs, /_token_id$/);
+      checkDrift(out, folder);
+      using back = openGgufModel(out);
+      const eps = Math.fround(folder.config.layer_norm_eps as number); // as f32
+      const stated = { ...folder.config, layer_norm_eps: eps };
+      expect(specOf(back.config).config).toEqual(specOf(stated).config);
+      expect(back.tokenizer.encode("The quick")).toEqual(
+        (await loadTokenizer(`${fixtures}/bert/hf`)).encode("The quick"),
+      );
+    });
+  }
+
   // Their tokenizer is not byte-level: with another one all but the tokenizer's keys must be equal.
   for (const model of ["gemma2", "gemma3"]) {
     for (const quant of ["q8_0", "q4_k_m"] as const) {
@@ -149,9 +173,9 @@ describe.skipIf(!present)("equals llama.cpp's converter", () => {
     }
   }
 
-  for (const model of ["llama", "phi2", "qwen2", "qwen3", "gemma2", "gemma3"]) {
+  for (const model of ["llama", "phi2", "qwen2", "qwen3", "gemma2", "gemma3", "bert"]) {
     test(`${model}: the LoRA adapter`, async () => {
-      using folder = await openModel(`${fixtures}/${model}/hf`);
+      using folder = await openCheckpoint(`${fixtures}/${model}/hf`);
       const adapter = await readAdapter(`${fixtures}/${model}/peft`);
       const out = join(dir, `${model}-lora.gguf`);
       await exportGgufLora({ model: folder, adapter, out, name: "Peft" });
@@ -161,6 +185,36 @@ describe.skipIf(!present)("equals llama.cpp's converter", () => {
       expectSame(ours, theirs, /^general\.(tags|base_model\.count)$/);
     });
   }
+});
+
+test("GPT-2: matrices lie [out, in], and what is read back is the same model", async () => {
+  using folder = await openCheckpoint(join(import.meta.dir, "../../tests/fixtures/gpt2/hf"));
+  const out = join(dir, "gpt2.gguf");
+  await exportGguf({ model: folder, quant: "f32", out });
+  checkDrift(out, folder);
+  using file = openGguf(out);
+  expect(file.tensors.get("blk.1.attn_qkv.weight")!.shape).toEqual([192, 64]);
+  using back = openGgufModel(out);
+  const { eps, ...rest } = specOf(folder.config).config as { eps: number };
+  expect(specOf(back.config).config).toEqual({ ...rest, eps: Math.fround(eps) });
+  expect(modelOf(back).folder.readF32("transformer.h.0.mlp.c_fc.weight", 3, 5))
+    .toEqual(folder.readF32("transformer.h.0.mlp.c_fc.weight", 3, 5));
+});
+
+test("RoBERTa's positions before its padding id's are left out", async () => {
+  const from = await tinyModel("bert"), tokenizer = join(import.meta.dir, "../../models/micro");
+  const config = JSON.parse(readFileSync(join(from, "config.json"), "utf8"));
+  const roberta = { ...config, architectures: ["RobertaModel"], model_type: "roberta" };
+  writeFileSync(join(from, "config.json"), JSON.stringify({ ...roberta, pad_token_id: 1 }));
+  using folder = await openCheckpoint(from);
+  const out = join(dir, "roberta.gguf");
+  await exportGguf({ model: folder, quant: "f32", out, tokenizerDir: tokenizer });
+  checkDrift(out, folder);
+  using back = openGgufModel(out);
+  const name = "embeddings.position_embeddings.weight";
+  expect(back.readF32(name)).toEqual(folder.readF32(name, 2));
+  expect(specOf(back.config).sizes.context).toBe(specOf(folder.config).sizes.context);
+  await rm(from, { recursive: true });
 });
 
 describe.skipIf(!present)("when it cannot be done", () => {

@@ -2,7 +2,8 @@ import { basename } from "node:path";
 import { Exit, Fail } from "../base/fail.ts";
 import { type BlockType, bytesOf } from "../formats/gguf_blocks.ts";
 import { f32, type GgufValue, i32, text, u32 } from "../formats/gguf_types.ts";
-import { type GgufSource, writeGguf } from "../formats/gguf_write.ts";
+import { writeGgufParts } from "../formats/gguf_split.ts";
+import type { GgufSource } from "../formats/gguf_write.ts";
 import type { ImportanceMatrix } from "../formats/imatrix.ts";
 import type { Adapter } from "../formats/peft.ts";
 import { findChatTemplate } from "../text/chat_template.ts";
@@ -42,12 +43,18 @@ export interface GgufOptions {
   readonly tokenizerDir?: string;
   /** general.name, the folder's name by default. */
   readonly name?: string;
+  /** How hidden states become an embedding, where llama.cpp is to know it. */
+  readonly pooling?: "mean" | "cls" | "last";
   /** Overrides the GGUF pre-tokenizer name. */
   readonly pretokenizer?: string;
   /** Under which prompt the model was trained: kept in the file as JSON, under PROMPT_KEY. */
   readonly prompt?: object;
   /** Weighs the columns while mixtures are quantised. */
   readonly importance?: NamedMatrix;
+  /** Bytes of tensors in a file at most; with more the model is split. */
+  readonly splitBytes?: number;
+  /** Is told every path before anything is written. */
+  readonly check?: (path: string) => void;
   readonly onProgress?: (progress: Progress) => void;
 }
 
@@ -60,13 +67,20 @@ export interface NamedMatrix extends ImportanceMatrix {
 export const PROMPT_KEY = "whet.prompt";
 
 export interface ExportResult {
+  /** The file, or the first of its parts. */
   readonly path: string;
+  /** All parts, in order. */
+  readonly paths: readonly string[];
   readonly bytes: number;
-  readonly sha256: string;
+  /** Of the one file. */
+  readonly sha256?: string;
   readonly tensors: number;
   /** What was not done as asked, in whole sentences. */
   readonly warnings: readonly string[];
 }
+
+/** llama.cpp's numbers. */
+const POOLING = { mean: 1, cls: 2, last: 3 } as const;
 
 /** A count as llama.cpp names model sizes: two digits at least, then K, M, B or T. */
 export function sizeLabel(parameters: number): string {
@@ -97,13 +111,13 @@ function sampling(generation: Record<string, unknown> = {}): [string, GgufValue]
 }
 
 /** Moves whole rows: what is in row r of a head of `perHead` rows comes from row `from(r)`. */
-function permute(
-  values: Float32Array,
+function permute<A extends Float32Array | Uint8Array>(
+  values: A,
   perHead: number,
   width: number,
   from: (row: number) => number,
-): Float32Array {
-  const out = new Float32Array(values.length);
+): A {
+  const out = values.slice() as A;
   for (let start = 0; start < values.length / width; start += perHead) {
     for (let row = 0; row < perHead; row++) {
       const source = (start + from(row)) * width;
@@ -118,7 +132,11 @@ export const interleave = (values: Float32Array, perHead: number, width: number)
   permute(values, perHead, width, (row) => (row % 2) * (perHead / 2) + Math.floor(row / 2));
 
 /** Undoes interleave. */
-export const separate = (values: Float32Array, perHead: number, width: number): Float32Array =>
+export const separate = <A extends Float32Array | Uint8Array>(
+  values: A,
+  perHead: number,
+  width: number,
+): A =>
   permute(
     values,
     perHead,
@@ -150,13 +168,19 @@ function* planTensors(family: GgufFamily, weights: Weights): Generator<Planned> 
     if (target === undefined) continue;
     const perHead = family.interleavedRows?.(name, config);
     const width = shape.length > 1 ? shape.at(-1)! : 1;
+    const before = family.rowsBefore?.(name, config) ?? 0;
+    const kept = [shape[0]! - before, ...shape.slice(1)];
     const values = function* () {
-      for (const [from, to] of rowRanges(shape, perHead)) {
-        const rows = shifted(weights.readF32(name, from, to), family.shift?.(name), dtype);
+      for (const [from, to] of rowRanges(kept, perHead)) {
+        const rows = shifted(
+          weights.readF32(name, from + before, to + before),
+          family.shift?.(name),
+          dtype,
+        );
         yield perHead ? interleave(rows, perHead, width) : rows;
       }
     };
-    yield { name: target.gguf, shape, values };
+    yield { name: target.gguf, shape: kept, values };
   }
 }
 
@@ -218,7 +242,7 @@ function vocabularyRows(weights: Weights, family: GgufFamily): number {
 
 /** Refuses what a config promises otherwise than the family's table has it. */
 function checkWeights(family: GgufFamily, weights: Weights): void {
-  const layers = Number(weights.config.num_hidden_layers);
+  const layers = Number(weights.config.num_hidden_layers ?? weights.config.n_layer);
   const tied = weights.config.tie_word_embeddings ?? family.tied;
   checkComplete(family, layers, weights.tensors, tied === true);
 }
@@ -295,7 +319,7 @@ const matrixMetadata = (importance: NamedMatrix): [string, GgufValue][] => [
  *   does not fit its type, or the disk refuses; then there is no file
  */
 export async function exportGguf(options: GgufOptions): Promise<ExportResult> {
-  const { model, adapter, quant, out, onProgress } = options;
+  const { model, adapter, quant, out, pooling, onProgress } = options;
   const family = ggufFamily(model.config);
   checkWeights(family, model);
   const weights = adapter === undefined ? model : mergeAdapter(model, adapter);
@@ -322,7 +346,7 @@ export async function exportGguf(options: GgufOptions): Promise<ExportResult> {
     chatTemplate: await findChatTemplate(dir, tokenizer.config),
     pretokenizer: options.pretokenizer,
   });
-  const extra = family.tokenizer?.(model.config, tokenizer.config);
+  const extra = family.tokenizer?.(model.config, tokenizer);
   const metadata = new Map<string, GgufValue>([
     ["general.architecture", text(family.arch)],
     ["general.type", text("model")],
@@ -330,6 +354,7 @@ export async function exportGguf(options: GgufOptions): Promise<ExportResult> {
     ["general.name", text(options.name ?? basename(model.dir))],
     ["general.size_label", text(sizeLabel(parameters))],
     ...family.metadata(model.config, u32(ggufQuants[quant])),
+    ...(pooling ? [[`${family.arch}.pooling_type`, u32(POOLING[pooling])] as const] : []),
     ["general.quantization_version", u32(2)],
     ...extra?.before ?? [],
     ...entries,
@@ -344,11 +369,18 @@ export async function exportGguf(options: GgufOptions): Promise<ExportResult> {
       metadata.set(key, value);
     }
   }
-  const written = await writeGguf(out, { metadata, tensors: watched(sources, onProgress) });
+  const file = { metadata, tensors: watched(sources, onProgress) };
+  const { paths, size, sha256 } = await writeGgufParts(
+    out,
+    file,
+    options.splitBytes,
+    options.check,
+  );
   return {
-    path: out,
-    bytes: written.size,
-    sha256: written.sha256,
+    path: paths[0]!,
+    paths,
+    bytes: size,
+    sha256,
     tensors: sources.length,
     warnings: [...warnings, ...fallbacks, ...weighed.warnings],
   };

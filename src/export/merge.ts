@@ -1,11 +1,12 @@
 import { join } from "node:path";
-import { type Dtype, fromF32 } from "../base/bits.ts";
+import { type Dtype, dtypeBits, fromF32 } from "../base/bits.ts";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { bytesIn } from "../formats/model_files.ts";
 import type { ModelFolder } from "../formats/model_folder.ts";
 import type { Adapter } from "../formats/peft.ts";
 import { type TensorSource, writeSafetensors } from "../formats/safetensors.ts";
+import { turn } from "../formats/turned_folder.ts";
 import {
   copyCompanions,
   cutShards,
@@ -48,7 +49,7 @@ function mergedTensors({ model, adapter, onProgress }: MergeOptions): TensorSour
   const total = [...model.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
   let done = 0;
   return [...model.tensors].map(([name, { dtype, shape, bytes }]) => {
-    const adapted = isAdapted(adapter, name);
+    const adapted = isAdapted(adapter, name), turns = model.turned?.(name) === true;
     if (adapted && !floats.has(dtype)) {
       throw new Fail(`${name} is ${dtype}: an adapter is merged into F32, F16 or BF16`, {
         exit: Exit.data,
@@ -68,14 +69,23 @@ function mergedTensors({ model, adapter, onProgress }: MergeOptions): TensorSour
       }
     }
     function* data(): Generator<Uint8Array> {
-      for (const piece of pieces()) {
+      for (const piece of turns ? [turnedBack(pieces(), shape, dtype)] : pieces()) {
         yield piece;
         done += piece.length;
         onProgress?.({ done, total, tensor: name });
       }
     }
-    return { name, dtype, shape, data };
+    return { name, dtype, shape: turns ? shape.toReversed() : shape, data };
   });
+}
+
+/** A matrix as the files of its family have it, [in, out]. */
+function turnedBack(
+  pieces: Iterable<Uint8Array>,
+  [rows, columns]: readonly number[],
+  dtype: Dtype,
+): Uint8Array {
+  return turn(Buffer.concat([...pieces]), rows!, columns!, dtypeBits[dtype] / 8);
 }
 
 /**

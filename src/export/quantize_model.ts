@@ -12,6 +12,7 @@ import { quantiseStoredRows } from "../formats/int8.ts";
 import { int8Sources } from "../formats/int8_state.ts";
 import { BLOCK, nest, quantiseStored } from "../formats/nf4.ts";
 import { nf4Sources } from "../formats/nf4_state.ts";
+import { readSentenceConfig, writeSentenceConfig } from "../formats/sentence.ts";
 import { type TensorSource, writeSafetensors } from "../formats/safetensors.ts";
 import {
   copyCompanions,
@@ -74,6 +75,13 @@ export async function quantizeModel(options: QuantizeOptions): Promise<QuantizeR
         exit: Exit.data,
       });
     }
+    if (model.architecture.tasks?.(folder.config)) {
+      throw new Fail(`${options.model} has adapters for tasks: it is not quantised on disk`, {
+        why: "which of them is merged in is chosen when the model is opened",
+        fix: "--quant nf4 where it is used: matrices are quantised while they load",
+        exit: Exit.usage,
+      });
+    }
     const plan = planned(model, quant), shards = cutShards(plan, ({ after }) => after, shardBytes);
     const sum = (items: readonly Planned[], of: "before" | "after") =>
       items.reduce((total, item) => total + item[of], 0);
@@ -97,6 +105,8 @@ export async function quantizeModel(options: QuantizeOptions): Promise<QuantizeR
       }
       if (shards.length > 1) files.push(await writeIndex(dir, bytes, weightMap));
       files.push(...await copyCompanions(dir, folder.dir));
+      const sentence = readSentenceConfig(folder.dir);
+      if (sentence) await writeSentenceConfig(dir, sentence, model.sizes.width);
       const config = { ...folder.config, quantization_config: quantConfig(model, quant) };
       await writeFile(join(dir, "config.json"), JSON.stringify(config, null, 2) + "\n");
       return { files: [...files, "config.json"], bytes };

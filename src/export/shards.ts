@@ -23,8 +23,6 @@ export const companions = [
   "tokenizer.model",
   "chat_template.jinja",
   "chat_template.json",
-  "modules.json",
-  "sentence_bert_config.json",
   "LICENSE",
   "LICENSE.txt",
   "NOTICE",

@@ -1,4 +1,5 @@
 import { Exit, Fail } from "../base/fail.ts";
+import { ggufFamily } from "./gguf_families.ts";
 import { openGgufModel } from "./gguf_folder.ts";
 import { rowRanges, type Weights } from "./weights.ts";
 
@@ -58,6 +59,7 @@ const WEIGHTED = 1.5;
  */
 export function checkDrift(path: string, weights: Weights, weighted = false): Drift {
   using model = openGgufModel(path);
+  const family = ggufFamily(weights.config);
   let drift: Drift = { worst: 0, tensor: "", bound: 0 };
   for (const [name, { shape, dtype }] of weights.tensors) {
     // Buffers of old checkpoints are not written.
@@ -67,8 +69,10 @@ export function checkDrift(path: string, weights: Weights, weighted = false): Dr
       ? { share: 2 ** -11, each: 2 ** -10 } // added in the checkpoint's own type
       : bounds[type]!;
     let [difference, square, count] = [0, 0, 0];
-    for (const [from, to] of rowRanges(shape)) {
-      const [ours, theirs] = [weights.readF32(name, from, to), model.readF32(name, from, to)];
+    const before = family.rowsBefore?.(name, weights.config) ?? 0;
+    for (const [from, to] of rowRanges([shape[0]! - before, ...shape.slice(1)])) {
+      const ours = weights.readF32(name, from + before, to + before);
+      const theirs = model.readF32(name, from, to);
       count += ours.length;
       for (let i = 0; i < ours.length; i++) {
         difference += (ours[i]! - theirs[i]!) ** 2;

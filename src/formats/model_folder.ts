@@ -40,6 +40,8 @@ export interface ModelFolder extends Disposable {
    * the body ("model.layers.0…", "layers.0…", "bert.encoder…"). Undefined if there is none.
    */
   resolve(name: string): string | undefined;
+  /** Whether the files hold a matrix of this name [in, out], and `tensors` the other way round. */
+  turned?(name: string): boolean;
   /**
    * What model this is: SHA-256 over config.json, the headers, and a few bytes of up to 512 tensors.
    * Cheap, and different for two trainings of the same architecture.

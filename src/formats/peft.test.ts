@@ -233,7 +233,6 @@ describe("refusals", () => {
       [{ lora_bias: true }, "lora_bias"],
       [{ bias: "all" }, "trained biases"],
       [{ bias: "lora_only" }, "trained biases"],
-      [{ fan_in_fan_out: true }, "fan_in_fan_out"],
       [{ layer_replication: [[0, 2]] }, "layer_replication"],
       [{ trainable_token_indices: [1] }, "trainable_token_indices"],
       [{ target_parameters: ["w"] }, "target_parameters"],

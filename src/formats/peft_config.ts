@@ -17,6 +17,8 @@ export interface LoraConfig {
   readonly use_rslora: boolean;
   /** Rows of the adapted weight have learnt lengths (Liu et al. 2024). */
   readonly use_dora: boolean;
+  /** The base stores its matrices [in, out], as GPT-2 does; A and B are the same. */
+  readonly fan_in_fan_out: boolean;
   /** A regular expression for the whole module name, "all-linear", or names and endings of names. */
   readonly target_modules: string | readonly string[];
   readonly exclude_modules: string | readonly string[] | null;
@@ -37,6 +39,7 @@ export const loraDefaults: Omit<LoraConfig, "target_modules"> = {
   lora_dropout: 0,
   use_rslora: false,
   use_dora: false,
+  fan_in_fan_out: false,
   exclude_modules: null,
   layers_to_transform: null,
   layers_pattern: null,
@@ -145,7 +148,6 @@ function refuseUnsupported(json: JsonObject, file: string): void {
   const named: Record<string, string> = {
     modules_to_save: "fully trained modules (modules_to_save)",
     lora_bias: "a bias on LoRA B (lora_bias)",
-    fan_in_fan_out: "transposed weights (fan_in_fan_out)",
     layer_replication: "replicated layers (layer_replication)",
     trainable_token_indices: "trained token embeddings (trainable_token_indices)",
     target_parameters: "adapted bare parameters (target_parameters)",
@@ -236,6 +238,12 @@ export function parseConfig(json: JsonObject, file: string): LoraConfig {
     ),
     use_rslora: take("use_rslora", (v) => typeof v === "boolean", "true or false", d.use_rslora),
     use_dora: take("use_dora", (v) => typeof v === "boolean", "true or false", d.use_dora),
+    fan_in_fan_out: take(
+      "fan_in_fan_out",
+      (v) => typeof v === "boolean",
+      "true or false",
+      d.fan_in_fan_out,
+    ),
     target_modules,
     exclude_modules: take("exclude_modules", isNames, "names or one expression", d.exclude_modules),
     layers_to_transform: take(
@@ -263,7 +271,7 @@ export function configText(config: LoraConfig): string {
   const json: Record<string, unknown> = {
     base_model_name_or_path: config.base_model_name_or_path,
     bias: "none",
-    fan_in_fan_out: false,
+    fan_in_fan_out: config.fan_in_fan_out,
     inference_mode: true,
     init_lora_weights: true,
     lora_alpha: config.lora_alpha,

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readSentenceConfig, type SentenceConfig, writeSentenceConfig } from "./sentence.ts";
@@ -67,4 +67,20 @@ test("a module that cannot be computed is named; a folder without modules has no
   expect(() => readSentenceConfig(folder({ "modules.json": [{ type: "a", path: "../b" }] })))
     .toThrow("is no module");
   expect(readSentenceConfig(folder({ "config.json": {} }))).toBeUndefined();
+});
+test("a tokenizer without a token for padding gets one, another keeps its own", async () => {
+  const config = {
+    pooling: "mean",
+    normalise: true,
+    includePrompt: true,
+    lowercase: false,
+    prompts: {},
+  } as const;
+  for (const [given, found] of [[{}, "<end>"], [{ pad_token: "<pad>" }, "<pad>"]] as const) {
+    const dir = folder({ "tokenizer_config.json": { ...given, eos_token: "<end>" } });
+    await writeSentenceConfig(dir, config, 8, "<end>");
+    const written = JSON.parse(readFileSync(join(dir, "tokenizer_config.json"), "utf8"));
+    expect(written).toEqual({ eos_token: "<end>", pad_token: found });
+    expect(readSentenceConfig(dir)).toMatchObject({ pooling: "mean", normalise: true });
+  }
 });

@@ -24,6 +24,7 @@ export interface SentenceConfig {
 }
 
 const MEGABYTE = 2 ** 20;
+const TOKENIZER = "tokenizer_config.json";
 const MODULES = "modules.json", POOLING = "1_Pooling", NORMALISE = "2_Normalize";
 const KEYS: Readonly<Record<string, SentenceConfig["pooling"] | undefined>> = {
   pooling_mode_cls_token: "cls",
@@ -124,18 +125,25 @@ function stringsOf(object: JsonObject): Record<string, string> {
 
 /**
  * Writes what sentence-transformers needs beside a model or an adapter to load the folder as it is:
- * modules.json last.
+ * modules.json last. Texts of different lengths are padded there, so tokenizer_config.json gets a token for it
+ * where it names none; what is padded is not seen.
  * @param width of the embeddings
+ * @param pad text of a token, for that
  * @throws Fail (disk)
  */
 export async function writeSentenceConfig(
   dir: string,
   { pooling, normalise, includePrompt, maxSeq, lowercase, prompts, defaultPrompt }: SentenceConfig,
   width: number,
+  pad?: string,
 ): Promise<void> {
   const write = (name: string, value: unknown) =>
     writeFile(join(dir, name), JSON.stringify(value, null, 2) + "\n");
   await makeFolder(join(dir, POOLING));
+  const tokenizer = jsonIn(dir, TOKENIZER);
+  if (tokenizer && pad !== undefined && (tokenizer.pad_token ?? null) === null) {
+    await write(TOKENIZER, { ...tokenizer, pad_token: pad });
+  }
   const modes = Object.entries(KEYS).map(([key, mode]) => [key, mode === pooling]);
   await write(join(POOLING, "config.json"), {
     word_embedding_dimension: width,

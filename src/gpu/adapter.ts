@@ -71,7 +71,7 @@ function nativeGpu(): GPU | undefined {
 const TOGGLES = "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia";
 
 function flags(backend?: string): string[] {
-  return backend ? [TOGGLES, `backend=${backend}`] : [TOGGLES];
+  return backend && backend !== "local" ? [TOGGLES, `backend=${backend}`] : [TOGGLES];
 }
 
 function missing(device: string, listed: Listed[], said: string): Fail {

@@ -43,8 +43,8 @@ export interface AttentionShape {
   readonly bias: boolean;
   /** The same of the projection back, where it differs. */
   readonly outBias?: boolean;
-  /** One projection gives queries, keys and values. */
-  readonly fused?: boolean;
+  /** The name of the one projection that gives queries, keys and values, where there is one. */
+  readonly fused?: string;
   /** What scores are multiplied with; 1/√headDim unless told. */
   readonly scale?: number;
   readonly cap?: number;
@@ -53,19 +53,21 @@ export interface AttentionShape {
   norm?(name: string, x: Tensor): Tensor;
   /** Name of the projection back to the width: "o_proj", "dense". */
   readonly out: string;
+  /** "self_attn" unless told. */
+  readonly scope?: string;
 }
 
-/** Grouped-query self-attention with rotary positions: x[T,C] -> f32[T,C], under the scope "self_attn". */
+/** Grouped-query self-attention, positions turned or not: x[T,C] -> f32[T,C]. */
 export function selfAttention(net: Net, stream: Stream, x: Tensor, a: AttentionShape): Tensor {
   const { g } = net, { heads, kvHeads, headDim, rotary, tables, bias } = a;
-  return g.scope("self_attn", () => {
+  return g.scope(a.scope ?? "self_attn", () => {
     const narrow = tables ? lanes(headDim, rotary) === 4 : headDim % 4 === 0;
     const out = narrow ? net.compute : "f32";
     const before = a.norm ? "f32" : out, widths = [heads, kvHeads, kvHeads].map((n) => n * headDim);
     const [q, k, v] = a.fused
       ? splitColumns(
         g,
-        linear(net, "qkv_proj", x, (heads + 2 * kvHeads) * headDim, { bias, out }),
+        linear(net, a.fused, x, (heads + 2 * kvHeads) * headDim, { bias, out }),
         widths,
       )
       : ["q", "k", "v"].map((name, i) =>

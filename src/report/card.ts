@@ -12,6 +12,9 @@ const toldFor = (kind: string) =>
 const HOW: Readonly<Record<string, string>> = {
   sft: "supervised fine-tuning",
   dpo: "preference optimisation (DPO) on pairs of answers",
+  orpo: "preference optimisation by odds ratio (ORPO) on pairs of answers",
+  simpo: "preference optimisation without a reference (SimPO) on pairs of answers",
+  kto: "Kahneman-Tversky optimisation (KTO) on answers that are wanted or not",
   embed: "contrastive training of its embeddings",
 };
 

@@ -207,6 +207,120 @@ export function beforeAfter(before: number | undefined, after: number | undefine
     bar(before, 1, "was") + bar(after, 14, "is") + "</svg>";
 }
 
+/** A share in [0, 1] as a bar, that of before as a thin one above, its interval as a whisker. */
+export function shareBar(
+  share: number,
+  before?: number,
+  interval?: readonly [low: number, high: number],
+): string {
+  const x = (value: number) => at(200 * clamp(value));
+  const was = before === undefined
+    ? ""
+    : `<rect class="was" x="0" y="1" width="${x(before)}" height="3" rx="1.5"/>`;
+  const whisker = interval
+    ? `<path class="whisker" d="M${x(interval[0])} 10H${x(interval[1])}M${x(interval[0])} 7V13M${
+      x(interval[1])
+    } 7V13"/>`
+    : "";
+  return `<svg class="bars one" viewBox="0 0 200 16" aria-hidden="true">${was}` +
+    `<rect class="track" x="0" y="6" width="200" height="8" rx="4"/>` +
+    `<rect class="is" x="0" y="6" width="${x(share)}" height="8" rx="4"/>${whisker}</svg>`;
+}
+
+/** Counts of expected (rows) against given (columns); the diagonal is what was right. */
+export function confusionMap(
+  { names, counts }: {
+    readonly names: readonly string[];
+    readonly counts: readonly (readonly number[])[];
+  },
+  title: string,
+  width = 1080,
+): string {
+  const cut = (name: string) => name.length > 16 ? `${name.slice(0, 15)}…` : name;
+  const left = 14 + 7 * Math.max(4, ...names.map((name) => cut(name).length));
+  const wide = (width - left - RIGHT) / names.length, tall = Math.min(44, Math.max(22, wide * 0.5));
+  const slanted = wide < 8 * Math.max(...names.map((name) => cut(name).length));
+  const below = slanted ? 90 : 26, height = 6 + tall * names.length + below;
+  const cells = counts.flatMap((row, r) => {
+    const all = row.reduce((a, b) => a + b, 0);
+    return row.map((count, c) => {
+      const share = all === 0 ? 0 : count / all;
+      const [x, y] = [left + c * wide, 6 + r * tall];
+      return `<rect class="cell${r === c ? " hit" : ""}" x="${at(x)}" y="${at(y)}" width="${
+        at(wide - 2)
+      }" height="${at(tall - 2)}" rx="3" opacity="${(0.06 + 0.74 * share).toFixed(2)}"><title>${
+        escape(`expected ${names[r]}, given ${names[c]}: ${count} of ${all}`)
+      }</title></rect>` + (count === 0
+        ? ""
+        : `<text class="count" x="${at(x + wide / 2 - 1)}" y="${
+          at(y + tall / 2 + 3)
+        }" text-anchor="middle">${count}</text>`);
+    });
+  });
+  const rows = names.map((name, r) =>
+    `<text class="tick" x="${left - 8}" y="${at(6 + r * tall + tall / 2 + 3)}" text-anchor="end">${
+      escape(cut(name))
+    }</text>`
+  );
+  const columns = names.map((name, c) => {
+    const [x, y] = [at(left + (c + 0.5) * wide), at(6 + tall * names.length + 16)];
+    return slanted
+      ? `<text class="tick" x="${x}" y="${y}" text-anchor="end" transform="rotate(-45 ${x} ${y})">${
+        escape(cut(name))
+      }</text>`
+      : `<text class="tick" x="${x}" y="${y}" text-anchor="middle">${escape(cut(name))}</text>`;
+  });
+  return `<svg viewBox="0 0 ${width} ${at(height)}" role="img" aria-label="${escape(title)}">` +
+    cells.join("") + rows.join("") + columns.join("") + "</svg>";
+}
+
+/** A reliability diagram: how often answers are right, by the confidence they state; ideal is the diagonal. */
+export function calibrationChart(
+  bins: readonly {
+    readonly low: number;
+    readonly high: number;
+    readonly n: number;
+    readonly confidence: number;
+    readonly accuracy: number;
+  }[],
+  width = 1080,
+): string {
+  const top = 26, bottom = 40, left = 48, side = 300, height = top + side + bottom;
+  const x = (v: number) => left + v * (width - left - RIGHT),
+    y = (v: number) => top + (1 - v) * side;
+  const percent = (v: number) => `${Math.round(100 * v)} %`;
+  const grid = [0, 0.25, 0.5, 0.75, 1].map((v) =>
+    `<line class="grid" x1="${left}" x2="${width - RIGHT}" y1="${at(y(v))}" y2="${at(y(v))}"/>` +
+    `<text class="tick" x="${left - 8}" y="${at(y(v) + 4)}" text-anchor="end">${
+      percent(v)
+    }</text>` +
+    `<text class="tick" x="${at(x(v))}" y="${height - 20}" text-anchor="middle">${v}</text>`
+  );
+  const bars = bins.filter(({ n }) => n > 0).map(({ low, high, n, confidence, accuracy }) => {
+    const rect = (look: string, from: number, to: number) =>
+      `<rect class="${look}" x="${at(x(low) + 2)}" y="${at(y(Math.max(from, to)))}" width="${
+        at(x(high) - x(low) - 4)
+      }" height="${at(Math.max(1, Math.abs(y(from) - y(to))))}" rx="2"/>`;
+    const says = `${n} answers say ${percent(confidence)} on average, ${
+      percent(accuracy)
+    } are right`;
+    return `<g><title>${escape(says)}</title>${rect("bar", 0, accuracy)}${
+      confidence > accuracy ? rect("gap", accuracy, confidence) : ""
+    }<path class="whisker" d="M${at(x(low) + 2)} ${at(y(confidence))}H${
+      at(x(high) - 2)
+    }"/><text class="tick" x="${at((x(low) + x(high)) / 2)}" y="${
+      at(y(Math.max(accuracy, confidence)) - 6)
+    }" text-anchor="middle">${n}</text></g>`;
+  });
+  return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Reliability diagram">` +
+    grid.join("") + bars.join("") +
+    `<path class="ideal" d="M${at(x(0))} ${at(y(0))}L${at(x(1))} ${at(y(1))}"/>` +
+    `<text class="tick" x="${width - RIGHT}" y="${
+      height - 3
+    }" text-anchor="end">stated confidence</text>` +
+    `<text class="tick" x="4" y="14">right</text></svg>`;
+}
+
 const clamp = (v: number) => Math.min(1, Math.max(0, v));
 const at = (n: number) => String(Math.round(n * 10) / 10);
 

@@ -1,12 +1,11 @@
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { escape } from "../report/svg.ts";
-import { style } from "../report/style.ts";
 import client from "./dashboard_client.js" with { type: "text" };
 import look from "./dashboard.css" with { type: "text" };
+import { addressOf, CAREFUL, type Door, newToken, onePage, plain, refusal } from "./local.ts";
 
 /** A live page of one run, on this machine only. */
 export interface Dashboard {
@@ -16,11 +15,6 @@ export interface Dashboard {
   grown(): void;
   /** Lets every page read what is left to tell, at most a second long. */
   close(): Promise<void>;
-}
-
-interface Door {
-  readonly port: number;
-  readonly token: string;
 }
 
 /** Bytes that may wait for one page, and bytes read at once. */
@@ -35,7 +29,7 @@ const ROOM = 2 ** 20, CHUNK = 2 ** 18;
  */
 export async function openDashboard(folder: string, port = 0): Promise<Dashboard> {
   const file = join(folder, ".ui.json"), before = doorOf(file);
-  const token = before?.token ?? randomBytes(16).toString("base64url");
+  const token = before?.token ?? newToken();
   const pages = new Set<Page>();
   const serve = (at: number) =>
     Bun.serve({
@@ -63,7 +57,7 @@ export async function openDashboard(folder: string, port = 0): Promise<Dashboard
   const alive = setInterval(() => pages.forEach((page) => page.alive()), 15_000);
   alive.unref();
   return {
-    url: `http://127.0.0.1:${server.port}/?token=${token}`,
+    url: addressOf(door),
     grown: () => pages.forEach((page) => page.send()),
     async close() {
       clearInterval(alive);
@@ -92,19 +86,9 @@ interface House extends Door {
 }
 
 function answer(request: Request, house: House): Response {
-  const url = new URL(request.url), host = request.headers.get("host");
-  // A foreign page that resolves its own name to this machine would send its own name as host.
-  const own = [`127.0.0.1:${house.port}`, `localhost:${house.port}`];
-  if (host === null || !own.includes(host)) return plain(421, "this page is served as 127.0.0.1");
-  const origin = request.headers.get("origin");
-  if (origin !== null && !own.some((o) => origin === `http://${o}`)) {
-    return plain(403, "only this page may ask");
-  }
-  if (request.method !== "GET") return plain(405, "there is nothing to change here");
-  if (!same(url.searchParams.get("token") ?? "", house.token)) {
-    return plain(401, "open the address that whet printed: it holds the token");
-  }
-  switch (url.pathname) {
+  const refused = refusal(request, house);
+  if (refused) return refused;
+  switch (new URL(request.url).pathname) {
     case "/":
       return page(house);
     case "/events":
@@ -114,42 +98,9 @@ function answer(request: Request, house: House): Response {
   }
 }
 
-/** In constant time, whatever their lengths. */
-function same(a: string, b: string): boolean {
-  const hash = (text: string) => createHash("sha256").update(text).digest();
-  return timingSafeEqual(hash(a), hash(b));
-}
-
-const CAREFUL = {
-  "cache-control": "no-store",
-  "referrer-policy": "no-referrer",
-  "x-content-type-options": "nosniff",
-  "x-frame-options": "DENY",
-  "cross-origin-resource-policy": "same-origin",
-};
-
-const plain = (status: number, text: string) =>
-  new Response(text + "\n", {
-    status,
-    headers: { ...CAREFUL, "content-type": "text/plain; charset=utf-8" },
-  });
-
-const sha = (text: string) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
-
 function page({ folder }: House): Response {
   const name = folder.split(/[\\/]/).filter(Boolean).at(-1) ?? folder;
-  const css = style + look;
-  const policy = `default-src 'none'; style-src ${sha(css)}; script-src ${sha(client)}; ` +
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-  const html = `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escape(name)} · whet</title>
-<style>${css}</style>
-</head>
-<body><main>
+  const body = `<main>
 <header><h1>${escape(name)}</h1><span class="badge" id="status">waiting</span></header>
 <p class="sub" id="about"></p>
 <div class="bar"><i id="bar"></i></div>
@@ -157,16 +108,8 @@ function page({ folder }: House): Response {
 <h2>Curves</h2><div class="charts" id="charts"></div>
 <div id="said"></div>
 <h2 id="answers-head" hidden>Answers</h2><div id="answers"></div>
-</main><script>${client}</script></body>
-</html>
-`;
-  return new Response(html, {
-    headers: {
-      ...CAREFUL,
-      "content-type": "text/html; charset=utf-8",
-      "content-security-policy": policy,
-    },
-  });
+</main>`;
+  return onePage({ title: name, look, body, client });
 }
 
 /** Server-sent events: run.json whenever it changes, and the lines of metrics.jsonl, each id a place in it. */

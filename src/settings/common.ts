@@ -48,11 +48,12 @@ export const commonSettings = z.strictObject({
     value: "D",
     help: "the adapter: auto, software, its number in whet doctor, or part of its name",
   }),
-  backend: field(z.enum(["metal", "vulkan", "d3d12"]).optional(), {
+  backend: field(z.enum(["local", "metal", "vulkan", "d3d12"]).optional(), {
     group: "Everywhere",
     value: "NAME",
-    help: "the graphics interface below WebGPU: metal, vulkan or d3d12",
+    help: "the graphics interface below WebGPU: metal, vulkan or d3d12; local is what there is",
     otherwise: "what the system has",
+    later: { remote: "this version trains on this machine only" },
   }),
   offline: field(z.boolean().default(false), {
     group: "Everywhere",
@@ -83,3 +84,9 @@ export const commonSettings = z.strictObject({
 });
 
 export type CommonSettings = z.output<typeof commonSettings>;
+
+/** Only those of all commands, out of the settings of one. */
+export function commonOf(settings: CommonSettings): CommonSettings {
+  const keys = Object.keys(commonSettings.shape) as (keyof CommonSettings)[];
+  return Object.fromEntries(keys.map((key) => [key, settings[key]])) as CommonSettings;
+}

@@ -37,6 +37,15 @@ export const generateSettings = z.strictObject({
     value: "F",
     help: "share of the rows that are kept for validation; 0 writes one file",
   }),
+  review: field(z.boolean().default(false), {
+    group: "Main",
+    help: "send the rows to whet data review instead of writing files that train",
+  }),
+  queue: field(path().default("training/review"), {
+    group: "Main",
+    value: "DIR",
+    help: "with --review: the folder of the batches",
+  }),
   force: field(z.boolean().default(false), {
     group: "Main",
     help: "begin afresh, whatever is there",

@@ -1,6 +1,13 @@
 import { z } from "zod";
-import { field, fraction, path, positive, whole } from "./field.ts";
-import { check, complete, trainFields } from "./train.ts";
+import { field, fraction } from "./field.ts";
+import {
+  checkReference,
+  fixed,
+  preferenceFields,
+  referenceFields,
+  referenceOf,
+} from "./preference.ts";
+import { check, complete } from "./train.ts";
 
 /** TRL's names of losses on pairs. */
 const LOSSES = [
@@ -17,62 +24,28 @@ const LOSSES = [
   "apo_down",
   "discopop",
   "sigmoid_norm",
+  "aot",
+  "aot_pair",
+  "aot_unpaired",
 ] as const;
-const SORTS = "it sorts all pairs of a batch, which are not computed at once here";
-const OTHER = "it is another objective than a loss on pairs with a reference";
-
-/** The peak learning rate where none is named. */
-export const DPO_RATE = 5e-6;
-
-const {
-  full: _full,
-  on_lora_failure: _fallback,
-  loss_on: _lossOn,
-  mask_prompt: _mask,
-  neftune_alpha: _noise,
-  map: _map,
-  ...shared
-} = trainFields;
-/** What all training has and this one does not choose. */
-const fixed: Pick<
-  z.output<z.ZodObject<typeof trainFields>>,
-  "full" | "on_lora_failure" | "loss_on" | "mask_prompt" | "neftune_alpha" | "map"
-> = {
-  full: false,
-  on_lora_failure: "error",
-  mask_prompt: true,
-  neftune_alpha: 0,
-};
 
 /** Settings of direct preference optimisation. */
 export const dpoFields = {
-  ...shared,
-  dropout: field(fraction().max(0.999).default(0), {
-    group: "Adapter",
-    aliases: ["lora-dropout"],
-    value: "P",
-    changes: "values",
-    help: "dropout before the LoRA matrices; the reference has none",
-  }),
-  beta: field(positive().max(1000).default(0.1), {
-    group: "Objective",
-    aliases: ["dpo-beta"],
-    value: "B",
-    changes: "values",
-    help: "how near the model stays to the reference: larger is nearer",
-  }),
+  ...preferenceFields,
+  ...referenceFields,
   loss_type: field(z.enum(LOSSES).default("sigmoid"), {
     group: "Objective",
     aliases: ["dpo-loss", "loss"],
     changes: "values",
-    help: "the loss of a pair, by TRL's name; ipo_sum is ipo on sums over tokens",
+    help:
+      "the loss of a pair, by TRL's name; ipo_sum is ipo on sums over tokens, aot_pair TRL's older name of aot",
     later: {
-      aot: SORTS,
-      aot_unpaired: SORTS,
-      aot_pair: SORTS,
-      orpo: OTHER,
-      simpo: OTHER,
-      kto: OTHER,
+      sft: "alone it is whet train sft, and sums of losses are not built",
+    },
+    elsewhere: {
+      orpo: "whet train orpo",
+      simpo: "whet train simpo",
+      kto: "whet train kto",
     },
   }),
   label_smoothing: field(fraction().max(0.999).optional(), {
@@ -80,51 +53,8 @@ export const dpoFields = {
     aliases: ["label-smoothing-factor"],
     value: "E",
     changes: "values",
-    help: "share of pairs thought to be the wrong way round: sigmoid, robust and exo_pair",
+    help: "share of pairs thought to be the wrong way round: sigmoid, aot, robust and exo_pair",
     otherwise: "0; 0.001 for exo_pair, which needs some; 0.1 for robust",
-  }),
-  reference: field(z.enum(["adapter-off", "cached", "free", "sft"]).default("adapter-off"), {
-    group: "Objective",
-    changes: "values",
-    help: "compare with: the base without the adapter, its log-probabilities computed once, " +
-      "nothing, or the adapter of --init-adapter as it was",
-  }),
-  reference_file: field(path().optional(), {
-    group: "Objective",
-    value: "FILE",
-    help: "where --reference cached and sft keep log-probabilities",
-    otherwise: "reference.json in the output folder",
-  }),
-  share_prompt: field(z.boolean().default(true), {
-    group: "Objective",
-    changes: "values",
-    help: "compute the prompt once for both answers; never with --compute f16 or sliding windows",
-    off: "compute the prompt once for each answer",
-  }),
-  min_pairs: field(whole(1).default(1), {
-    group: "Objective",
-    value: "N",
-    help: "refuse to train with fewer pairs",
-  }),
-  lr: field(positive().max(10).default(DPO_RATE), {
-    group: "Optimiser",
-    aliases: ["learning-rate"],
-    value: "R",
-    changes: "values",
-    help: "peak learning rate",
-  }),
-  epochs: field(positive().default(1), {
-    group: "Length and batch",
-    aliases: ["num-train-epochs", "num-epochs"],
-    value: "N",
-    help: "passes over the pairs",
-    excludes: ["iters"],
-  }),
-  best: field(z.enum(["val_loss", "exact_match", "json_valid"]).default("val_loss"), {
-    group: "Measuring and saving",
-    aliases: ["metric-for-best-model"],
-    changes: "values",
-    help: "the measure by which a checkpoint is the best; the last two are those of --samples",
   }),
 };
 
@@ -132,6 +62,9 @@ const SMOOTHING: Readonly<Record<string, readonly [usual: number, below: number]
   sigmoid: [0, 1],
   robust: [0.1, 0.5],
   exo_pair: [0.001, 1],
+  aot: [0, 1],
+  aot_pair: [0, 1],
+  aot_unpaired: [0, 1],
 };
 
 type Raw = z.output<z.ZodObject<typeof dpoFields>>;
@@ -148,18 +81,14 @@ function checkDpo(s: Raw, issues: z.RefinementCtx) {
   if (loss === "exo_pair" && s.label_smoothing === 0) {
     refuse("label_smoothing", "must be above 0 with --loss-type exo_pair");
   }
-  if (s.reference === "sft" && !s.init_adapter) {
-    refuse("reference", "sft is the adapter that --init-adapter names");
-  }
-  if (s.reference_file && s.reference !== "cached" && s.reference !== "sft") {
-    refuse("reference_file", "belongs to --reference cached and sft");
-  }
+  checkReference(s, issues);
 }
 
 export const dpoSettings = z.strictObject(dpoFields).superRefine(checkDpo).transform((s) =>
   complete({
     ...s,
     ...fixed,
+    reference: referenceOf(s),
     label_smoothing: s.label_smoothing ?? SMOOTHING[s.loss_type]?.[0] ?? 0,
   })
 );

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { field, positive, whole } from "./field.ts";
-import { poolingField } from "./model.ts";
+import { poolingField, taskField } from "./model.ts";
 import { type ByAny, check, complete, trainFields } from "./train.ts";
 
 const {
@@ -77,6 +77,7 @@ export const embedFields = {
     help: "what cosines are multiplied with, for --loss mnr",
   }),
   pooling: poolingField(),
+  task: taskField(),
   anchor_prompt: field(z.string().default(""), {
     group: "Objective",
     aliases: ["query-prompt"],
@@ -101,7 +102,8 @@ export const embedFields = {
     aliases: ["batch-size", "micro-batch-size", "per-device-train-batch-size"],
     value: "N",
     changes: "values",
-    help: "rows in a batch; with --loss mnr each is told from all others of it",
+    help:
+      "rows in a batch; with --loss mnr each is told from all others of it, and no text is in it twice",
   }),
   best: field(z.enum(EMBED_MEASURES).default("val_loss"), {
     group: "Measuring and saving",
@@ -113,7 +115,11 @@ export const embedFields = {
 
 type Raw = z.output<z.ZodObject<typeof embedFields>>;
 
-function checkEmbed({ best: _, ...s }: Raw, issues: z.RefinementCtx) {
+/** What holds between the settings of contrastive training. */
+export function checkEmbed(
+  { best: _, ...s }: Omit<Raw, "best" | "data" | "model"> & { best: string },
+  issues: z.RefinementCtx,
+) {
   const refuse = (key: string, message: string) =>
     issues.addIssue({ code: "custom", path: [key], message });
   check(s, issues);
@@ -131,11 +137,15 @@ function checkEmbed({ best: _, ...s }: Raw, issues: z.RefinementCtx) {
   if (s.batch < 2) refuse("batch", "of one row has nothing to rank with --loss mnr");
 }
 
+/** The margin where none is told. */
+export const marginOf = ({ loss, distance, margin }: Pick<Raw, "loss" | "distance" | "margin">) =>
+  loss === "mnr" ? undefined : margin ?? (distance === "l2" ? 5 : 0.5);
+
 export const trainEmbedSettings = z.strictObject(embedFields).superRefine(checkEmbed)
   .transform((s) => ({
     ...complete({ ...s, ...fixed, best: "val_loss" as const }),
     best: s.best,
-    margin: s.loss === "mnr" ? undefined : s.margin ?? (s.distance === "l2" ? 5 : 0.5),
+    margin: marginOf(s),
   }));
 
 export type TrainEmbedSettings = ByAny<z.output<typeof trainEmbedSettings>>;

@@ -26,6 +26,8 @@ export interface FieldInfo {
   readonly otherwise?: string;
   /** Values that the contract names and this version refuses, each with its reason. */
   readonly later?: Readonly<Record<string, string>>;
+  /** Values that are commands of their own, each with the command. */
+  readonly elsewhere?: Readonly<Record<string, string>>;
   /**
    * What another value changes of a training run: the trained "values", their "shapes" too, or the "rows"
    * that are trained and the tokens they become. A resumed run must have the same.
@@ -180,3 +182,26 @@ export const fraction = () => z.number().min(0).max(1);
 export const positive = () => z.number().positive();
 /** A path or name: anything but the empty string. */
 export const path = () => z.string().min(1, "must not be empty");
+
+/**
+ * The same settings without their defaults, for a command that passes them on to one of several others:
+ * what is not given stays undefined.
+ * @param words what stands for the default in help
+ */
+export function undecided<T extends z.ZodRawShape, const K extends readonly (keyof T & string)[]>(
+  shape: T,
+  keys: K,
+  words: string,
+): { [key in K[number]]: z.ZodOptional<Undefaulted<T[key]>> } {
+  const made = keys.map((key) => {
+    const schema = shape[key] as unknown as z.ZodType, info = registry.get(schema)!;
+    const optional = (bare(schema) as z.ZodType).optional();
+    return [key, field(optional, { ...info, otherwise: words, excludes: undefined })];
+  });
+  return Object.fromEntries(made) as { [key in K[number]]: z.ZodOptional<Undefaulted<T[key]>> };
+}
+
+type Undefaulted<T> = T extends z.ZodDefault<infer I> ? Undefaulted<I>
+  : T extends z.ZodOptional<infer I> ? Undefaulted<I>
+  : T extends z.ZodType ? T
+  : never;

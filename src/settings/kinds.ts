@@ -1,11 +1,17 @@
 import { dpoSettings } from "./dpo.ts";
 import { trainEmbedSettings } from "./embed.ts";
 import type { SettingsSchema } from "./field.ts";
+import { ktoSettings } from "./kto.ts";
+import { orpoSettings } from "./orpo.ts";
+import { simpoSettings } from "./simpo.ts";
 import { trainSettings } from "./train.ts";
 
 const kinds: Readonly<Record<string, SettingsSchema>> = {
   sft: trainSettings,
   dpo: dpoSettings,
+  orpo: orpoSettings,
+  simpo: simpoSettings,
+  kto: ktoSettings,
   embed: trainEmbedSettings,
 };
 

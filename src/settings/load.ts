@@ -227,6 +227,15 @@ function refuseLater(
 ) {
   for (const [key, value] of Object.entries(merged)) {
     const field = fields.get(key)!;
+    const command = field.info.elsewhere?.[String(value)];
+    if (command !== undefined) {
+      throw usage(
+        `${spelled(field, origins[key])} ${value} is a command of its own`,
+        field.info.help,
+        command,
+        "WH0206",
+      );
+    }
     const reason = field.info.later?.[String(value)];
     if (reason === undefined) continue;
     const works = field.choices.filter((choice) => !field.info.later?.[choice]);

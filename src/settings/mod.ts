@@ -3,10 +3,16 @@ import { commonSettings } from "./common.ts";
 import { type Field, fieldsOf, objectOf, type SettingsSchema } from "./field.ts";
 import { dpoSettings } from "./dpo.ts";
 import { trainEmbedSettings } from "./embed.ts";
+import { ktoSettings } from "./kto.ts";
+import { orpoSettings } from "./orpo.ts";
+import { simpoSettings } from "./simpo.ts";
+import { pipelineSettings } from "./pipeline.ts";
 import { trainSettings } from "./train.ts";
+import { trainAutoSettings } from "./train_auto.ts";
+import { abSettings, evalSettings } from "./eval.ts";
 import {
+  chatSettings,
   embedSettings,
-  evalSettings,
   exportSettings,
   inferSettings,
   scoreSettings,
@@ -18,13 +24,20 @@ export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   "": commonSettings,
   train: trainSettings,
   dpo: dpoSettings,
+  orpo: orpoSettings,
+  simpo: simpoSettings,
+  kto: ktoSettings,
   train_embed: trainEmbedSettings,
+  train_auto: trainAutoSettings,
   infer: inferSettings,
+  chat: chatSettings,
   eval: evalSettings,
+  eval_ab: abSettings,
   score: scoreSettings,
   embed: embedSettings,
   tokenize: tokenizeSettings,
   export: exportSettings,
+  pipeline: pipelineSettings,
 };
 
 const ofFile = (f: Field) => !f.info.flagOnly;

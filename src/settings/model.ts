@@ -1,13 +1,14 @@
 import { z } from "zod";
+import { modelNamed } from "../base/model_names.ts";
 import { parseBytes } from "../base/text.ts";
 import { field, path } from "./field.ts";
 
 /**
- * The base model.
+ * The base model; one that is named by its name in the Hugging Face cache, or micro, becomes its folder.
  * @param gguf whether the command reads GGUF files too
  */
 export const modelField = (gguf = false) =>
-  field(path(), {
+  field(path().transform((name) => modelNamed(name) ?? name), {
     group: "Main",
     short: "m",
     aliases: ["model-name-or-path", "base-model"],
@@ -67,6 +68,16 @@ export const computeField = () =>
     changes: "values",
     help:
       "how activations are kept between operations; sums, norms and the residual stream stay f32",
+  });
+
+export const taskField = () =>
+  field(z.string().min(1).optional(), {
+    group: "Main",
+    value: "TASK",
+    changes: "values",
+    help:
+      "the task whose adapter a model with adapters for tasks (jina-embeddings-v3) is used with: " +
+      "retrieval.query, retrieval.passage, ...; none is the model without one",
   });
 
 export const poolingField = () =>

@@ -537,42 +537,6 @@ export function complete<T extends Omit<Raw, "model" | "data" | "output">>(s: T)
 
 export const trainSettings = z.strictObject(trainFields).superRefine(check).transform(complete);
 
-/** `whet plan` needs no rows, and knows how much memory there is to be. */
-export const planSettings = z.strictObject({
-  ...trainFields,
-  model: field(z.array(path()).min(1), {
-    group: "Main",
-    short: "m",
-    aliases: ["model-name-or-path", "base-model"],
-    value: "DIR",
-    help: "the base model; with --table several, or a folder of models",
-  }),
-  data: field(path().optional(), {
-    group: "Main",
-    short: "d",
-    aliases: ["dataset", "train-file", "train-data", "dataset-path"],
-    value: "FILE",
-    help: "training rows",
-    otherwise: "how many rows is not known; each is as long as --max-seq allows",
-  }),
-  objective: field(z.enum(["sft", "dpo"]).default("sft"), {
-    group: "Main",
-    help: "plan for whet train sft, or with its usual settings for whet train dpo",
-  }),
-  table: field(z.boolean().default(false), {
-    group: "Main",
-    help: "compare the models of -m, each with every way to train it and to keep its weights",
-  }),
-  probe: field(z.boolean().default(false), {
-    group: "Main",
-    help: "also load the model and take three steps, to tell the time; writes nothing",
-  }),
-  record: field(z.boolean().default(false), {
-    group: "Main",
-    help: "also print the recorded step: every op, its shapes and where its values lie",
-  }),
-}).superRefine(check).transform(complete);
-
 /** The measure by which weights are the best is of each objective's own. */
 export type ByAny<S extends { readonly best: string }> = Omit<S, "best"> & {
   readonly best: string;
@@ -580,4 +544,3 @@ export type ByAny<S extends { readonly best: string }> = Omit<S, "best"> & {
 
 /** A run's settings with everything filled that follows from others: nothing left to guess. */
 export type TrainSettings = ByAny<z.output<typeof trainSettings>>;
-export type PlanSettings = ByAny<z.output<typeof planSettings>>;

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { parseBytes } from "../base/text.ts";
 import { field, path, positive, whole } from "./field.ts";
+import { sectionsField, thresholdsField } from "./answers.ts";
 import {
   adapterField,
   checkQuant,
@@ -10,10 +11,11 @@ import {
   modelField,
   poolingField,
   quantField,
+  taskField,
   templateField,
 } from "./model.ts";
 
-/** Settings of the commands that use a model: score, infer, tokenize, eval, export. */
+/** Settings of the commands that use a model: score, embed, infer, tokenize, export. */
 
 const input = () =>
   field(path().default("-"), {
@@ -38,6 +40,7 @@ export const embedSettings = z.strictObject({
   adapter: adapterField(),
   rows: input(),
   pooling: poolingField(),
+  task: taskField(),
   raw: field(z.boolean().default(false), {
     group: "Main",
     help: "embeddings as they are pooled, not made of unit length",
@@ -61,7 +64,8 @@ export const embedSettings = z.strictObject({
   compute: computeField(),
 }).superRefine(checkQuant);
 
-const generation = {
+/** How answers are drawn. */
+export const generation = {
   temp: field(z.number().min(0).max(100).default(0), {
     group: "Generation",
     aliases: ["temperature"],
@@ -72,6 +76,22 @@ const generation = {
     group: "Generation",
     value: "P",
     help: "draw only from the likeliest tokens that together have this probability",
+  }),
+  top_k: field(whole().max(2 ** 24).default(0), {
+    group: "Generation",
+    value: "N",
+    help: "draw only from so many of the likeliest tokens; 0 from all",
+  }),
+  min_p: field(z.number().min(0).max(1).default(0), {
+    group: "Generation",
+    value: "P",
+    help: "draw only tokens that are at least this times as likely as the likeliest",
+  }),
+  repetition_penalty: field(positive().max(100).default(1), {
+    group: "Generation",
+    aliases: ["repeat-penalty"],
+    value: "X",
+    help: "above 1 makes tokens less likely that prompt or answer have already",
   }),
   max_tokens: field(whole(1).default(256), {
     group: "Generation",
@@ -116,6 +136,33 @@ export const inferSettings = z.strictObject({
     value: "KEY",
     help: "copy this key of each row to its answer",
   }),
+  sections: sectionsField(),
+  thresholds: thresholdsField(),
+  ...generation,
+  stop: field(z.array(z.string().min(1)).max(16).default([]), {
+    group: "Generation",
+    value: "TEXT",
+    help: "texts that end an answer, which goes without them; \\n is a new line",
+  }),
+  quant: quantField(),
+  double_quant: doubleQuantField(),
+  compute: computeField(),
+}).superRefine(checkQuant);
+
+export const chatSettings = z.strictObject({
+  model: modelField(true),
+  adapter: adapterField(),
+  compare: field(z.enum(["base"]).optional(), {
+    group: "Main",
+    value: "base",
+    help: "show beside each answer what the model says without its adapter",
+  }),
+  system: field(z.string().optional(), {
+    group: "Main",
+    value: "TEXT",
+    help: "system message before the conversation; @FILE reads it from a file",
+  }),
+  template: templateField(),
   ...generation,
   quant: quantField(),
   double_quant: doubleQuantField(),
@@ -135,63 +182,6 @@ export const tokenizeSettings = z.strictObject({
     off: "without the model's begin and end tokens; with --decode, without special tokens",
   }),
 });
-
-export const evalSettings = z.strictObject({
-  model: modelField(true),
-  adapter: adapterField(),
-  data: field(path(), {
-    group: "Main",
-    short: "d",
-    aliases: ["dataset", "test-file"],
-    value: "FILE",
-    help: "rows with the answers expected",
-  }),
-  template: templateField(),
-  strict_prompt: field(z.boolean().default(false), {
-    group: "Main",
-    help:
-      "refuse another system prompt, chat template or stop tokens than the adapter was trained with",
-  }),
-  map: mapField(),
-  schema: field(path().optional(), {
-    group: "Main",
-    value: "FILE",
-    help: "CLI schema or JSON Schema that answers must satisfy",
-  }),
-  baseline: field(z.boolean().default(false), {
-    group: "Main",
-    help: "measure the model without the adapter too",
-  }),
-  output: field(path().optional(), {
-    group: "Main",
-    short: "o",
-    value: "FILE",
-    help: "write the result as JSON",
-  }),
-  failures: field(path().optional(), {
-    group: "Main",
-    value: "FILE",
-    help: "write the rows answered wrongly, ready to be corrected and trained",
-  }),
-  fail_under: field(
-    z.array(z.string().regex(/^\w+=\d*\.?\d+$/, "expected metric=number")).default([]),
-    {
-      group: "Main",
-      value: "M=X",
-      help: "exit 9 where a metric is lower, for example exact_match=.9,json_valid=.99",
-    },
-  ),
-  limit: field(whole(1).optional(), { group: "Main", value: "N", help: "only the first N rows" }),
-  max_seq: field(whole(8).default(2048), {
-    group: "Generation",
-    value: "N",
-    help: "longest row in tokens",
-  }),
-  ...generation,
-  quant: quantField(),
-  double_quant: doubleQuantField(),
-  compute: computeField(),
-}).superRefine(checkQuant);
 
 const forceField = () =>
   field(z.boolean().default(false), {
@@ -227,11 +217,13 @@ export const exportSettings = z.strictObject({
     value: "PATH",
     help: "the file (--gguf) or folder to write",
   }),
+  force: forceField(),
   base: field(path().optional(), {
     group: "Main",
     value: "DIR",
     help: "the base model, where it is not at the place the adapter recorded",
   }),
+  task: taskField(),
   gguf: field(z.boolean().default(false), {
     group: "Form",
     help: "one GGUF file for llama.cpp and Ollama, adapter merged",
@@ -279,6 +271,15 @@ export const exportSettings = z.strictObject({
       value: "SIZE",
       aliases: ["max-shard-size"],
       help: "largest file of a merged model",
+    },
+  ),
+  split_max_size: field(
+    z.coerce.string().refine((text) => (parseBytes(text) ?? 0) > 0, "write 2GB, 500MB").optional(),
+    {
+      group: "Form",
+      value: "SIZE",
+      otherwise: "one file",
+      help: "write the GGUF in parts of at most so much, NAME-00001-of-0000N.gguf",
     },
   ),
   verify: field(z.enum(["off", "tensors", "answers"]).default("off"), {
@@ -337,7 +338,7 @@ export const imatrixSettings = z.strictObject({
 
 export type ScoreSettings = z.output<typeof scoreSettings>;
 export type EmbedSettings = z.output<typeof embedSettings>;
+export type ChatSettings = z.output<typeof chatSettings>;
 export type InferSettings = z.output<typeof inferSettings>;
 export type TokenizeSettings = z.output<typeof tokenizeSettings>;
-export type EvalSettings = z.output<typeof evalSettings>;
 export type ExportSettings = z.output<typeof exportSettings>;

@@ -64,7 +64,8 @@ export function readRow(schema: AnswerSchema, text: string, teacher: string): Ro
     try {
       answer = parseJson(answer);
     } catch {
-      return no("output is not valid JSON");
+      // A schema may also allow plain texts: the name of an agent.
+      if (schema.problems(answer).length > 0) return no("output is not valid JSON");
     }
   }
   const problems = schema.problems(plain(answer));
@@ -78,7 +79,7 @@ export function readRow(schema: AnswerSchema, text: string, teacher: string): Ro
   };
   return {
     ...row,
-    output: compactAnswer(schema, answer as object),
+    output: typeof answer === "string" ? answer : compactAnswer(schema, answer as object),
     metadata: { case: caseOf(schema, row.context, answer, value.case), teacher },
   };
 }

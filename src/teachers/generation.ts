@@ -110,7 +110,7 @@ export class Progress {
   #add(row: Row): void {
     this.rows.push(row);
     this.#keys.add(requestKey(row.instruction, row.context));
-    const name = subcommandOf(row);
+    const name = this.schema.cli && subcommandOf(row);
     if (name) this.#perSubcommand.set(name, (this.#perSubcommand.get(name) ?? 0) + 1);
   }
 

@@ -1,6 +1,9 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { excerpt } from "../base/text.ts";
+import { bodyOf, redact, refused, waitOf } from "../base/web.ts";
 import { TryAgain } from "./teacher.ts";
+
+export { addressOf, redact, secretsOf, waitOf } from "../base/web.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -18,31 +21,6 @@ export interface Endpoint {
 /** Longest body that is read, bytes. An endless one must not fill the memory. */
 const LARGEST = 32 * 2 ** 20;
 
-/**
- * The address of an API below a base address.
- * @throws Fail (usage) for an address that would show the key: with a password in it, or http to elsewhere
- */
-export function addressOf(base: string, path: string, variable: string, key?: string): URL {
-  const url = URL.parse(base);
-  const refuse = (why: string) =>
-    new Fail(`${variable} is not an address that can be used`, {
-      why,
-      fix: `export ${variable}=https://HOST/…`,
-      exit: Exit.usage,
-    });
-  if (!url || !/^https?:$/.test(url.protocol)) {
-    throw refuse("it must begin with https:// or http://");
-  }
-  if (url.username || url.password || url.search) {
-    throw refuse("it holds a name, a password or a query, which could end up in messages");
-  }
-  const local = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname);
-  if (url.protocol === "http:" && !local && key) {
-    throw refuse(`http to ${url.hostname} would send the key for everybody to read`);
-  }
-  return new URL(path, url.href.replace(/#.*$/, "").replace(/\/*$/, "/"));
-}
-
 /** A key from the environment. @throws Fail (authorisation) naming the variable */
 export function keyOf(env: Environment, variable: string, teacher: string): string {
   const key = env[variable]?.trim();
@@ -52,20 +30,6 @@ export function keyOf(env: Environment, variable: string, teacher: string): stri
     fix: `export ${variable}=…, or do without: --teacher template, --emit-prompts DIR`,
     exit: Exit.authorisation,
   });
-}
-
-/**
- * What must not be seen of a key. Servers of one's own are given words such as "none" for keys; taking
- * those out of every text would spoil it.
- */
-export function secretsOf(key: string | undefined): string[] {
-  const value = key?.trim() ?? "";
-  return value.length >= 12 ? [value] : [];
-}
-
-/** The text without any of the secrets. */
-export function redact(text: string, secrets: readonly string[]): string {
-  return secrets.reduce((clean, secret) => clean.replaceAll(secret, "[key]"), text);
 }
 
 /**
@@ -90,7 +54,7 @@ export async function post(
       redirect: "manual",
       signal,
     });
-    text = redact(await bodyOf(answer), secrets);
+    text = redact(await bodyOf(answer, LARGEST), secrets);
   } catch (error) {
     const why = signal.aborted ? "no answer in time" : clean(String((error as Error).message));
     // Whoever was still computing the answer may charge for it.
@@ -131,24 +95,6 @@ export async function post(
   return value;
 }
 
-/** Nobody was there to compute anything. */
-function refused(error: unknown): boolean {
-  const { code } = error as { code?: unknown };
-  return ["ConnectionRefused", "ECONNREFUSED", "ENOTFOUND", "FailedToOpenSocket"].includes(
-    String(code),
-  );
-}
-
-async function bodyOf(answer: Response): Promise<string> {
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  for await (const part of answer.body ?? []) {
-    parts.push(part);
-    if ((size += part.length) > LARGEST) throw new Error("an answer of more than 32 MiB");
-  }
-  return new TextDecoder().decode(Buffer.concat(parts));
-}
-
 /** What an API says about its error, in either of the usual shapes. */
 function messageOf(text: string): string {
   try {
@@ -158,15 +104,4 @@ function messageOf(text: string): string {
   } catch {
     return text;
   }
-}
-
-/** Milliseconds to wait: retry-after-ms, or retry-after in seconds or as a date. */
-export function waitOf(headers: Headers, now = Date.now()): number | undefined {
-  const milliseconds = Number(headers.get("retry-after-ms") ?? NaN);
-  if (milliseconds >= 0) return milliseconds;
-  const after = headers.get("retry-after");
-  if (after === null) return undefined;
-  const seconds = Number(after);
-  const wait = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(after) - now;
-  return wait >= 0 ? wait : undefined;
 }

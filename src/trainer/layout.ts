@@ -1,5 +1,6 @@
 import { permutation } from "../base/random.ts";
 import type { PackedSize } from "../architectures/packed.ts";
+import { apart, balanced } from "./apart.ts";
 import { Exit, Fail } from "../base/fail.ts";
 
 /** What the layout needs to know of a row. */
@@ -8,6 +9,8 @@ export interface RowLength {
   readonly targets: number;
   /** As many as tokens where absent; more where two sequences share some. */
   readonly keys?: number;
+  /** Numbers of its texts, where rows with the same text must not meet in a step. */
+  readonly texts?: readonly number[];
 }
 
 /** One optimiser step: its rows, in micro-batches that each fit the packed size. */
@@ -93,18 +96,15 @@ export function layOut(lengths: readonly RowLength[], o: BatchOptions): BatchPla
   const units = o.fill
     ? pack(o.shuffle ? [...permutation(o.seed, 0, all.length)] : all, lengths, o.budget)
     : all.map((row) => [row]);
-  const stepsPerEpoch = Math.ceil(units.length / o.rows);
+  const orderOf = (epoch: number) =>
+    o.shuffle ? permutation(o.seed, epoch, units.length) : Uint32Array.from(units.keys());
+  const batchesOf = batching(lengths, o, orderOf), stepsPerEpoch = batchesOf.count;
   const steps = o.iterations ?? Math.ceil(stepsPerEpoch * o.epochs);
-  let known: { epoch: number; order: Uint32Array } | undefined;
+  let known: { epoch: number; batches: ArrayLike<number>[] } | undefined;
   const unitsAt = (step: number): { epoch: number; units: number[][] } => {
-    const epoch = Math.floor(step / stepsPerEpoch), from = (step % stepsPerEpoch) * o.rows;
-    if (known?.epoch !== epoch) {
-      const order = o.shuffle
-        ? permutation(o.seed, epoch, units.length)
-        : Uint32Array.from(units.keys());
-      known = { epoch, order };
-    }
-    const chosen = known.order.subarray(from, from + o.rows);
+    const epoch = Math.floor(step / stepsPerEpoch);
+    if (known?.epoch !== epoch) known = { epoch, batches: batchesOf.of(epoch) };
+    const chosen = known.batches[step % stepsPerEpoch]!;
     return { epoch, units: Array.from(chosen, (unit) => units[unit]!) };
   };
 
@@ -139,6 +139,31 @@ export function layOut(lengths: readonly RowLength[], o: BatchOptions): BatchPla
     stepsPerEpoch,
     at: microAt,
   };
+}
+
+/** How an epoch's order is cut into batches of `rows` units, the same number of them in every epoch. */
+function batching(
+  lengths: readonly RowLength[],
+  { rows, fill }: BatchOptions,
+  orderOf: (epoch: number) => Uint32Array,
+): { readonly count: number; of(epoch: number): ArrayLike<number>[] } {
+  const plain = Math.ceil(orderOf(0).length / rows);
+  if (fill || lengths.some(({ texts }) => texts === undefined)) {
+    const of = (epoch: number) => {
+      const order = orderOf(epoch);
+      return Array.from({ length: plain }, (_, i) => order.subarray(i * rows, (i + 1) * rows));
+    };
+    return { count: plain, of };
+  }
+  const texts = lengths.map(({ texts }) => texts!);
+  // As many as the first epoch needs, however long the run is; an order that needs more takes its batches.
+  const first = apart(orderOf(0), texts, rows), count = first.length;
+  const of = (epoch: number) => {
+    const own = epoch === 0 ? first : apart(orderOf(epoch), texts, rows);
+    const batches = own.length > count ? first : own;
+    return count === plain ? batches : balanced(batches, texts, count);
+  };
+  return { count, of };
 }
 
 /** Key places that rows of one micro-batch take. */

@@ -9,7 +9,6 @@ import { livesOf, plan, prune } from "../graph/plan.ts";
 import { bytesOf, count, storageOf, type Tensor } from "../graph/tensor.ts";
 import { print } from "./print.ts";
 import {
-  objectiveOf,
   rateGroup,
   type Recipe,
   recordReference,
@@ -151,10 +150,6 @@ function lastingOf(model: Model, recipe: Omit<Recipe, "keep">, validation: boole
     total: sum(Object.values(bytes)) + sum(scratch.map(({ inputs }) => inputs)),
     /** Arithmetic when nothing is done again. */
     flops: flopsOf(nodes),
-    /** Of the reference's forward pass, before each micro-batch. */
-    before: compared && !objectiveOf(recipe).reference!.once
-      ? flopsOf(prune(compared.g.nodes, [compared.nll]))
-      : 0,
     blocks: g.blocks.length,
     trainable,
     parameters: trainable + sum(frozen.map((t) => count(t.shape))),
@@ -173,7 +168,7 @@ function planStep(model: Model, recipe: Recipe, lasting: Lasting): RunPlan {
   const bytes = { ...lasting.bytes, activations, scratch };
   return {
     bytes: { ...bytes, total: sum(Object.values(bytes)) },
-    flops: flops + lasting.before,
+    flops: flops,
     extraFlops: flops - lasting.flops,
     blocks: { all: blocks, recomputed: Math.max(0, blocks - (recipe.keep?.whole ?? blocks)) },
     trainable,

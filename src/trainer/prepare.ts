@@ -97,10 +97,12 @@ export function prepare(
   objective: Objective = sft,
 ): Prepared {
   const lora = settings.full ? undefined : adapterOf(model, targets, settings);
+  const textsOf = objective.together ? numbered() : () => undefined;
   const length = (row: TokenRow) => ({
     tokens: row.ids.length,
     targets: supervised(row),
     keys: row.ids.length + (row.pair?.shared ?? 0),
+    texts: textsOf(row),
   });
   const shares = [...rows, ...validation].some(({ pair }) => pair && pair.shared > 0);
   const lengths = rows.map(length), checks = validation.map(length);
@@ -158,6 +160,18 @@ export function prepare(
   return best;
 }
 
+/** Gives equal texts of rows equal numbers. */
+function numbered(): (row: TokenRow) => number[] {
+  const known = new Map<string, number>();
+  return ({ ids, texts = [] }) => {
+    let from = 0;
+    return texts.filter(({ length }) => length > 0).map(({ length }) => {
+      const text = String(Array.prototype.slice.call(ids, from, from += length));
+      return known.get(text) ?? (known.set(text, known.size), known.size - 1);
+    });
+  };
+}
+
 function parted(whole: number, told: number): Fail {
   return new Fail(`a batch of ${whole} tokens does not fit in ${told} token places`, {
     why: "its rows are compared with each other, so they must stay together",
@@ -180,7 +194,8 @@ function wholeSteps(lengths: readonly RowLength[], s: RunSettings): number {
     exact: true,
   });
   let most = 1;
-  for (let step = 0; step < plan.steps; step++) {
+  // An epoch at least: a run that goes on further has room for the same batches.
+  for (let step = 0; step < Math.max(plan.steps, plan.stepsPerEpoch); step++) {
     const rows = plan.at(step).micro.flat();
     most = Math.max(most, rows.reduce((sum, row) => sum + lengths[row]!.tokens, 0));
   }

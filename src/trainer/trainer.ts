@@ -179,10 +179,8 @@ export class Trainer {
     return rows.reduce((sum, row) => sum + weight(row), 0);
   }
 
-  /** Log-probabilities of the rows' answers by the reference; zeros where there is none. */
-  async #compared(rows: readonly TokenRow[]): Promise<Float32Array> {
-    const { reference } = objectiveOf(this.recipe);
-    if (reference && !reference.once) return await this.#logps(rows);
+  /** Log-probabilities of the rows' answers by the reference; zeros where none was computed. */
+  #compared(rows: readonly TokenRow[]): Float32Array {
     return Float32Array.from(rows.flatMap((row) => this.#known.get(row) ?? [0, 0]));
   }
 
@@ -237,19 +235,22 @@ export class Trainer {
   /** The loss and what the objective measures beside it, by name. */
   #named([loss, ...more]: Float32Array) {
     const { logged } = objectiveOf(this.recipe);
-    const measures = Object.fromEntries(logged.map((name, i) => [name, more[i]!]));
+    const measures: Record<string, number> = {};
+    logged.forEach((name, i) => {
+      if (name !== undefined) measures[name] = more[i]!;
+    });
     return { loss: loss!, measures };
   }
 
   /** Adds the loss and the gradients of every micro-batch of a step to what the device holds. */
   async #accumulate(step: number): Promise<{ epoch: number; tokens: number }> {
     const { epoch, micro } = this.plan.at(step), { g, fill } = this.#recorded;
-    const all = this.#weigh(micro.flat().map((row) => this.rows[row]!));
+    const whole = micro.flat().map((row) => this.rows[row]!), all = this.#weigh(whole);
     let tokens = 0;
     for (const [m, indices] of micro.entries()) {
       const rows = indices.map((i) => this.rows[i]!);
       tokens += rows.reduce((sum, row) => sum + row.ids.length, 0);
-      fill(this.#runner, rows, 1 / all, await this.#compared(rows));
+      fill(this.#runner, rows, 1 / all, this.#compared(rows), whole);
       // A mask belongs to one micro-batch of one step, whatever is resumed or repeated.
       const clock = Uint32Array.of(this.options.seed, (step << 10) + m);
       this.#runner.write(clockOf(g), clock);
@@ -340,7 +341,7 @@ export class Trainer {
     this.memory.write(total.storage!, new Float32Array(count(total.shape)));
     for (const indices of micro) {
       const some = indices.map((i) => rows[i]!);
-      fill(runner, some, share, await this.#compared(some));
+      fill(runner, some, share, this.#compared(some), rows);
       await runner.run();
     }
     const known = this.#named(await runner.read(total));

@@ -164,11 +164,11 @@ test("what is refused, and what is passed over", async () => {
   expect(long.code).toBe(3);
   expect(long.err).toContain("an answer with its prompt has");
   const cases: [string[], string][] = [
-    [["--loss-type", "kto"], "--loss-type kto is not built yet"],
+    [["--loss-type", "kto"], "--loss-type kto is a command of its own"],
     [["--loss-type", "exo_pair", "--label-smoothing", "0"], "must be above 0"],
     [["--loss-type", "hinge", "--label-smoothing", "0.1"], "has no meaning with"],
     [["--reference", "sft"], "--init-adapter"],
-    [["--full"], "--full"],
+    [["--full", "--reference", "adapter-off"], "adapter-off has no meaning with --full"],
   ];
   for (const [flags, told] of cases) {
     const { code, err } = await refused(undefined, ...flags);

@@ -105,6 +105,21 @@ describe("training", () => {
     expect(existsSync(join(at("a"), "1_Pooling/config.json"))).toBe(true);
     expect(readFileSync(join(at("a"), "README.md"), "utf8")).toContain("whet embed -m model -a .");
     expect(await cosine(["-m", "model", "-a", "a"], "owl", "owl")).toBeCloseTo(1, 5);
+
+    // whet eval finds what the training measured, of the base and of the weights that were kept.
+    const evaluate = ["eval", "-m", "model", "-a", "a", "-d", "val.jsonl", "--baseline", "--json"];
+    const measured = await whet([...evaluate, "--fail-under", "recall@10=1.0"], folder);
+    const result = JSON.parse(measured.out.split("\n")[0]!);
+    const evals = events(readFileSync(join(at("a"), "metrics.jsonl"), "utf8"))
+      .filter(({ event }) => event === "eval");
+    const kept = evals.findLast(({ best }) => best)!, base = evals.find((e) => e.baseline)!;
+    for (const name of ["recall@1", "recall@5", "mrr@10", "ndcg@10", "accuracy"]) {
+      expect(result[name]).toBeCloseTo(kept[name] as number, 6);
+      expect(result.baseline[name]).toBeCloseTo(base[name] as number, 6);
+    }
+    expect(measured.code).toBe(result["recall@10"] < 1 ? 9 : 0);
+    const html = await whet([...evaluate, "--html", "page.html"], folder);
+    expect(html.err).toContain("--html is of answers, and val.jsonl holds rows for embeddings");
   });
 
   test("--dry-run says what it needs and writes nothing", async () => {

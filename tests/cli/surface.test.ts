@@ -103,10 +103,10 @@ describe.concurrent("errors have three lines, a code and an exit code", () => {
       "  why: 0 takes the likeliest token, higher is more varied\n  fix: for example --temp 0\n",
     ],
     [
-      ["train", "auto", "-m", "x"],
+      ["data", "push", "rows.jsonl"],
       2,
-      "error: whet train auto is not built yet [WH0206]\n" +
-      "  why: this version trains by example only: whet train sft\n" +
+      "error: whet data push is not built yet [WH0206]\n" +
+      "  why: rows are JSONL files: send them with the tools of the service\n" +
       "  fix: whet --help lists what works\n",
     ],
     [

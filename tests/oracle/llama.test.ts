@@ -12,8 +12,13 @@ import { readNpy } from "../../src/formats/npy.ts";
 import { type Adapter, readAdapter } from "../../src/formats/peft.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { testDevice } from "../../kernels/check.ts";
-import { loadWeights, openModel as openWhole } from "../../src/architectures/model.ts";
+import {
+  loadWeights,
+  openCheckpoint,
+  openModel as openWhole,
+} from "../../src/architectures/model.ts";
 import { checkDrift } from "../../src/export/verify.ts";
+import { Embedder } from "../../src/evaluate/embed.ts";
 import { Generator } from "../../src/generate/generator.ts";
 import { Memory } from "../../src/graph/memory.ts";
 import { inOne, llamaAs } from "../llama_as.ts";
@@ -34,12 +39,16 @@ afterAll(async () => {
   if (typeof started !== "string") await oracle.close();
 });
 
+/** GPT-2's references are the project's own. */
+const folderOf = (model: string) =>
+  model === "gpt2" ? `${import.meta.dir}/../fixtures/gpt2` : `${fixtures}/${model}`;
+
 async function write(
   model: string,
   quant: GgufQuant,
   adapter?: Adapter,
 ): Promise<string> {
-  using folder = await openModel(`${fixtures}/${model}/hf`);
+  using folder = await openCheckpoint(`${folderOf(model)}/hf`);
   const out = join(dir, `${model}-${quant}${adapter ? "-merged" : ""}.gguf`);
   // Gemma's own vocabulary is not byte-level; ids are what is compared.
   const tokenizerDir = model.startsWith("gemma") ? `${fixtures}/qwen2/hf` : undefined;
@@ -48,7 +57,7 @@ async function write(
 }
 
 const idsOf = async (model: string): Promise<number[]> =>
-  await Bun.file(`${fixtures}/${model}/ids.json`).json();
+  await Bun.file(`${folderOf(model)}/ids.json`).json();
 
 async function logitsOf(
   request: { model: string; lora?: string; ids: number[] },
@@ -60,12 +69,65 @@ async function logitsOf(
   );
 }
 
+/** What whet makes of texts. */
+async function embeddingsOf(
+  from: string,
+  texts: readonly string[],
+  pooling: "mean" | "cls",
+  task?: string,
+) {
+  const model = await openWhole(from, task),
+    memory = new Memory((await testDevice())!);
+  const tokenizer = await loadTokenizer(from);
+  await loadWeights(model, memory, Embedder.tensors(model).frozen);
+  const size = { tokens: 64, sentences: texts.length };
+  const embedder = await Embedder.create(model, memory, size, {
+    pooling,
+    normalise: false,
+  });
+  const all = await embedder.embed(
+    texts.map((text) => ({ ids: tokenizer.encode(text) })),
+  );
+  embedder.free();
+  memory.free();
+  model.folder.close();
+  return all;
+}
+
+/** llama.cpp gives the texts the same ids, and to these the same embeddings. */
+async function expectEmbeddings(
+  model: string,
+  from: string,
+  texts: readonly string[],
+  ours: readonly Float32Array[],
+) {
+  const tokenizer = await loadTokenizer(from);
+  const embed = texts.map((text) => tokenizer.encode(text));
+  const { tokens, embeddings, error } = await oracle.ask({
+    model,
+    texts,
+    embed,
+  });
+  expect(error).toBeUndefined();
+  expect(tokens).toEqual(
+    texts.map((text) => tokenizer.encode(text, { special: false })),
+  );
+  ours.forEach((own, i) => expect(cosine(own, embeddings![i]!)).toBeGreaterThan(0.99999));
+}
+
+function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  const [ab, aa, bb] = [[a, b], [a, a], [b, b]].map(([x, y]) =>
+    Array.from(x!).reduce((sum, v, i) => sum + v * y![i]!, 0)
+  );
+  return ab! / Math.sqrt(aa! * bb!);
+}
+
 async function distance(
   model: string,
   name: string,
   found: Float32Array,
 ): Promise<number> {
-  const expected = await readNpy(`${fixtures}/${model}/${name}.npy`);
+  const expected = await readNpy(`${folderOf(model)}/${name}.npy`);
   expect(found.length).toBe(expected.data.length);
   return found.reduce(
     (max, value, i) => Math.max(max, Math.abs(value - Number(expected.data[i]))),
@@ -83,11 +145,12 @@ describe.skipIf(typeof started === "string")("llama.cpp runs our files", () => {
     ["qwen3", 2e-4],
     ["gemma2", 1e-2],
     ["gemma3", 1e-2],
+    ["gpt2", 1e-2],
   ] as const;
   for (const [model, bound] of models) {
     test(`${model}: greedy tokens and logits of transformers`, async () => {
       const path = await write(model, "f32");
-      const reference = await Bun.file(`${fixtures}/${model}/reference.json`)
+      const reference = await Bun.file(`${folderOf(model)}/reference.json`)
         .json();
       const request = {
         model: path,
@@ -102,7 +165,7 @@ describe.skipIf(typeof started === "string")("llama.cpp runs our files", () => {
     });
 
     test(`${model}: the adapter, merged and beside the model`, async () => {
-      const adapter = await readAdapter(`${fixtures}/${model}/peft`);
+      const adapter = await readAdapter(`${folderOf(model)}/peft`);
       const ids = await idsOf(model);
       const merged = await logitsOf({
         model: await write(model, "f32", adapter),
@@ -115,7 +178,7 @@ describe.skipIf(typeof started === "string")("llama.cpp runs our files", () => {
         10 * bound,
       );
 
-      using folder = await openModel(`${fixtures}/${model}/hf`);
+      using folder = await openCheckpoint(`${folderOf(model)}/hf`);
       const lora = join(dir, `${model}-lora.gguf`);
       await exportGgufLora({ model: folder, adapter, out: lora });
       const beside = await logitsOf({
@@ -152,12 +215,27 @@ describe.skipIf(typeof started === "string")("llama.cpp runs our files", () => {
 
   // No reference numbers: what whet generates from the folder, llama.cpp must generate from the file.
   const rope_parameters = { rope_theta: 10000, rope_type: "default" };
-  const others: [string, Record<string, unknown>, Record<string, readonly string[]>?][] = [
-    ["mistral", { architectures: ["MistralForCausalLM"], sliding_window: null }],
-    ["phi3", { architectures: ["Phi3ForCausalLM"], rope_parameters, sliding_window: null }, inOne],
+  const others: [
+    string,
+    Record<string, unknown>,
+    Record<string, readonly string[]>?,
+  ][] = [
+    ["mistral", {
+      architectures: ["MistralForCausalLM"],
+      sliding_window: null,
+    }],
+    ["phi3", {
+      architectures: ["Phi3ForCausalLM"],
+      rope_parameters,
+      sliding_window: null,
+    }, inOne],
     [
       "smollm3",
-      { architectures: ["SmolLM3ForCausalLM"], rope_parameters, num_hidden_layers: 4 },
+      {
+        architectures: ["SmolLM3ForCausalLM"],
+        rope_parameters,
+        num_hidden_layers: 4,
+      },
     ],
   ];
   for (const [model_type, settings, fused] of others) {
@@ -168,16 +246,27 @@ describe.skipIf(typeof started === "string")("llama.cpp runs our files", () => {
       const tokenizerDir = `${fixtures}/llama/hf`;
       await exportGguf({ model: folder, quant: "f32", out, tokenizerDir });
       checkDrift(out, folder);
-      const model = await openWhole(from), memory = new Memory((await testDevice())!);
+      const model = await openWhole(from),
+        memory = new Memory((await testDevice())!);
       await loadWeights(model, memory, Generator.tensors(model).frozen);
       const size = { slots: 1, context: 48, prefill: 8 };
       const generator = await Generator.create(model, memory, size);
-      const { prompt_ids: ids } = await Bun.file(`${fixtures}/llama/reference.json`).json();
+      const { prompt_ids: ids } = await Bun.file(
+        `${fixtures}/llama/reference.json`,
+      ).json();
       const sampling = { temperature: 0, topP: 1, seed: 1 };
-      const { ids: theirs, error } = await oracle.ask({ model: out, ids, greedy: 24 });
+      const { ids: theirs, error } = await oracle.ask({
+        model: out,
+        ids,
+        greedy: 24,
+      });
       expect(error).toBeUndefined();
       for await (
-        const answer of generator.answers([{ ids, maxTokens: 24 }], new Set(), sampling)
+        const answer of generator.answers(
+          [{ ids, maxTokens: 24 }],
+          new Set(),
+          sampling,
+        )
       ) expect([...theirs!]).toEqual(answer.ids);
       generator.free();
       memory.free();
@@ -185,6 +274,43 @@ describe.skipIf(typeof started === "string")("llama.cpp runs our files", () => {
       await rm(from, { recursive: true });
     });
   }
+
+  test("bert: embeddings of texts", async () => {
+    const texts = ["The quick water", "mulch, keeps the soil moist", "a"];
+    const from = `${fixtures}/bert/hf`, out = join(dir, "bert.gguf");
+    using folder = await openCheckpoint(from);
+    for (const pooling of ["mean", "cls"] as const) {
+      await exportGguf({ model: folder, quant: "f32", out, pooling });
+      const ours = await embeddingsOf(from, texts, pooling);
+      await expectEmbeddings(out, from, texts, ours);
+    }
+  });
+
+  test("jina-embeddings-v3 with a task merged in: embeddings of texts", async () => {
+    const from = `${import.meta.dir}/../fixtures/jina/hf`,
+      out = join(dir, "jina.gguf");
+    const texts = [
+      "Mulch keeps the soil moist",
+      "beans",
+      "Prune the roses in March",
+    ];
+    for (const task of ["retrieval.query", "separation"]) {
+      using folder = await openCheckpoint(from, task);
+      await exportGguf({ model: folder, quant: "f32", out, pooling: "mean" });
+      const ours = await embeddingsOf(from, texts, "mean", task);
+      await expectEmbeddings(out, from, texts, ours);
+    }
+  });
+
+  test("a model in parts is the model in one file", async () => {
+    using folder = await openModel(`${fixtures}/llama/hf`);
+    const out = join(dir, "split.gguf");
+    const { path, paths } = await exportGguf({ model: folder, quant: "f32", out, splitBytes: 2e6 });
+    expect(paths.length).toBeGreaterThan(2);
+    const ids = await idsOf("llama");
+    const whole = await logitsOf({ model: await write("llama", "f32"), ids });
+    expect(await logitsOf({ model: path, ids })).toEqual(whole);
+  });
 
   test("texts have the ids that training gave them", async () => {
     const tokenizer = await loadTokenizer(`${fixtures}/llama/hf`);

@@ -19,9 +19,16 @@ interface Context {
   getSequence(): Sequence;
   dispose(): Promise<void>;
 }
+interface EmbeddingContext {
+  getEmbeddingFor(
+    ids: readonly number[],
+  ): Promise<{ readonly vector: readonly number[] }>;
+  dispose(): Promise<void>;
+}
 interface Model {
   tokenize(text: string, special: boolean): number[];
   createContext(options: object): Promise<Context>;
+  createEmbeddingContext(options: object): Promise<EmbeddingContext>;
   dispose(): Promise<void>;
 }
 interface Library {
@@ -87,6 +94,18 @@ async function answer(request: Request): Promise<Answer> {
   const model = await llama.loadModel({ modelPath: request.model });
   try {
     const tokens = request.texts?.map((text) => model.tokenize(text, false));
+    if (request.embed) {
+      const context = await model.createEmbeddingContext({
+        contextSize: 64,
+        threads: 1,
+      });
+      const embeddings: (readonly number[])[] = [];
+      for (const ids of request.embed) {
+        embeddings.push((await context.getEmbeddingFor(ids)).vector);
+      }
+      await context.dispose();
+      return { tokens, embeddings };
+    }
     if (request.ids === undefined) return { tokens };
     const context = await model.createContext({
       contextSize: 256,

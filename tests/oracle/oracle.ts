@@ -11,6 +11,8 @@ export interface Request {
   readonly greedy?: number;
   /** Texts to tokenise, without special tokens. */
   readonly texts?: readonly string[];
+  /** Texts to embed, as ids. */
+  readonly embed?: readonly (readonly number[])[];
 }
 
 export interface Answer {
@@ -18,6 +20,7 @@ export interface Answer {
   /** f32[ids, vocabulary], base64. */
   readonly logits?: string;
   readonly tokens?: readonly (readonly number[])[];
+  readonly embeddings?: readonly (readonly number[])[];
   readonly error?: string;
 }
 

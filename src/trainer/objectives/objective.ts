@@ -17,8 +17,15 @@ export interface Forward {
   /**
    * Writes rows into the inputs; `share` is one over what the rows of the whole step weigh.
    * @param logps of the rows' answers by the reference; zeros where it is absent
+   * @param all the rows of the whole step; those of this micro-batch where absent
    */
-  fill(inputs: Inputs, rows: readonly TokenRow[], share: number, logps?: Float32Array): void;
+  fill(
+    inputs: Inputs,
+    rows: readonly TokenRow[],
+    share: number,
+    logps?: Float32Array,
+    all?: readonly TokenRow[],
+  ): void;
 }
 
 /** Log-probabilities of answers, recorded: what an objective compares the model with. */
@@ -32,8 +39,8 @@ export interface Compared {
 export interface Objective {
   /** As in `whet train KIND`. */
   readonly kind: string;
-  /** What is measured beside the loss, in the order of `sums`. */
-  readonly logged: readonly string[];
+  /** What is measured beside the loss, in the order of `sums`; undefined for a number that is not told. */
+  readonly logged: readonly (string | undefined)[];
   /** Whether the loss is a mean negative log-likelihood, so that its exponential is a perplexity. */
   readonly likelihood: boolean;
   /** Mean over what: the loss of a step is the mean by these weights. */
@@ -42,12 +49,10 @@ export interface Objective {
   readonly together?: boolean;
   /** Records one micro-batch forward, with what its gradient will need where it trains. */
   record(model: Model, net: Net, recipe: Recipe, trains: boolean): Forward;
-  /** What the model is compared with, for objectives that need it. */
+  /** What the model is compared with, where that is computed for all rows before training. */
   readonly reference?: {
     /** With the adapter as it is at the start, or without. */
     readonly adapter: boolean;
-    /** For all rows before training, or else for each micro-batch before it. */
-    readonly once: boolean;
     record(model: Model, net: Net, recipe: Recipe): Compared;
   };
 }

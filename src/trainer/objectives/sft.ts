@@ -12,7 +12,7 @@ export const sft: Objective = {
     return sum;
   },
   record(model, net, { size, neftune, smoothing }, trains) {
-    const batch = new PackedBatch(net.g, model.sizes.vocab, size);
+    const batch = new PackedBatch(net.g, model.sizes, size);
     const hidden = batch.hidden(model, net, trains ? neftune : undefined);
     const { loss } = batch.loss(model, net, hidden, trains, trains ? smoothing : undefined);
     return {
