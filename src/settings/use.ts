@@ -336,6 +336,40 @@ export const imatrixSettings = z.strictObject({
   double_quant: doubleQuantField(),
 }).superRefine(checkQuant);
 
+export const pushSettings = z.strictObject({
+  source: field(path(), {
+    group: "Main",
+    value: "DIR",
+    positional: 0,
+    help: "a run, an exported folder or a GGUF file",
+  }),
+  repo: field(z.string(), {
+    group: "Main",
+    value: "USER/REPO",
+    positional: 1,
+    help: "the repository on the Hub",
+  }),
+  private: field(z.boolean().default(false), {
+    group: "Main",
+    help: "a new repository is for you and your organisation only",
+  }),
+  message: field(z.string().min(1).default("Upload by whet"), {
+    group: "Main",
+    value: "TEXT",
+    help: "of the commit",
+  }),
+  exclude: field(z.array(z.string().min(1)).default([]), {
+    group: "Main",
+    value: "GLOB",
+    help: "leave these files out, for example *.html,metrics.jsonl",
+  }),
+  dry_run: field(z.boolean().default(false), {
+    group: "Main",
+    help: "list what would go; asks nobody and sends nothing",
+    flagOnly: true,
+  }),
+});
+
 export type ScoreSettings = z.output<typeof scoreSettings>;
 export type EmbedSettings = z.output<typeof embedSettings>;
 export type ChatSettings = z.output<typeof chatSettings>;
