@@ -11,11 +11,13 @@ export const push = command({
   ],
   details:
     "Uploads a folder or file to the Hugging Face Hub as one commit; the repository is made where there " +
-    "is none. Hidden files, logs, checkpoints and predictions stay here. What the Hub has already is not " +
-    "sent again: after an interruption the same command goes on. The token comes from HF_TOKEN, " +
-    "HF_TOKEN_PATH or the token file of the Hub's own tools; HF_ENDPOINT names another Hub.",
+    "is none. Hidden files, logs, checkpoints and predictions stay here; --dry-run lists what goes. What " +
+    "the Hub has already is not sent again: after an interruption the same command goes on. The token " +
+    "comes from HF_TOKEN, HF_TOKEN_PATH or the token file of the Hub's own tools; HF_ENDPOINT names " +
+    "another Hub.",
   settings: pushSettings,
-  async run({ source, repo, private: hidden, message, exclude, dry_run }, io) {
+  dryRun: true,
+  async run({ source, repo, private: hidden, message, exclude, dry_run, offline }, io) {
     const [{ filesOf, push }, { hubOf }] = await Promise.all([
       import("../remote/push.ts"),
       import("../remote/hub.ts"),
@@ -35,7 +37,8 @@ export const push = command({
       io.out(`${humanBytes(total).padStart(10)}  in ${plural(files.length, "file")}, to ${repo}`);
       return;
     }
-    const pushed = await push(hubOf(process.env), files, {
+    const hub = { ...hubOf(process.env, offline), onRetry: (why: string) => io.note(why) };
+    const pushed = await push(hub, files, {
       repo,
       private: hidden,
       message,

@@ -15,6 +15,8 @@ export interface Hub {
   readonly token: string;
   /** Milliseconds before the second attempt; each further one waits twice as long. */
   readonly patience?: number;
+  /** Is told why something has to be tried again. */
+  readonly onRetry?: (why: string) => void;
 }
 
 const ATTEMPTS = 6;
@@ -36,14 +38,16 @@ function tokenOf(env: Environment): string | undefined {
  *
  * @throws Fail where there is no token (authorisation), or nothing may be asked (network)
  */
-export function hubOf(env: Environment): Hub {
-  const offline = ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].find((name) =>
-    /^(1|true|yes|on)$/i.test(env[name] ?? "")
-  );
+export function hubOf(env: Environment, neverAsk = false): Hub {
+  const offline = neverAsk
+    ? "--offline"
+    : ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].find((name) =>
+      /^(1|true|yes|on)$/i.test(env[name] ?? "")
+    );
   if (offline) {
     throw new Fail("the Hub may not be asked", {
       why: `${offline} is set`,
-      fix: `unset ${offline}`,
+      fix: neverAsk ? "leave it out" : `unset ${offline}`,
       exit: Exit.network,
     });
   }
@@ -95,6 +99,7 @@ export async function ask(hub: Hub, url: URL, request: Ask): Promise<Answer> {
   const size = body instanceof Blob ? body.size : 0;
   let last = "", pause = 0;
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    if (last) hub.onRetry?.(`${url.host}: ${last}; again in ${Math.ceil(pause / 1000)} s`);
     await Bun.sleep(pause);
     pause = (hub.patience ?? 1000) * 2 ** attempt;
     let answer: Answer;

@@ -291,6 +291,7 @@ test("where the Hub is and who asks comes from the environment", () => {
   };
   expect(caught({ HF_HOME: "/none" })).toBe(Exit.authorisation);
   expect(caught({ HF_TOKEN: TOKEN, HF_HUB_OFFLINE: "1" })).toBe(Exit.network);
+  expect(() => hubOf({ HF_TOKEN: TOKEN }, true)).toThrow("may not be asked");
   expect(caught({ HF_TOKEN: TOKEN, HF_ENDPOINT: "http://hub.example" })).toBe(Exit.usage);
   rmSync(home, { recursive: true });
 });

@@ -363,11 +363,6 @@ export const pushSettings = z.strictObject({
     value: "GLOB",
     help: "leave these files out, for example *.html,metrics.jsonl",
   }),
-  dry_run: field(z.boolean().default(false), {
-    group: "Main",
-    help: "list what would go; asks nobody and sends nothing",
-    flagOnly: true,
-  }),
 });
 
 export type ScoreSettings = z.output<typeof scoreSettings>;
