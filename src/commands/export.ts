@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { Exit, Fail } from "../base/fail.ts";
 import { humanBytes, parseBytes, short } from "../base/text.ts";
 import type { ExportForm } from "../export/export.ts";
@@ -37,7 +37,10 @@ export const exportCommand = command({
         exit: Exit.usage,
       });
     }
-    const { exportTrained, trainedOf } = await import("./exporting.ts");
+    const [{ exportTrained, trainedOf }, { noteExport }] = await Promise.all([
+      import("./exporting.ts"),
+      import("../report/folder.ts"),
+    ]);
     const trained = trainedOf(source);
     const report = await exportTrained(
       {
@@ -85,6 +88,25 @@ export const exportCommand = command({
     }
     const asked = settings.verify === "answers" && await predicts(settings);
     const found = asked ? await compared(settings, report.path, trained, io) : undefined;
+    if (existsSync(join(source, "run.json"))) {
+      await noteExport(source, {
+        file: basename(report.path),
+        format: form === "gguf" ? settings.quant : form,
+        bytes: report.bytes,
+        sha256: report.sha256,
+        imatrix: settings.imatrix && basename(settings.imatrix),
+        drift: found && {
+          kl_mean: found.kl_mean,
+          same_top: found.same_top,
+          places: found.places,
+          passed: found.failed.length === 0,
+        },
+        at: new Date().toISOString(),
+      }).catch((error) => {
+        if (!(error instanceof Fail)) throw error;
+        io.warn("WH0308", `the model card of ${source} does not name the file: ${error.message}`);
+      });
+    }
     io.result({ ...report, ...(found ? { equivalence: found } : {}) });
     if (found) {
       const { driftTable, requireEquivalent } = await import("./verifying.ts");
