@@ -55,7 +55,6 @@ for (
     { T: 3, D: 64 },
     { T: 3, D: 64, dtype: "f16" as const, cap: 1.5 },
     { T: 40, D: 40 },
-    { T: 40, D: 6 },
   ]
 ) {
   test(`attention over pages: ${JSON.stringify({ T, D, dtype, cap })}`, async () => {

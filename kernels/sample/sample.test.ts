@@ -3,7 +3,7 @@ import { Graph } from "../../src/graph/graph.ts";
 import { Memory } from "../../src/graph/memory.ts";
 import { Runner } from "../../src/graph/runner.ts";
 import { checkKernel, noise, testDevice } from "../check.ts";
-import { ASK, askOf, draw, sample, sampleOp, type Sampling, seenBits } from "./sample.ts";
+import { ASK, askOf, draw, sample, sampleOp, type Sampling, tokenBits } from "./sample.ts";
 
 const greedy: Sampling = { temperature: 0, topP: 1, seed: 1 };
 
@@ -11,7 +11,7 @@ test("sample: the likeliest, ties to the lowest id, penalties, nothing for who h
   const V = 300, next = noise(3);
   const logits = Float64Array.from({ length: 4 * V }, () => Math.round(next() * 20) / 4);
   const words = Math.ceil(V / 32);
-  const bits = [[], [3, 50, 299], [], [0]].flatMap((ids) => [...seenBits(ids, V)]);
+  const bits = [[], [3, 50, 299], [], [0]].flatMap((ids) => [...tokenBits(ids, V)]);
   const penal = { ...greedy, repetitionPenalty: 1.5 };
   await checkKernel({
     op: sampleOp,
@@ -25,7 +25,37 @@ test("sample: the likeliest, ties to the lowest id, penalties, nothing for who h
       },
       { shape: [4, 4], dtype: "u32", data: [0, 2, 1, 0, 0, 5, 9, 0, 0, 2, 0, 0, 0, 7, 1, 0] },
       { shape: [4, words], dtype: "u32", data: bits },
+      { shape: [4, words], dtype: "u32", data: Array(4 * words).fill(0) },
     ],
+  });
+});
+
+test("sample: only what is allowed, greedily and drawn, whatever is likelier", async () => {
+  const V = 301, next = noise(5), words = Math.ceil(V / 32);
+  const logits = Float64Array.from({ length: 4 * V }, () => Math.round(next() * 20) / 4);
+  const may = [[300], [7, 8, 299], [0, 64], [250]];
+  const how: Sampling[] = [
+    greedy,
+    { ...greedy, temperature: 1, topK: 50 },
+    { ...greedy, temperature: 2, topP: 0.9, minP: 0.01 },
+    { ...greedy, temperature: 0.7 },
+  ];
+  const row = (s: Sampling, i: number) => [...askOf({ ...s, constrained: true }, i, 3)];
+  await checkKernel({
+    op: sampleOp,
+    attrs: null,
+    inputs: [
+      { shape: [4, V], data: logits, grad: false },
+      { shape: [4, ASK], dtype: "u32", data: how.flatMap(row) },
+      { shape: [4, 4], dtype: "u32", data: Array(4).fill([0, 9, 3, 0]).flat() },
+      { shape: [4, words], dtype: "u32", data: Array(4 * words).fill(0) },
+      { shape: [4, words], dtype: "u32", data: may.flatMap((ids) => [...tokenBits(ids, V)]) },
+    ],
+  });
+  how.forEach((s, i) => {
+    const z = logits.subarray(i * V, (i + 1) * V), ask = Uint32Array.from(row(s, i));
+    const { token } = draw(z, ask, [0], 9, tokenBits(may[i]!, V));
+    expect(may[i]).toContain(token);
   });
 });
 
@@ -38,7 +68,8 @@ test.skipIf(!device)("sample: 1,200 draws as in float64", async () => {
   const g = new Graph(), memory = new Memory(device!);
   const logits = g.input("logits", [S, V], "f32"), ask = g.input("ask", [S, ASK], "u32");
   const cursor = g.input("cursor", [S, 4], "u32"), seen = g.state("seen", [S, words], "u32");
-  const y = sample(g, logits, { ask, cursor, seen });
+  const allowed = g.input("allowed", [S, words], "u32");
+  const y = sample(g, logits, { ask, cursor, seen, allowed });
   const runner = await Runner.prepare("sample", memory, g.nodes, [y]);
   let near = 0;
   for (let round = 0; round < rounds; round++) {
@@ -53,7 +84,7 @@ test.skipIf(!device)("sample: 1,200 draws as in float64", async () => {
       seed: 2 ** 40 + round,
     }));
     const asks = how.map((h, s) => askOf(h, s, 4));
-    const bits = how.map(() => seenBits(Array.from({ length: 9 }, () => random() * V >>> 0), V));
+    const bits = how.map(() => tokenBits(Array.from({ length: 9 }, () => random() * V >>> 0), V));
     runner.write(logits, z);
     runner.write(ask, Uint32Array.from(asks.flatMap((a) => [...a])));
     runner.write(cursor, Uint32Array.from(positions.flatMap((p) => [0, p, 1, 0])));

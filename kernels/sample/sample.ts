@@ -19,6 +19,8 @@ export interface Sampling {
   /** Logits of tokens that occurred are divided by this, negative ones multiplied (Keskar et al. 2019). */
   readonly repetitionPenalty?: number;
   readonly seed: number;
+  /** Only tokens of the request's row of `allowed`. */
+  readonly constrained?: boolean;
 }
 
 /** u32 words of a request's record in `ask`. */
@@ -40,15 +42,26 @@ export function askOf(s: Sampling, stream: number, start: number): Uint32Array {
     1 / penalty,
   ];
   const high = Math.floor(seed / 2 ** 32) >>> 0;
-  return Uint32Array.of(...floats.map(floatBits), seed >>> 0, high, stream, start, 0, 0);
+  return Uint32Array.of(
+    ...floats.map(floatBits),
+    seed >>> 0,
+    high,
+    stream,
+    start,
+    s.constrained ? 1 : 0,
+    0,
+  );
 }
 
-/** The tokens `ids`, as bits of a row of `seen`. */
-export function seenBits(ids: Iterable<number>, vocab: number): Uint32Array {
+/** The tokens `ids`, as bits of a row of `seen` or `allowed`. */
+export function tokenBits(ids: Iterable<number>, vocab: number): Uint32Array {
   const bits = new Uint32Array(Math.ceil(vocab / 32));
   for (const id of ids) bits[id >>> 5]! |= 1 << (id & 31);
   return bits;
 }
+
+/** The logit of a token that is not allowed. */
+const BARRED = Math.fround(-3.4e38);
 
 /** What the kernel does for one request, in float64. `doubt` is how near the nearest other choice was. */
 export function draw(
@@ -56,11 +69,13 @@ export function draw(
   ask: Uint32Array,
   seen: ArrayLike<number>,
   position: number,
+  allowed: ArrayLike<number> = [],
 ): { token: number; doubt: number } {
   const [inverse, topK, topP, least, penalty, inversePenalty] = new Float32Array(
     ask.slice(0, 6).buffer,
   ) as unknown as [number, number, number, number, number, number];
   const z = Array.from(logits, (v, i) => {
+    if (ask[10] !== 0 && !(allowed[i >>> 5]! >>> (i & 31) & 1)) return BARRED;
     if (penalty === 1 || !(seen[i >>> 5]! >>> (i & 31) & 1)) return v;
     return Math.fround(v * (v > 0 ? inversePenalty : penalty));
   });
@@ -103,34 +118,40 @@ export function draw(
   return { token: chosen.at(-1)!, doubt };
 }
 
-/** [logits f32[S,V], ask u32[S,ASK], cursor u32[S,4], seen u32[S,⌈V/32⌉]] -> [seen, y u32[S]]; see `sample`. */
+/**
+ * [logits f32[S,V], ask u32[S,ASK], cursor u32[S,4], seen u32[S,⌈V/32⌉], allowed u32[S,⌈V/32⌉]] ->
+ * [seen, y u32[S]]; see `sample`.
+ */
 export const sampleOp: Op<null> = {
   name: "sample",
   updates: [3],
-  infer([logits, ask, cursor, seen]) {
+  infer([logits, ask, cursor, seen, allowed]) {
     const [S, V] = logits!.shape as [number, number];
     const fits = String(ask!.shape) === `${S},${ASK}` && String(cursor!.shape) === `${S},4` &&
-      String(seen!.shape) === `${S},${Math.ceil(V / 32)}` && V < 2 ** 24;
+      [seen, allowed].every((t) => String(t!.shape) === `${S},${Math.ceil(V / 32)}`) && V < 2 ** 24;
     if (!fits) {
-      throw new Fail(`sample: ${[logits, ask, cursor, seen].map((t) => show(t!)).join(", ")}`);
+      throw new Fail(
+        `sample: ${[logits, ask, cursor, seen, allowed].map((t) => show(t!)).join(", ")}`,
+      );
     }
     return [seen!, { shape: [S], dtype: "u32" }];
   },
-  reference([logits, ask, cursor, seen], _attrs, { inputs }) {
+  reference([logits, ask, cursor, seen, allowed], _attrs, { inputs }) {
     const [S, V] = inputs[0]!.shape as [number, number], words = Math.ceil(V / 32);
     const after = seen!.slice(), y = new Float64Array(S).fill(V);
     for (let s = 0; s < S; s++) {
       if (cursor![4 * s + 2] === 0) continue;
       const own = Uint32Array.from(ask!.subarray(s * ASK, (s + 1) * ASK));
       const bits = seen!.subarray(s * words, (s + 1) * words), at = cursor![4 * s + 1]!;
-      const { token } = draw(logits!.subarray(s * V, (s + 1) * V), own, bits, at);
+      const may = allowed!.subarray(s * words, (s + 1) * words);
+      const { token } = draw(logits!.subarray(s * V, (s + 1) * V), own, bits, at, may);
       y[s] = token;
       const word = s * words + (token >>> 5);
       after[word] = (after[word]! | 1 << (token & 31)) >>> 0;
     }
     return [after, y];
   },
-  launch({ inputs: [logits, ask, cursor, seen], outputs: [, y] }, can) {
+  launch({ inputs: [logits, ask, cursor, seen, allowed], outputs: [, y] }, can) {
     const [S, V] = logits!.shape as [number, number];
     return [{
       shader: {
@@ -139,7 +160,7 @@ export const sampleOp: Op<null> = {
         constants: { LANES: can.software ? 64 : 128 },
       },
       workgroups: [S, 1, 1],
-      bind: [logits!, ask!, cursor!, seen!, y!, numbers(V, Math.ceil(V / 32))],
+      bind: [logits!, ask!, cursor!, seen!, allowed!, y!, numbers(V, Math.ceil(V / 32))],
     }];
   },
 };
@@ -153,7 +174,7 @@ export const sampleOp: Op<null> = {
 export function sample(
   g: Graph,
   logits: Tensor,
-  o: { readonly ask: Tensor; readonly cursor: Tensor; readonly seen: Tensor },
+  o: Readonly<Record<"ask" | "cursor" | "seen" | "allowed", Tensor>>,
 ): Tensor {
-  return g.add(sampleOp, [logits, o.ask, o.cursor, o.seen], null)[1]!;
+  return g.add(sampleOp, [logits, o.ask, o.cursor, o.seen, o.allowed], null)[1]!;
 }

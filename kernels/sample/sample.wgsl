@@ -3,6 +3,7 @@
 //   asked   Ask[S]      read         how each request draws
 //   cursor  u32[S, 4]   read         (token, its position, tokens still to draw, -); 0 left: not drawn
 //   seen    u32[S, ⌈V/32⌉]  read_write   a bit for each token of the request, where it is penalised for that
+//   allowed u32[S, ⌈V/32⌉]  read     a bit for each token that may come, where a request is constrained
 //   y       u32[S]      write        the token; V where none is drawn
 //   size    Size        read
 //   launch one workgroup of LANES a request. Kept are the tokens whose key, the bits of the penalised
@@ -19,7 +20,8 @@ struct Ask {
   seed: vec2u,
   stream: u32,
   start: u32, // position of the request's first drawn token
-  spare: vec2u,
+  constrained: u32, // 1: only tokens that are allowed
+  spare: u32,
 }
 
 struct Size {
@@ -33,8 +35,9 @@ override LANES: u32;
 @group(0) @binding(1) var<storage, read> asked: array<Ask>;
 @group(0) @binding(2) var<storage, read> cursor: array<vec4u>;
 @group(0) @binding(3) var<storage, read_write> seen: array<u32>;
-@group(0) @binding(4) var<storage, read_write> y: array<u32>;
-@group(0) @binding(5) var<storage, read> size: Size;
+@group(0) @binding(4) var<storage, read> allowed: array<u32>;
+@group(0) @binding(5) var<storage, read_write> y: array<u32>;
+@group(0) @binding(6) var<storage, read> size: Size;
 
 var<workgroup> best: array<f32, LANES>;
 var<workgroup> best_at: array<u32, LANES>;
@@ -42,9 +45,13 @@ var<workgroup> shares: array<f32, LANES * 16u>;
 var<workgroup> found: vec2f; // what is above the threshold's digit, and the digit
 var<workgroup> chosen: vec2u;
 
+// What is not allowed is as unlikely as can be: one token at least is.
 fn logit(s: u32, i: u32) -> f32 {
+  let word = s * size.words + i / 32u;
+  let bit = 1u << (i % 32u);
+  if (asked[s].constrained != 0u && (allowed[word] & bit) == 0u) { return -3.4e38; }
   let z = logits[s * size.vocab + i];
-  if (asked[s].penalty == 1f || (seen[s * size.words + i / 32u] & (1u << (i % 32u))) == 0u) { return z; }
+  if (asked[s].penalty == 1f || (seen[word] & bit) == 0u) { return z; }
   return z * select(asked[s].penalty, asked[s].inverse_penalty, z > 0f);
 }
 

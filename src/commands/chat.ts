@@ -65,8 +65,9 @@ export const chat = command({
     };
     const typed = process.stdin.isTTY === true && !io.json;
     const ready = () => typed && io.piece("> ");
+    const lines = io.lines("-", "type a line; /reset begins anew");
     ready();
-    for await (const { text } of io.lines("-")) {
+    for await (const { text } of lines) {
       const said = text.trim();
       if (said === "/exit") break;
       if (said === "/reset") {

@@ -7,6 +7,7 @@ import type { ChatTemplate, Message } from "../text/chat_template.ts";
 import { encodePrompt } from "../text/prompt.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { command } from "./command.ts";
+import { checked, grammarOf, schemaOf } from "./constrained.ts";
 import { readText } from "./io.ts";
 import { checkPrompt } from "./prompt_check.ts";
 import { routed, routedTold } from "./routed.ts";
@@ -72,13 +73,15 @@ export const infer = command({
     `echo '{"prompt":"Hello"}' | whet infer -m ./model -a ./run --json`,
     "whet infer -m ./model -a ./run --json < prompts.jsonl > answers.jsonl",
     'whet infer -m ./model -a ./run --chat -p "water the beans" --thresholds .9,.7,.5 --json',
+    'whet infer -m ./model -a ./run --chat -p "water the beans" --schema schemas/garden.yaml',
   ],
   details:
     'Rows are {"prompt"}, {"messages"} or {"ids"}; answers come in their order, with --json as ' +
     '{"ids","text","finish_reason"}. finish_reason is "stop" where the model ended its answer and ' +
     '"length" where --max-tokens did. Messages go through the chat template of the model. --sections ' +
     "adds each section of an answer and _valid; --thresholds adds the action that its confidence allows: " +
-    "execute, confirm, clarify or ask.",
+    "execute, confirm, clarify or ask. --schema holds answers to a schema token by token; an answer is " +
+    "then always whole within --max-tokens, and checked once more after it is made: _valid.",
   settings: inferSettings,
   async run(settings, io) {
     const { id_field, max_tokens } = settings;
@@ -124,6 +127,9 @@ export const infer = command({
     ]);
     using opened = await openBoth(settings);
     const { vocab, context } = opened.model.sizes;
+    const schema = settings.schema === undefined ? undefined : schemaOf(settings.schema);
+    const sections = settings.sections ?? [];
+    const grammar = schema && grammarOf(schema, sections, tokenizer, vocab);
     for (const [i, ids] of encoded.entries()) {
       const outside = ids.find((id) => id >= vocab);
       if (complaints.some((c) => c.line === rows[i]!.line)) continue;
@@ -157,12 +163,13 @@ export const infer = command({
     let tokens = 0;
     // One answer is shown as it comes; of several each as a line, in order.
     const told = rows.length === 1 ? (piece: string) => io.piece(piece) : undefined;
-    const how = { stop: new Set(tokenizer.eosIds), sampling };
+    const how = { stop: new Set(tokenizer.eosIds), sampling, grammar };
     const heard = (generation: Generation) => readAnswer(generation, tokenizer, stops, told);
     for await (const { ids, text, finish } of generator.inOrder(requests, how, heard)) {
       const { row } = rows[done++]!;
       const id = id_field === undefined ? {} : { [id_field]: row.id };
-      const route = routed(text, settings);
+      const fits = schema ? checked(text, schema, sections) : {};
+      const route = { ...routed(text, settings), ...fits };
       io.result({ ...id, ids, text, finish_reason: finish, ...route });
       io.out(told ? "" : text);
       const note = routedTold(route);

@@ -56,8 +56,11 @@ export interface Io {
   progress(text?: string): void;
   /** Paints for stderr, where that is a terminal that shows colour. */
   paint(style: Style, text: string): string;
-  /** The lines of a file, or of stdin for "-", split at newlines, as they come. */
-  lines(path: string): AsyncIterable<Line>;
+  /**
+   * The lines of a file, or of stdin for "-", split at newlines, as they come.
+   * @param what goes on, told where they are typed
+   */
+  lines(path: string, what?: string): AsyncIterable<Line>;
   close(): Promise<void>;
 }
 
@@ -207,10 +210,8 @@ class Terminal implements Io {
     return `\x1b[${on}m${text}\x1b[${off}m`;
   }
 
-  lines(path: string) {
-    if (path === "-" && process.stdin.isTTY) {
-      this.note("reading rows from the terminal; end with Ctrl-D");
-    }
+  lines(path: string, what = "reading rows from the terminal") {
+    if (path === "-" && process.stdin.isTTY) this.note(`${what}; end with Ctrl-D`);
     return readLines(path);
   }
 

@@ -342,14 +342,19 @@ function generation(): Given {
   const ask = ints(
     "ask",
     [slots, ASK],
-    at.flatMap((n, slot) => [...askOf({ ...warm, seed: 7 }, slot, n - slot)]),
+    // Every other one is constrained to what is allowed.
+    at.flatMap((n, slot) => [
+      ...askOf({ ...warm, seed: 7, constrained: slot % 2 === 1 }, slot, n - slot),
+    ]),
   );
-  const seen = g.state("seen", [slots, Math.ceil(vocab / 32)], "u32");
+  const words = Math.ceil(vocab / 32);
+  const allowed = ints("allowed", [slots, words], Array(slots * words).fill(0x5a5a5a5a));
+  const seen = g.state("seen", [slots, words], "u32");
   given.set(seen, Float64Array.from({ length: count(seen.shape) }, (_, i) => 0x1234567 * (i % 8)));
   const notes = g.state("notes", [slots, 16], "u32");
   given.set(notes, new Float64Array(count(notes.shape)));
   const logits = float(g.input("logits", [slots, vocab], "f32"), 6);
-  advance(g, cursor, notes, sample(g, logits, { ask, cursor, seen }));
+  advance(g, cursor, notes, sample(g, logits, { ask, cursor, seen, allowed }));
   return { nodes: g.nodes, given };
 }
 

@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
 import { testDevice } from "../../kernels/check.ts";
 import { loadWeights, type Model, openModel } from "../architectures/model.ts";
+import { Exit } from "../base/fail.ts";
+import { Device } from "../gpu/device.ts";
 import { Memory } from "../graph/memory.ts";
 import { tinyModel } from "../../tests/tiny.ts";
 import { Generator, type GeneratorSize, type Sampling } from "./generator.ts";
@@ -88,6 +90,24 @@ describe.skipIf(!device)("generating", () => {
       await g.idle();
       expect([g.running, g.waiting]).toEqual([0, 0]);
     });
+  });
+
+  test("when the device is lost every request is told, those that wait too", async () => {
+    const own = await Device.open({ faults: { loseAtSubmit: 9 } });
+    const memory = new Memory(own);
+    await loadWeights(model, memory, Generator.tensors(model).frozen);
+    const g = await Generator.create(model, memory, { slots: 1, context: 64, prefill: 32 });
+    const ask = { ids: prompt(5), maxTokens: 30, stop: none, sampling: greedy };
+    const [first, second] = [g.submit(ask), g.submit(ask)];
+    const seen: number[] = [];
+    const listening = (async () => {
+      for await (const id of first) seen.push(id);
+    })();
+    await expect(listening).rejects.toMatchObject({ exit: Exit.gpu });
+    await expect(second.answer).rejects.toMatchObject({ exit: Exit.gpu });
+    expect(seen.length).toBeLessThan(9);
+    await g.idle();
+    own.close();
   });
 
   test("who stops listening leaves nothing behind; prompts that are too long are refused", async () => {

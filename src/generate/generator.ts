@@ -1,8 +1,9 @@
-import { askOf, type Sampling, seenBits } from "../../kernels/sample/sample.ts";
+import { askOf, type Sampling, tokenBits } from "../../kernels/sample/sample.ts";
 import type { Model } from "../architectures/model.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import type { Memory } from "../graph/memory.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import type { Grammar } from "../text/grammar/constraint.ts";
 import { type Answer, type Asked, type Generation, Job, type Request } from "./job.ts";
 import {
   type Adapted,
@@ -91,7 +92,7 @@ export class Generator {
   /**
    * Asks for an answer; it begins when there is room. What is drawn depends on the request alone, never on
    * which others run beside it.
-   * @throws Fail (exit 3) when a prompt leaves no room for an answer
+   * @throws Fail (exit 3) when a prompt leaves no room for an answer, (exit 2) for one that fits its grammar
    */
   submit(asked: Asked): Generation {
     const n = asked.ids.length, { context } = this.size;
@@ -128,14 +129,16 @@ export class Generator {
   /**
    * Answers every request, greedily or by sampling; answers come in the order of the requests.
    * @param stop ids that end an answer
+   * @param grammar what every answer must be
    * @throws Fail (exit 3) when a prompt leaves no room for an answer
    */
   answers(
     requests: Iterable<Request> | AsyncIterable<Request>,
     stop: ReadonlySet<number>,
     sampling: Sampling,
+    grammar?: Grammar,
   ): AsyncGenerator<Answer> {
-    return this.inOrder(requests, { stop, sampling }, ({ answer }) => answer);
+    return this.inOrder(requests, { stop, sampling, grammar }, ({ answer }) => answer);
   }
 
   /**
@@ -144,7 +147,7 @@ export class Generator {
    */
   async *inOrder<T>(
     requests: Iterable<Request> | AsyncIterable<Request>,
-    how: Pick<Asked, "stop" | "sampling">,
+    how: Pick<Asked, "stop" | "sampling" | "grammar">,
     read: (generation: Generation) => Promise<T>,
   ): AsyncGenerator<T> {
     const jobs: { job: Generation; result: Promise<T> }[] = [], source = iterate(requests);
@@ -182,6 +185,10 @@ export class Generator {
   async #run(): Promise<void> {
     const { runner, requests } = this.decode;
     const flying: { step: number; notes: Promise<Uint32Array> }[] = [];
+    const land = async () => {
+      const { step, notes } = flying.shift()!;
+      this.#take(step, await notes);
+    };
     for (;;) {
       this.#leave();
       await this.#enter();
@@ -193,13 +200,15 @@ export class Generator {
         const notes = runner.readU32(requests.notes);
         notes.catch(() => {}); // told where it is awaited, if it still is
         flying.push({ step: ++this.#steps, notes });
-        if (flying.length < this.#ahead) {
+        // What may come next in a constrained answer depends on what came last.
+        const bound = [...this.#active.values()].some(({ constraint }) => constraint);
+        if (flying.length < (bound ? 1 : this.#ahead)) {
           await new Promise(setImmediate); // the copy is submitted before the next step
           continue;
         }
+        while (bound && flying.length > 1) await land();
       }
-      const landed = flying.shift();
-      if (landed) this.#take(landed.step, await landed.notes);
+      if (flying.length > 0) await land();
       else if (this.#active.size === 0 && this.#waiting.length === 0) return;
     }
   }
@@ -210,9 +219,19 @@ export class Generator {
       const { base } = job.seat!, prompt = job.asked.ids.length;
       // The first token is the prefill's.
       while (!job.over && !job.cancelled && job.drawn <= step - base) {
-        job.take(notes[slot * NOTES + (prompt + job.drawn) % NOTES]!);
+        const drawn = notes[slot * NOTES + (prompt + job.drawn) % NOTES]!, id = job.take(drawn);
+        if (id !== drawn && !job.over) {
+          const at = prompt + job.drawn - 1, left = job.most - job.drawn;
+          this.#put(this.decode.requests.cursor, slot, Uint32Array.of(id, at, left, 0));
+        }
+        this.#allow(slot, job);
       }
     }
+  }
+
+  /** Tells the device which tokens may come next in a constrained answer. */
+  #allow(slot: number, { constraint, over }: Job): void {
+    if (constraint && !over) this.#put(this.decode.requests.allowed, slot, constraint.mask());
   }
 
   /** Takes away who is done. */
@@ -246,9 +265,11 @@ export class Generator {
       const table = new Uint32Array(context / PAGE);
       table.set(pages);
       this.#put(requests.pages, slot, table);
-      this.#put(requests.ask, slot, askOf(sampling, stream, ids.length));
+      const constrained = job.constraint !== undefined;
+      this.#put(requests.ask, slot, askOf({ ...sampling, constrained }, stream, ids.length));
+      this.#allow(slot, job);
       if ((sampling.repetitionPenalty ?? 1) !== 1) {
-        this.#put(requests.seen, slot, seenBits(ids, this.model.sizes.vocab));
+        this.#put(requests.seen, slot, tokenBits(ids, this.model.sizes.vocab));
       }
     }
     const items = fresh.flatMap((job) =>
@@ -285,8 +306,8 @@ export class Generator {
     if (ended.length === 0) return;
     const first = await runner.readU32(drawn);
     for (const job of ended) {
-      const { slot } = job.seat!, id = first[slot]!, left = job.most - 1;
-      job.take(id);
+      const { slot } = job.seat!, id = job.take(first[slot]!), left = job.most - 1;
+      this.#allow(slot, job);
       const at = Uint32Array.of(id, job.asked.ids.length, job.over ? 0 : left, 0);
       this.#put(this.decode.requests.cursor, slot, at);
       job.sit({ ...job.seat!, base: this.#steps });

@@ -1,4 +1,5 @@
 import type { Sampling } from "../../kernels/sample/sample.ts";
+import type { Constraint, Grammar } from "../text/grammar/constraint.ts";
 
 export interface Request {
   readonly ids: readonly number[];
@@ -12,6 +13,8 @@ export interface Asked extends Request {
   readonly sampling: Sampling;
   /** Sets its random numbers apart from those of others with the same seed; 0 unless told. */
   readonly stream?: number;
+  /** What the answer must be; then it is whole within `maxTokens`, its end included. */
+  readonly grammar?: Grammar;
 }
 
 export interface Answer {
@@ -43,6 +46,7 @@ export interface Seat {
 /** The scheduler's side of a generation. */
 export class Job implements Generation {
   readonly answer: Promise<Answer>;
+  readonly constraint: Constraint | undefined;
   seat: Seat | undefined;
   cancelled = false;
   readonly #ids: number[] = [];
@@ -56,6 +60,7 @@ export class Job implements Generation {
 
   /** @param most tokens it may have */
   constructor(readonly asked: Asked, readonly most: number, readonly told: () => void) {
+    this.constraint = asked.grammar?.begin(most);
     this.answer = this.#whole.promise;
     this.answer.catch(() => {}); // whoever reads tokens is told there
   }
@@ -89,15 +94,17 @@ export class Job implements Generation {
     this.#began ||= performance.now();
   }
 
-  /** Takes the next token. */
-  take(id: number): void {
+  /** Takes the next token that was drawn. @returns the one that the answer has: see `Constraint.take` */
+  take(drawn: number): number {
+    const id = this.constraint?.take(drawn) ?? drawn;
     this.#drawn++;
     this.#at.push(performance.now() - this.#began);
-    const ended = this.asked.stop.has(id);
+    const ended = this.constraint?.done ?? this.asked.stop.has(id);
     if (!ended) this.#ids.push(id);
     if (ended) this.end("stop");
     else if (this.#ids.length >= this.most) this.end("length");
     else this.#tell();
+    return id;
   }
 
   end(finish: Answer["finish"]): void {

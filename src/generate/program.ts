@@ -39,8 +39,9 @@ export interface Requests {
   readonly pages: Tensor;
   /** u32[S, ASK], see `askOf` */
   readonly ask: Tensor;
-  /** u32[S, ⌈V/32⌉], see `seenBits` */
+  /** u32[S, ⌈V/32⌉], see `tokenBits`: tokens of the request so far, and those that may come next */
   readonly seen: Tensor;
+  readonly allowed: Tensor;
   /** u32[S, NOTES]: drawn tokens at their positions modulo NOTES */
   readonly notes: Tensor;
 }
@@ -67,6 +68,7 @@ function requestsOn(g: Graph, { slots, context }: CacheSize, vocab: number): Req
     pages: state("pages", slots * context / PAGE),
     ask: state("ask", slots, ASK),
     seen: state("seen", slots, Math.ceil(vocab / 32)),
+    allowed: state("allowed", slots, Math.ceil(vocab / 32)),
     notes: state("notes", slots, NOTES),
   };
 }
@@ -125,7 +127,7 @@ function recordPrefill(
     pick: g.input("pick", [size.slots], "u32"),
     cursor: g.input("prompt ends", [size.slots, 4], "u32"),
   };
-  const { pages, ask, seen } = requestsOn(g, size, model.sizes.vocab);
+  const { pages, ask, seen, allowed } = requestsOn(g, size, model.sizes.vocab);
   const logits = logitsOf(
     model,
     g,
@@ -135,7 +137,7 @@ function recordPrefill(
     adapted,
     (hidden) => gatherRows(g, hidden, inputs.pick, g.input("unpick", [tokens], "u32")),
   );
-  return { inputs, drawn: sample(g, logits, { ask, seen, cursor: inputs.cursor }) };
+  return { inputs, drawn: sample(g, logits, { ask, seen, allowed, cursor: inputs.cursor }) };
 }
 
 /** Builds the program for prompts over weights that `memory` holds. */
@@ -162,10 +164,10 @@ export async function buildDecode(
   adapted: Adapted,
 ): Promise<Decode> {
   const g = new Graph(), requests = requestsOn(g, size, model.sizes.vocab);
-  const { cursor, pages, ask, seen, notes } = requests;
+  const { cursor, pages, ask, seen, allowed, notes } = requests;
   const at = places(g, cursor, pages, size);
   const logits = logitsOf(model, g, size, at, pages, adapted, (hidden) => hidden);
-  advance(g, cursor, notes, sample(g, logits, { ask, seen, cursor }));
+  advance(g, cursor, notes, sample(g, logits, { ask, seen, allowed, cursor }));
   return { runner: await Runner.prepare("decode", memory, g.nodes, []), requests };
 }
 

@@ -136,6 +136,11 @@ export const inferSettings = z.strictObject({
     value: "KEY",
     help: "copy this key of each row to its answer",
   }),
+  schema: field(path().optional(), {
+    group: "Answers",
+    value: "FILE",
+    help: "hold answers to this CLI schema or JSON Schema while they are made: they always fit it",
+  }),
   sections: sectionsField(),
   thresholds: thresholdsField(),
   ...generation,

@@ -21,6 +21,7 @@ beforeAll(async () => {
   cpSync(join(import.meta.dir, "../../models/micro"), join(folder, "model"), { recursive: true });
   writeFileSync(join(folder, "rows.jsonl"), rows.map((row) => JSON.stringify(row)).join("\n"));
   await ran(["export", "model", "-o", "model.gguf", "--gguf", "--quant", "q8_0"]);
+  await ran(["train", "sft", "-m", "model.gguf", "-d", "rows.jsonl", "-o", "run", "--iters", "4"]);
 });
 
 test("answers, scores and ids are those of the folder", async () => {
@@ -43,7 +44,6 @@ test("answers, scores and ids are those of the folder", async () => {
 });
 
 test("an adapter can be trained on its blocks, and answers with them", async () => {
-  await ran(["train", "sft", "-m", "model.gguf", "-d", "rows.jsonl", "-o", "run", "--iters", "4"]);
   const ask = ["infer", "-m", "model.gguf", "-a", "run", "-p", "count 3", "--max-tokens", "12"];
   const [{ text, finish_reason }] = objects(await ran([...ask, "--json"]));
   expect(finish_reason).toBe("length");
