@@ -8,7 +8,7 @@
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { writeFile } from "../../src/base/durable.ts";
 import { columns } from "../../src/base/text.ts";
@@ -124,7 +124,9 @@ try {
         cpus()[0]!.model
       }, ${threads} processors, load ${load} before it began, ${date}`,
       `- ${
-        flags.model ? flags.model : "Llama-3.2-1B's shape, random weights"
+        flags.model
+          ? basename(flags.model)
+          : "Llama-3.2-1B's shape, random weights"
       }; best of ${turns.length}`,
       "- llama.cpp's memory counts the file that it maps",
       "",
