@@ -48,9 +48,7 @@ async function run(...words: string[]) {
 }
 
 const dir = await mkdtemp(join(tmpdir(), "whet-quantize-"));
-const [f16, ours, theirs] = ["f16", "ours", "theirs"].map((name) =>
-  join(dir, `${name}.gguf`)
-) as [
+const [f16, ours, theirs] = ["f16", "ours", "theirs"].map((name) => join(dir, `${name}.gguf`)) as [
   string,
   string,
   string,
@@ -73,8 +71,7 @@ try {
   const load = loadavg()[0]!.toFixed(1);
   await write(f16, "f16");
   const type = String(ggufQuants[quant]);
-  const turns: Record<"whet" | "llama.cpp", Awaited<ReturnType<typeof run>>>[] =
-    [];
+  const turns: Record<"whet" | "llama.cpp", Awaited<ReturnType<typeof run>>>[] = [];
   for (let round = 0; round < Number(flags.rounds); round++) {
     turns.push({
       whet: await write(ours, quant),
@@ -96,8 +93,7 @@ try {
     who: "whet" | "llama.cpp",
     what: "seconds" | "cpu" | "memory",
   ) => Math.min(...turns.map((turn) => turn[who][what]));
-  const ratio = (what: "seconds" | "cpu") =>
-    best("llama.cpp", what) / best("whet", what);
+  const ratio = (what: "seconds" | "cpu") => best("llama.cpp", what) / best("whet", what);
   const cells = (["whet", "llama.cpp"] as const).map((who) => [
     who,
     best(who, "seconds").toFixed(1),
@@ -120,13 +116,9 @@ try {
       "",
       "`bun bench/peers/quantize.ts`",
       "",
+      `- ${cpus()[0]!.model}, ${threads} processors, load ${load} before it began, ${date}`,
       `- ${
-        cpus()[0]!.model
-      }, ${threads} processors, load ${load} before it began, ${date}`,
-      `- ${
-        flags.model
-          ? basename(flags.model)
-          : "Llama-3.2-1B's shape, random weights"
+        flags.model ? basename(flags.model) : "Llama-3.2-1B's shape, random weights"
       }; best of ${turns.length}`,
       "- llama.cpp's memory counts the file that it maps",
       "",

@@ -1,12 +1,5 @@
 /** Files quantised by an importance matrix, against llama.cpp's own quantiser: types and bytes. */
-import {
-  afterAll,
-  beforeAll,
-  describe,
-  expect,
-  setDefaultTimeout,
-  test,
-} from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -14,11 +7,7 @@ import { join } from "node:path";
 import { type GgufQuant, ggufQuants } from "../../src/export/gguf_mixtures.ts";
 import { exportGguf } from "../../src/export/gguf_model.ts";
 import { openGguf } from "../../src/formats/gguf.ts";
-import {
-  type InputSums,
-  readImatrix,
-  writeImatrix,
-} from "../../src/formats/imatrix.ts";
+import { type InputSums, readImatrix, writeImatrix } from "../../src/formats/imatrix.ts";
 import { openModel } from "../../src/formats/model_folder.ts";
 import { llamaAs } from "../llama_as.ts";
 import { startOracle } from "./oracle.ts";
@@ -112,8 +101,7 @@ describe.skipIf(typeof started === "string")(
             name,
             b.tensors.get(name)!.type.name,
           ]);
-          const same =
-            Buffer.compare(a.readBytes(name), b.readBytes(name)) === 0;
+          const same = Buffer.compare(a.readBytes(name), b.readBytes(name)) === 0;
           expect([quant, name, same]).toEqual([quant, name, true]);
         }
         if (layers && quant === "q4_0") {
