@@ -7,6 +7,7 @@ import {
   checkQuant,
   computeField,
   doubleQuantField,
+  mapField,
   modelField,
   poolingField,
   quantField,
@@ -187,6 +188,13 @@ export const tokenizeSettings = z.strictObject({
   }),
 });
 
+const forceField = () =>
+  field(z.boolean().default(false), {
+    group: "Main",
+    help: "write over what is there",
+    flagOnly: true,
+  });
+
 const GGUF_TYPES = [
   "f32",
   "f16",
@@ -214,6 +222,7 @@ export const exportSettings = z.strictObject({
     value: "PATH",
     help: "the file (--gguf) or folder to write",
   }),
+  force: forceField(),
   base: field(path().optional(), {
     group: "Main",
     value: "DIR",
@@ -237,6 +246,11 @@ export const exportSettings = z.strictObject({
     group: "Form",
     help: "the adapter alone as GGUF, for llama.cpp's --lora",
     excludes: ["gguf", "merge"],
+  }),
+  imatrix: field(path().optional(), {
+    group: "Form",
+    value: "FILE",
+    help: "importance matrix by which --quant q4_0 to q6_k round: of whet imatrix or llama.cpp",
   }),
   ollama: field(z.string().optional(), {
     group: "Form",
@@ -262,6 +276,15 @@ export const exportSettings = z.strictObject({
       value: "SIZE",
       aliases: ["max-shard-size"],
       help: "largest file of a merged model",
+    },
+  ),
+  split_max_size: field(
+    z.coerce.string().refine((text) => (parseBytes(text) ?? 0) > 0, "write 2GB, 500MB").optional(),
+    {
+      group: "Form",
+      value: "SIZE",
+      otherwise: "one file",
+      help: "write the GGUF in parts of at most so much, NAME-00001-of-0000N.gguf",
     },
   ),
   verify: field(z.enum(["off", "tensors", "answers"]).default("off"), {
@@ -291,6 +314,59 @@ export const exportSettings = z.strictObject({
     group: "Verify",
     value: "N",
     help: "longest answer compared",
+  }),
+});
+
+export const imatrixSettings = z.strictObject({
+  model: modelField(true),
+  adapter: adapterField(),
+  data: field(path(), {
+    group: "Main",
+    short: "d",
+    value: "FILE",
+    help: "rows like those that the model will see",
+  }),
+  output: field(path(), {
+    group: "Main",
+    short: "o",
+    aliases: ["out"],
+    value: "FILE",
+    help: "the importance matrix to write",
+  }),
+  force: forceField(),
+  template: templateField(),
+  map: mapField(),
+  limit: field(whole(1).optional(), { group: "Main", value: "N", help: "only the first N rows" }),
+  quant: quantField(),
+  double_quant: doubleQuantField(),
+}).superRefine(checkQuant);
+
+export const pushSettings = z.strictObject({
+  source: field(path(), {
+    group: "Main",
+    value: "DIR",
+    positional: 0,
+    help: "a run, an exported folder or a GGUF file",
+  }),
+  repo: field(z.string(), {
+    group: "Main",
+    value: "USER/REPO",
+    positional: 1,
+    help: "the repository on the Hub",
+  }),
+  private: field(z.boolean().default(false), {
+    group: "Main",
+    help: "a new repository is for you and your organisation only",
+  }),
+  message: field(z.string().min(1).default("Upload by whet"), {
+    group: "Main",
+    value: "TEXT",
+    help: "of the commit",
+  }),
+  exclude: field(z.array(z.string().min(1)).default([]), {
+    group: "Main",
+    value: "GLOB",
+    help: "leave these files out, for example *.html,metrics.jsonl",
   }),
 });
 

@@ -302,6 +302,16 @@ describe.skipIf(typeof started === "string")("llama.cpp runs our files", () => {
     }
   });
 
+  test("a model in parts is the model in one file", async () => {
+    using folder = await openModel(`${fixtures}/llama/hf`);
+    const out = join(dir, "split.gguf");
+    const { path, paths } = await exportGguf({ model: folder, quant: "f32", out, splitBytes: 2e6 });
+    expect(paths.length).toBeGreaterThan(2);
+    const ids = await idsOf("llama");
+    const whole = await logitsOf({ model: await write("llama", "f32"), ids });
+    expect(await logitsOf({ model: path, ids })).toEqual(whole);
+  });
+
   test("texts have the ids that training gave them", async () => {
     const tokenizer = await loadTokenizer(`${fixtures}/llama/hf`);
     const texts = [
