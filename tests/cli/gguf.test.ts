@@ -1,6 +1,6 @@
 // A GGUF file in the place of a model folder, and what is said with it.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { whet } from "./run.ts";
@@ -67,6 +67,22 @@ test("chat: every line is a turn, the base answers beside the adapter", async ()
   expect(turns.map(({ prompt }) => prompt)).toEqual(["hello", "hello", "yes"]);
   expect(turns[1]).toEqual(turns[0]);
   expect(turns.every(({ base, answer }) => base !== "" && answer !== "")).toBe(true);
+  writeFileSync(join(folder, "answer.json"), JSON.stringify({ enum: ["yes", "no"] }));
+  const saved = await ran(
+    [...how, "--json", "--schema", "answer.json"],
+    '/system Be brief.\n"""one\ntwo"""\n/save talk.jsonl\n/system @missing\n/nothing\n/quit\nnever\n',
+  );
+  const [turn, ...none] = objects(saved);
+  expect(turn).toMatchObject({ prompt: "one\ntwo", _valid: true });
+  expect(['"yes"', '"no"']).toContain(String(turn!.answer));
+  expect(none).toEqual([]);
+  expect(JSON.parse(readFileSync(join(folder, "talk.jsonl"), "utf8"))).toEqual({
+    messages: [
+      { role: "system", content: "Be brief." },
+      { role: "user", content: "one\ntwo" },
+      { role: "assistant", content: turn!.answer },
+    ],
+  });
   const alone = await whet([...how, "--compare", "base"], folder);
   expect(alone.code).toBe(2);
   expect(alone.err).toContain("needs an adapter");
