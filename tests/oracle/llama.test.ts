@@ -296,6 +296,21 @@ describe.skipIf(typeof started === "string")("llama.cpp runs our files", () => {
       rope_parameters,
       sliding_window: null,
     }, inOne],
+    // llama.cpp's context of 256 is longer than the original one, and so is ours: both take the long list.
+    ["phi3, stretched", {
+      model_type: "phi3",
+      architectures: ["Phi3ForCausalLM"],
+      max_position_embeddings: 256,
+      original_max_position_embeddings: 32,
+      rope_parameters: {
+        rope_theta: 10000,
+        rope_type: "longrope",
+        long_factor: Array.from({ length: 16 }, (_, i) => 1.1 + i),
+        short_factor: Array.from({ length: 16 }, (_, i) => 1 + i / 10),
+        original_max_position_embeddings: 32,
+      },
+      sliding_window: null,
+    }, inOne],
     [
       "smollm3",
       {
@@ -305,10 +320,10 @@ describe.skipIf(typeof started === "string")("llama.cpp runs our files", () => {
       },
     ],
   ];
-  for (const [model_type, settings, fused] of others) {
-    test(`${model_type}: greedy tokens and drift`, async () => {
-      const from = await llamaAs({ model_type, ...settings }, fused);
-      const out = join(dir, `${model_type}.gguf`);
+  for (const [name, settings, fused] of others) {
+    test(`${name}: greedy tokens and drift`, async () => {
+      const from = await llamaAs({ model_type: name, ...settings }, fused);
+      const out = join(dir, `${name}.gguf`);
       using folder = await openModel(from);
       const tokenizerDir = `${fixtures}/llama/hf`;
       await exportGguf({ model: folder, quant: "f32", out, tokenizerDir });
@@ -335,14 +350,14 @@ describe.skipIf(typeof started === "string")("llama.cpp runs our files", () => {
           sampling,
         )
       ) expect([...theirs!]).toEqual(answer.ids);
-      const small = join(dir, `${model_type}-q8_0.gguf`);
+      const small = join(dir, `${name}-q8_0.gguf`);
       await exportGguf({
         model: folder,
         quant: "q8_0",
         out: small,
         tokenizerDir,
       });
-      await expectNear(model_type, "q8_0", out, small, await idsOf("llama"));
+      await expectNear(name, "q8_0", out, small, await idsOf("llama"));
       generator.free();
       memory.free();
       model.folder.close();
