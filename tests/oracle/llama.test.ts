@@ -1,12 +1,5 @@
 /** What whet writes, run by llama.cpp: does another program see the same model? */
-import {
-  afterAll,
-  beforeAll,
-  describe,
-  expect,
-  setDefaultTimeout,
-  test,
-} from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -51,9 +44,7 @@ afterAll(async () => {
 
 /** GPT-2's references are the project's own. */
 const folderOf = (model: string) =>
-  model === "gpt2"
-    ? `${import.meta.dir}/../fixtures/gpt2`
-    : `${fixtures}/${model}`;
+  model === "gpt2" ? `${import.meta.dir}/../fixtures/gpt2` : `${fixtures}/${model}`;
 
 async function write(
   model: string,
@@ -63,9 +54,7 @@ async function write(
   using folder = await openCheckpoint(`${folderOf(model)}/hf`);
   const out = join(dir, `${model}-${quant}${adapter ? "-merged" : ""}.gguf`);
   // Gemma's own vocabulary is not byte-level; ids are what is compared.
-  const tokenizerDir = model.startsWith("gemma")
-    ? `${fixtures}/qwen2/hf`
-    : undefined;
+  const tokenizerDir = model.startsWith("gemma") ? `${fixtures}/qwen2/hf` : undefined;
   await exportGguf({ model: folder, quant, out, adapter, tokenizerDir });
   return out;
 }
@@ -126,9 +115,7 @@ async function expectEmbeddings(
   expect(tokens).toEqual(
     texts.map((text) => tokenizer.encode(text, { special: false })),
   );
-  ours.forEach((own, i) =>
-    expect(cosine(own, embeddings![i]!)).toBeGreaterThan(0.99999)
-  );
+  ours.forEach((own, i) => expect(cosine(own, embeddings![i]!)).toBeGreaterThan(0.99999));
 }
 
 function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
@@ -209,8 +196,7 @@ async function distance(
   const expected = await readNpy(`${folderOf(model)}/${name}.npy`);
   expect(found.length).toBe(expected.data.length);
   return found.reduce(
-    (max, value, i) =>
-      Math.max(max, Math.abs(value - Number(expected.data[i]))),
+    (max, value, i) => Math.max(max, Math.abs(value - Number(expected.data[i]))),
     0,
   );
 }
