@@ -64,6 +64,13 @@ export const embedSettings = z.strictObject({
   compute: computeField(),
 }).superRefine(checkQuant);
 
+const schemaField = () =>
+  field(path().optional(), {
+    group: "Answers",
+    value: "FILE",
+    help: "hold answers to this CLI schema or JSON Schema while they are made: they always fit it",
+  });
+
 /** How answers are drawn. */
 export const generation = {
   temp: field(z.number().min(0).max(100).default(0), {
@@ -136,11 +143,7 @@ export const inferSettings = z.strictObject({
     value: "KEY",
     help: "copy this key of each row to its answer",
   }),
-  schema: field(path().optional(), {
-    group: "Answers",
-    value: "FILE",
-    help: "hold answers to this CLI schema or JSON Schema while they are made: they always fit it",
-  }),
+  schema: schemaField(),
   sections: sectionsField(),
   thresholds: thresholdsField(),
   ...generation,
@@ -168,6 +171,8 @@ export const chatSettings = z.strictObject({
     help: "system message before the conversation; @FILE reads it from a file",
   }),
   template: templateField(),
+  schema: schemaField(),
+  sections: sectionsField(),
   ...generation,
   quant: quantField(),
   double_quant: doubleQuantField(),
