@@ -14,7 +14,7 @@ const BATCH_BYTES = 2 ** 19, BATCH_LINES = 2 ** 14;
 /** Each needs some 60 MB, and two are enough for 50 MB/s. */
 const MOST_THREADS = 2;
 /** Bytes of rows after which memory is given back. */
-const COLLECT = 64 * 2 ** 20;
+const COLLECT = 32 * 2 ** 20;
 
 export interface CheckFileOptions {
   /** What is done with every value; with it one thread reads. */
