@@ -9,7 +9,7 @@ import { readText } from "./io.ts";
 import { checkPrompt } from "./prompt_check.ts";
 import { routed, routedTold } from "./routed.ts";
 import { asIds, asObject, badRows, type Complaint, type Numbered, readRows } from "./rows.ts";
-import { textsOf } from "./texts.ts";
+import { systemText, textsOf } from "./texts.ts";
 
 const EXAMPLE =
   '{"prompt":"Hello"} or {"messages":[{"role":"user","content":"Hello"}]} or {"ids":[1,2]}';
@@ -48,9 +48,7 @@ export const infer = command({
   settings: inferSettings,
   async run(settings, io) {
     const { id_field, max_tokens } = settings;
-    const system = settings.system?.startsWith("@")
-      ? readText(settings.system.slice(1), "the system message")
-      : settings.system;
+    const system = systemText(settings.system);
     const read = (value: unknown) => rowOf(value, id_field);
     const given: Numbered<Row>[] = settings.prompt === undefined
       ? await readRows<Row>(io, settings.rows, read, EXAMPLE)

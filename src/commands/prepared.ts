@@ -25,7 +25,7 @@ import { objectiveFor, pairsOf, type PreferenceSettings, unpaired } from "./obje
 import { dateOf } from "./resuming.ts";
 import { type Room, roomOf } from "./room.ts";
 import { fallback, targetsOf, tellFallback } from "./targets.ts";
-import { type Texts, textsOf } from "./texts.ts";
+import { systemText, type Texts, textsOf } from "./texts.ts";
 
 /** Rows of a file, tokenised, and what is to be recorded of them. */
 export interface TokenRows {
@@ -174,6 +174,7 @@ export interface Reading {
   readonly loss_on?: string;
   readonly compute?: "f32" | "f16";
   readonly map?: string;
+  readonly system?: string;
   readonly json_indent: number;
   readonly skip_bad: boolean;
   readonly limit?: number;
@@ -203,6 +204,7 @@ export async function readRows(
   const { max_seq, overlong, limit, smoke } = settings;
   const options = {
     map: mapOf(settings.map),
+    system: systemText(settings.system),
     jsonIndent: settings.json_indent,
     vocabulary: model.vocab,
     skipBad: settings.skip_bad,

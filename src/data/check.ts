@@ -4,7 +4,7 @@ import { Balance, type FieldBalance } from "./balance.ts";
 import type { Value } from "./json_values.ts";
 import { type AnyRow, anyRow, contentOf, type Kind, kindOf } from "./kinds.ts";
 import { Lengths } from "./lengths.ts";
-import type { BadRow, RowOptions } from "./rows.ts";
+import { type BadRow, type RowOptions, statedIn } from "./rows.ts";
 import { BINS, SeenTexts, sign, similarity, SimilarRows } from "./similar.ts";
 
 /** From this share of common runs of five characters on, two rows are nearly the same. */
@@ -151,7 +151,7 @@ export class Checker {
     if (typeof length !== "number") return this.#refuse(value, length.problem);
     this.#lengths.add(length);
     this.#forms[row.form] = (this.#forms[row.form] ?? 0) + 1;
-    if (row.kind === "sft" && row.answer !== undefined) this.#balance.add(row.answer);
+    if (row.kind === "sft" && row.answer !== undefined) this.#balance.add(statedIn(row.answer));
     if (row.form === "clitron") this.#mixOf(value.value, row.answer!);
     return this.#found(this.#compare(value, row));
   }
@@ -171,7 +171,7 @@ export class Checker {
     if (!problems || answer === undefined || kind === "triplet") return undefined;
     let parsed: unknown;
     try {
-      parsed = JSON.parse(answer);
+      parsed = JSON.parse(statedIn(answer));
     } catch {
       return "the answer is not valid JSON";
     }
