@@ -5,7 +5,6 @@ import type { ChatTemplate, Message } from "../text/chat_template.ts";
 import { encodePrompt } from "../text/prompt.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { command } from "./command.ts";
-import { readText } from "./io.ts";
 import { checkPrompt } from "./prompt_check.ts";
 import { routed, routedTold } from "./routed.ts";
 import { asIds, asObject, badRows, type Complaint, type Numbered, readRows } from "./rows.ts";
