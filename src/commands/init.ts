@@ -104,7 +104,7 @@ function recipeOf(recipe: Recipe): Template {
   };
 }
 
-/** Files by their place below this folder, and where each is in the program. */
+/** What is written: files by their place below this folder, and where each is in the program. */
 type Template = { readonly files: Readonly<Record<string, string>>; readonly first: string };
 const TEMPLATES: Readonly<Record<Exclude<InitSettings["template"], Recipe>, Template>> = {
   cli: { files: { "schemas/NAME.yaml": "templates/cli/schema.yaml" }, first: "whet pipeline NAME" },
