@@ -191,6 +191,7 @@ const FORMS: readonly {
   },
   { form: "raw", needs: ["query", "data"], read: asked("query", "data") },
   { form: "cot", needs: ["gtm_prompt", "intent_ir"], read: asked("gtm_prompt", "intent_ir") },
+  { form: "cot", needs: ["prompt", "reasoning", "response"], read: promptReasoned },
   { form: "prompt_completion", needs: ["prompt", "completion"], read: promptAnd("completion") },
   { form: "prompt_response", needs: ["prompt", "response"], read: promptAnd("response") },
   { form: "clitron", needs: ["instruction", "context", "output"], read: fromClitron },
@@ -288,8 +289,13 @@ function promptAnd(answer: string, prompt = "prompt") {
         : [{ role: "assistant", content: answerText(row, answer, jsonIndent) }];
       return conversation([...asked.map((m) => ({ ...m, weight: 0 })), ...answered]);
     }
-    return { prompt: text(row, prompt), answer: reasoned(row, answer, jsonIndent) };
+    return { prompt: text(row, prompt), answer: answerText(row, answer, jsonIndent) };
   };
+}
+
+/** As whet data reasoning writes rows that are no conversations. */
+function promptReasoned(row: Row, { jsonIndent = 0 }: RowOptions): Body {
+  return { prompt: text(row, "prompt"), answer: reasoned(row, "response", jsonIndent) };
 }
 
 /** A question and its answer under names of their own. */
