@@ -213,8 +213,10 @@ function readRow(
   }
   const found = FORMS.find(({ needs }) => needs.every((key) => key in value));
   if (found) return { form: found.form, example: underSystem(found.read(value, options), options) };
-  const nearest = FORMS.find(({ needs }) => needs.some((key) => key in value));
-  if (nearest) requireFields(value, nearest.needs, index);
+  const has = (needs: readonly string[]) =>
+    needs.filter((key) => key in value).length / needs.length;
+  const [nearest] = FORMS.toSorted((a, b) => has(b.needs) - has(a.needs));
+  if (has(nearest!.needs) > 0) requireFields(value, nearest!.needs, index);
   refuse(
     "no form of row has these fields: expected prompt and completion, messages, conversations, " +
       `instruction and output, text, or input_ids and labels; got ${quoted(Object.keys(value))}`,
