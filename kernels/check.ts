@@ -14,8 +14,10 @@ import {
   type Tensor,
   type View,
 } from "../src/graph/tensor.ts";
+import { isBlocks } from "../src/formats/gguf_planes.ts";
 import { quantiseRows } from "../src/formats/int8.ts";
 import { add } from "./add/add.ts";
+import { blockWords, roundToBlocks } from "./common/gguf.ts";
 import { layInt8, roundToInt8 } from "./common/int8.ts";
 import { isNf4, nf4Words, roundToNf4 } from "./common/nf4.ts";
 import { MOST_F16 } from "./common/stored.ts";
@@ -63,6 +65,7 @@ function values(operand: Operand, next: () => number): Float64Array {
   if (dtype === "bf16") return raw.map((v) => widen(bf16Bits(v)));
   if (dtype === "int8") return roundToInt8(raw, shape);
   if (isNf4(dtype)) return roundToNf4(raw, { shape, dtype });
+  if (isBlocks(dtype)) return roundToBlocks(raw, shape, dtype);
   return raw;
 }
 function bf16Bits(v: number): number {
@@ -78,6 +81,7 @@ function encode(numbers: Float64Array, { shape, dtype }: Tensor): Uint8Array {
     return new Uint8Array(layInt8(coded, shape).buffer);
   }
   if (isNf4(dtype)) return new Uint8Array(nf4Words(numbers).buffer);
+  if (isBlocks(dtype)) return new Uint8Array(blockWords(numbers).buffer);
   const array = dtype === "f32"
     ? Float32Array.from(numbers)
     : dtype === "u32"

@@ -142,6 +142,7 @@ function listener(events: Told[], stopAfter?: number, heard?: (event: Told) => v
     event,
     warn: (code, message, fix) => event("warn", { code, message, fix }),
     out: nothing,
+    piece: nothing,
     result: nothing,
     data: nothing,
     note: nothing,

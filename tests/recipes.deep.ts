@@ -1,5 +1,5 @@
 // Every shipped recipe as a stranger runs it with the model that is built in: from its rows to an adapter, a
-// verified export and an evaluation page. The numbers are the recipes' own; only the model is small.
+// verified export and an evaluation page. The numbers of the training are the recipes' own; the model is small.
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,16 +14,21 @@ afterAll(() => folders.forEach((folder) => rmSync(folder, { recursive: true })))
 type Recipe = (typeof RECIPES)[number];
 const MICRO = ["-m", "micro"];
 
+/** A model that never learns to end its answers need not be heard out. */
+const SHORT = ["--max-tokens", "48"];
+const STEADY = [["train sft", ...MICRO, "--samples", "1"], ["eval", ...MICRO, ...SHORT], [
+  "export",
+  ...SHORT,
+]] as const;
+
 /** What follows whet, and -c CONFIG after the command, line by line. */
 const STEPS: Readonly<Record<Recipe, readonly (readonly string[])[]>> = {
-  "ccp-v1": [["train sft", ...MICRO], ["eval", ...MICRO], ["export"]],
-  "ccp-v2": [["train sft", ...MICRO], ["eval", ...MICRO], ["export"]],
-  underwriting: [["train sft", ...MICRO], ["eval", ...MICRO], ["export"]],
+  "ccp-v1": STEADY,
+  "ccp-v2": STEADY,
+  underwriting: STEADY,
   "gemma-json": [
     ["data convert"],
-    ["train sft", ...MICRO],
-    ["eval", ...MICRO],
-    ["export"],
+    ...STEADY,
     ["infer", "-p", "When is paper collected in Bell Green?"],
   ],
   "cogniverse-routing": [

@@ -49,6 +49,31 @@ for (
   });
 }
 
+/** The same with keys in pages that lie in another order than the keys. */
+for (
+  const { T, D, dtype, cap } of [
+    { T: 3, D: 64 },
+    { T: 3, D: 64, dtype: "f16" as const, cap: 1.5 },
+    { T: 40, D: 40 },
+  ]
+) {
+  test(`attention over pages: ${JSON.stringify({ T, D, dtype, cap })}`, async () => {
+    const page = 16, pages = Array.from({ length: 19 }, (_, i) => (i * 7 + 3) % 19);
+    const rows = Array.from({ length: T }, (_, t) => t < T / 2 ? [0, t + 100] : [160, t + 161]);
+    await checkKernel({
+      op: attentionOp,
+      attrs: { heads: 4, kvHeads: 2, scale: 1 / Math.sqrt(D), cap, page },
+      inputs: [
+        { shape: [T, 4 * D], scale: 2, dtype },
+        { shape: [19 * page, 2 * D], scale: 2, dtype },
+        { shape: [19 * page, 2 * D], dtype },
+        { shape: [T, 2], dtype: "u32", data: rows.flat() },
+        { shape: [19], dtype: "u32", data: pages },
+      ],
+    }, { bound });
+  });
+}
+
 /** Scores up to 64,000 that are exact in f32, so that only the softmax can go wrong. */
 for (const T of [3, 40]) {
   test(`attention: large scores, ${T} rows`, async () => {

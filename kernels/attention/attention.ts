@@ -16,6 +16,8 @@ import decode from "./decode.wgsl" with { type: "text" };
 import delta from "./delta.wgsl" with { type: "text" };
 import dotF32 from "./dot_f32.wgsl" with { type: "text" };
 import dotVec4 from "./dot_vec4.wgsl" with { type: "text" };
+import pagedRows from "./paged_rows.wgsl" with { type: "text" };
+import wholeRows from "./whole_rows.wgsl" with { type: "text" };
 import exchange from "./exchange.wgsl" with { type: "text" };
 import runs from "./runs.wgsl" with { type: "text" };
 import tile from "./tile.wgsl" with { type: "text" };
@@ -29,6 +31,8 @@ export interface AttentionAttrs {
   readonly scale: number;
   /** Scores s become cap · tanh(s / cap) before the softmax, as in Gemma 2. */
   readonly cap?: number;
+  /** Keys and values lie in pages of so many rows: see `attentionOp`. */
+  readonly page?: number;
 }
 
 /**
@@ -37,6 +41,8 @@ export interface AttentionAttrs {
  * Row t sees the keys spans[t] = [lo, hi), none where lo >= hi; key s is seen by the rows reach[s],
  * which must say the same. In a causal batch of packed segments these are [start of the segment, t+1)
  * and [s, end of the segment); with a key-value cache, [base, base + position + 1).
+ * With pages of P rows, for a cache: a fifth input pages u32[N] in the place of reach, and key s is row
+ * pages[s / P]·P + s % P of k and v. Nothing learns through pages.
  * Outputs o[T, H·D], stored as q is, and lse f32[T, H], the logarithm of each softmax's denominator. D is at most 256.
  */
 export const attentionOp: Op<AttentionAttrs> = {
@@ -48,8 +54,9 @@ export const attentionOp: Op<AttentionAttrs> = {
     }
     return [{ shape: inputs[0]!.shape, dtype }, { shape: [T, attrs.heads], dtype: "f32" }];
   },
-  reference([q, k, v, spans], attrs, { inputs }) {
-    const { T, H, KV, D } = sizes(inputs, attrs);
+  reference([q, k, v, spans, pages], attrs, { inputs }) {
+    const { T, H, KV, D } = sizes(inputs, attrs), { page } = attrs;
+    const place = (key: number) => page ? pages![Math.floor(key / page)]! * page + key % page : key;
     const o = new Float64Array(T * H * D), lse = new Float64Array(T * H);
     for (let t = 0; t < T; t++) {
       const [lo, hi] = [spans![2 * t]!, spans![2 * t + 1]!];
@@ -57,15 +64,16 @@ export const attentionOp: Op<AttentionAttrs> = {
         const row = (t * H + h) * D, group = Math.floor(h / (H / KV));
         const scores = Array.from({ length: hi - lo }, (_, i) => {
           let score = 0;
-          for (let d = 0; d < D; d++) score += q![row + d]! * k![((lo + i) * KV + group) * D + d]!;
+          const key = (place(lo + i) * KV + group) * D;
+          for (let d = 0; d < D; d++) score += q![row + d]! * k![key + d]!;
           return capped(score * attrs.scale, attrs.cap);
         });
         const high = scores.reduce((a, b) => Math.max(a, b));
         const total = scores.reduce((sum, score) => sum + Math.exp(score - high), 0);
         lse[t * H + h] = high + Math.log(total);
         scores.forEach((score, i) => {
-          const p = Math.exp(score - high) / total;
-          for (let d = 0; d < D; d++) o[row + d]! += p * v![((lo + i) * KV + group) * D + d]!;
+          const p = Math.exp(score - high) / total, key = (place(lo + i) * KV + group) * D;
+          for (let d = 0; d < D; d++) o[row + d]! += p * v![key + d]!;
         });
       }
     }
@@ -73,21 +81,32 @@ export const attentionOp: Op<AttentionAttrs> = {
   },
   launch(node, can) {
     const { T, H, KV, wide, W } = sizes(node.inputs, node.attrs);
-    const bind = [...node.inputs.slice(0, 4), ...node.outputs];
+    const { page } = node.attrs, paged: Record<string, number> = page ? { PAGE: page } : {};
+    const rowsOf = page ? source("paged_rows", pagedRows) : source("whole_rows", wholeRows);
+    const bind = [
+      ...node.inputs.slice(0, 4),
+      ...node.outputs,
+      ...(page ? [node.inputs[4]!] : []),
+    ];
     const { alias, parts } = vectors(wide, node.inputs[0]!);
     if (T <= 16) {
       const { part, constants: cap } = capping(node.attrs.cap);
       const shader = {
         kernel: source("decode", decode),
-        parts: [...parts, part],
+        parts: [...parts, part, rowsOf],
         alias: { ...alias, Scores: "vec4f" },
-        constants: { H, KV, W, SCALE: node.attrs.scale, ...cap },
+        constants: { H, KV, W, SCALE: node.attrs.scale, ...cap, ...paged },
       };
       return [{ shader, workgroups: [T, H, 1], bind }];
     }
     const { rows, forward, ...shader } = tiles(node.attrs, W, vectors(wide, node.inputs[0]!), can);
     return [{
-      shader: { ...shader, kernel: forward },
+      shader: {
+        ...shader,
+        kernel: forward,
+        parts: [...shader.parts, rowsOf],
+        constants: { ...shader.constants, ...paged },
+      },
       workgroups: [Math.ceil(T / rows), H, 1],
       bind,
     }];
@@ -211,12 +230,12 @@ function vectors(wide: number, like: Tensor) {
 }
 
 /** Sizes of q, k, v, with `wide` numbers to a Vec and W Vecs to a head. Throws what `infer` throws. */
-function sizes(inputs: readonly Tensor[], { heads: H, kvHeads: KV }: AttentionAttrs) {
+function sizes(inputs: readonly Tensor[], { heads: H, kvHeads: KV, page }: AttentionAttrs) {
   const [q, k, v, spans, reach] = inputs;
   const [T, width] = q!.shape as [number, number], S = k!.shape[0]!, D = width / H;
   const fits = Number.isInteger(D) && D <= 256 && H % KV === 0 && k!.shape[1] === KV * D &&
     String(k!.shape) === String(v!.shape) && (!spans || count(spans.shape) === 2 * T) &&
-    (!reach || count(reach.shape) === 2 * S);
+    (!reach || page !== undefined || count(reach.shape) === 2 * S);
   if (!fits) {
     throw new Fail(
       `attention: ${H} heads and ${KV} key heads of at most 256 numbers do not fit ` +
@@ -233,14 +252,17 @@ export function attention(
   q: Tensor,
   k: Tensor,
   v: Tensor,
-  { spans, reach, window, ...attrs }: AttentionAttrs & {
+  { spans, reach, pages, window, ...attrs }: AttentionAttrs & {
     readonly spans: Tensor;
     readonly reach?: Tensor;
+    /** Goes with `page`. */
+    readonly pages?: Tensor;
     /** A row sees the last so many keys of its span only: a sliding window, its own key included. */
     readonly window?: number;
   },
 ): Tensor {
   const inputs = [q, k, v, window ? lastOf(g, spans, window) : spans];
-  if (reach) inputs.push(window ? firstOf(g, reach, window) : reach);
+  if (pages) inputs.push(pages);
+  else if (reach) inputs.push(window ? firstOf(g, reach, window) : reach);
   return g.add(attentionOp, inputs, attrs)[0]!;
 }

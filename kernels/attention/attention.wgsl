@@ -1,7 +1,7 @@
 // attention: o[t, h] = sum over s in [lo[t], hi[t]) of softmax_s(cap(SCALE · q[t, h]·k[s, g])) · v[s, g]
 //   with g = h / (H / KV), and lse[t, h] = log of the softmax's denominator
 //   q      Stored[T, H, D]    read
-//   k      Stored[S, KV, D]   read
+//   k      Stored[S, KV, D]   read   key s lies in row row_of(s), see whole_rows and paged_rows
 //   v      Stored[S, KV, D]   read
 //   spans  u32[T, 2]          read    (lo, hi); where lo >= hi, o = 0 and lse = 0
 //   o      Stored[T, H, D]    write
@@ -76,7 +76,7 @@ fn main(
           let i = min(from_d + n % STEP, W - 1u);
           let place = line * PITCH + n % STEP;
           left[place] = widened(q[(min(first + line, N - 1u) * H + head) * W + i]) * SCALE;
-          right[place] = widened(k[(min(key + line, run.y - 1u) * KV + head / (H / KV)) * W + i]);
+          right[place] = widened(k[(row_of(min(key + line, run.y - 1u)) * KV + head / (H / KV)) * W + i]);
         }
         workgroupBarrier();
         multiply(&score, lane, min(STEP, W - from_d));
@@ -108,7 +108,7 @@ fn main(
       let keys = min(TILE, run.y - key);
       for (var n = 0u; n < keys; n++) {
         let weight = weights[n * X + lane.y];
-        let from_key = ((key + n) * KV + head / (H / KV)) * W;
+        let from_key = (row_of(key + n) * KV + head / (H / KV)) * W;
         for (var j = 0u; j < ACROSS; j++) {
           let value = widened(v[from_key + min(lane.x + j * X, W - 1u)]);
           for (var r = 0u; r < 4u; r++) { sum[4u * j + r] += weight[r] * value; }

@@ -1,7 +1,7 @@
 // attention: o[t, h] = sum over s in [lo[t], hi[t]) of softmax_s(cap(SCALE · q[t, h]·k[s, g])) · v[s, g]
 //   with g = h / (H / KV), and lse[t, h] = log of the softmax's denominator
 //   q      Stored[T, H, D]    read
-//   k      Stored[S, KV, D]   read
+//   k      Stored[S, KV, D]   read   key s lies in row row_of(s), see whole_rows and paged_rows
 //   v      Stored[S, KV, D]   read
 //   spans  u32[T, 2]          read    (lo, hi); where lo >= hi, o = 0 and lse = 0
 //   o      Stored[T, H, D]    write
@@ -46,7 +46,7 @@ fn main(
   var sum: array<Vec, W>;
   for (var run = next_run(first, 0u); run.x != NONE; run = next_run(first, run.y)) {
     for (var key = run.x; key < run.y; key += 8u) {
-      let from_key = (min(key + lane, run.y - 1u) * KV + group.y / (H / KV)) * W;
+      let from_key = (row_of(min(key + lane, run.y - 1u)) * KV + group.y / (H / KV)) * W;
       var near = vec4f();
       var far = vec4f();
       for (var i = 0u; i < wide; i++) {

@@ -2,7 +2,7 @@
 // o[t, h] = sum over s in [lo[t], hi[t]) of softmax_s(cap(SCALE · q[t, h]·k[s, g])) · v[s, g]
 //   with g = h / (H / KV), and lse[t, h] = log of the softmax's denominator
 //   q      Stored[T, H, D]    read
-//   k      Stored[S, KV, D]   read
+//   k      Stored[S, KV, D]   read   key s lies in row row_of(s), see whole_rows and paged_rows
 //   v      Stored[S, KV, D]   read
 //   spans  u32[T, 2]          read    (lo, hi); where lo >= hi, o = 0 and lse = 0
 //   o      Stored[T, H, D]    write
@@ -55,7 +55,7 @@ fn main(
     let keys = min(CHUNK, span.y - base);
     var top = LOW;
     for (var key = lane; key < keys; key += LANES) {
-      let at = ((base + key) * KV + shared_head) * W;
+      let at = (row_of(base + key) * KV + shared_head) * W;
       var score = 0f;
       for (var i = 0u; i < W * one; i++) { score += product(widened(q[row * W + i]) * SCALE, widened(k[at + i])); }
       score = capped(vec4f(score)).x;
@@ -83,7 +83,7 @@ fn main(
       var part = Vec();
       if (share < PARTS && i < W) {
         for (var key = share; key < keys; key += PARTS) {
-          part += weight[key] * widened(v[((base + key) * KV + shared_head) * W + i]);
+          part += weight[key] * widened(v[(row_of(base + key) * KV + shared_head) * W + i]);
         }
       }
       sum[a] = sum[a] * keep + part;

@@ -39,6 +39,12 @@ for (const dtype of ["f32", "f16", "bf16"] as const) {
   }
 }
 
+for (const [dtype, C] of [["q8_0", 96], ["q6_K", 256], ["q4_K", 256], ["q5_0", 32]] as const) {
+  test(`embedding: ${dtype} table [37, ${C}]`, async () => {
+    await checkKernel(of(65, 37, C, dtype), { bound: () => 0 });
+  });
+}
+
 for (const dtype of ["f32", "f16"] as const) {
   test(`embedding: ${dtype} table in bindings of 9,000 bytes`, async () => {
     const c = of(65, 500, 12, dtype);

@@ -1,10 +1,13 @@
 import { Fail } from "../../src/base/fail.ts";
 import type { Graph, Op } from "../../src/graph/graph.ts";
 import { count, show, type Tensor } from "../../src/graph/tensor.ts";
+import { isBlocks } from "../../src/formats/gguf_planes.ts";
+import { blockParts } from "../common/gguf.ts";
 import { grid } from "../common/grid.ts";
 import { numbers } from "../common/numbers.ts";
 import { rowRanges } from "../common/ranges.ts";
 import forward from "./embedding.wgsl" with { type: "text" };
+import blocks from "./embedding_blocks.wgsl" with { type: "text" };
 import back from "./embedding_backward.wgsl" with { type: "text" };
 import bf16 from "./table_bf16.wgsl" with { type: "text" };
 import f16 from "./table_f16.wgsl" with { type: "text" };
@@ -17,7 +20,7 @@ const tables = {
 };
 
 /**
- * x f32[T, C] = rows `ids` u32[T] of w (f32, f16 or bf16)[V, C]. Two further inputs, order u32[T] and
+ * x f32[T, C] = rows `ids` u32[T] of w (f32, f16, bf16 or blocks of GGUF)[V, C]. Two further inputs, order u32[T] and
  * bounds u32[V+1] from `sortByToken`, are needed where w is trained. Every id must be below V.
  */
 export const embedding: Op<null> = {
@@ -37,12 +40,20 @@ export const embedding: Op<null> = {
     return [x];
   },
   launch({ inputs: [w, ids], outputs: [x] }, can) {
-    const N = count(x!.shape);
+    const N = count(x!.shape), [V, C] = w!.shape as [number, number];
+    if (isBlocks(w!.dtype)) {
+      const kernel = { file: "kernels/embedding/embedding_blocks.wgsl", code: blocks };
+      return [{
+        shader: { kernel, parts: blockParts(w!.dtype) },
+        workgroups: grid(Math.ceil(N / 256)),
+        bind: [ids!, w!, x!, numbers(V, C)],
+      }];
+    }
     return rowRanges(w!, can).map(({ from, rows, bound }) => ({
       shader: {
         kernel: { file: "kernels/embedding/embedding.wgsl", code: forward },
         parts: [tables[w!.dtype as keyof typeof tables]],
-        constants: { N, C: w!.shape[1]! },
+        constants: { N, C },
       },
       workgroups: grid(Math.ceil(N / 64)),
       bind: [bound, ids!, x!, numbers(from, from + rows)],

@@ -1,7 +1,9 @@
 import type { Capabilities, MatrixConfig } from "../../src/gpu/device.ts";
 import type { Source } from "../../src/gpu/link.ts";
 import type { Launch } from "../../src/graph/graph.ts";
+import { isBlocks } from "../../src/formats/gguf_planes.ts";
 import { type Shape, show, type Tensor, type View } from "../../src/graph/tensor.ts";
+import { blockParts } from "../common/gguf.ts";
 import { grid } from "../common/grid.ts";
 import { isNf4, tiled } from "../common/nf4.ts";
 import { floatBits, numbers } from "../common/numbers.ts";
@@ -67,6 +69,7 @@ import wholeRight from "./whole_right.wgsl" with { type: "text" };
 import wideColumns from "./wide_columns.wgsl" with { type: "text" };
 import wideColumnsNf4 from "./wide_columns_nf4.wgsl" with { type: "text" };
 import wideRows from "./wide_rows.wgsl" with { type: "text" };
+import wideRowsBlocks from "./wide_rows_blocks.wgsl" with { type: "text" };
 import wideRowsNf4 from "./wide_rows_nf4.wgsl" with { type: "text" };
 import widenBf16 from "./widen_bf16.wgsl" with { type: "text" };
 import widenF16 from "./widen_f16.wgsl" with { type: "text" };
@@ -373,7 +376,11 @@ const fours = ({ K }: Product, { columns, stride = 0 }: Operand, extent: number)
 /** Reads the right operand in blocks of 4x4. */
 function wideLoader(taken: Product): Source[] {
   const { right, COLS } = taken;
+  const dtype = dtypeOf(right.bound);
   if (inTiles(right.bound)) return [part("nf4", nf4), ...wideNf4(right)];
+  if (isBlocks(dtype) && !right.columns) {
+    return [...blockParts(dtype), part("wide_rows_blocks", wideRowsBlocks)];
+  }
   return [
     right.columns ? part("wide_columns", wideColumns) : part("wide_rows", wideRows),
     ...rightLoader(right.bound, fours(taken, right, COLS)),
@@ -422,6 +429,7 @@ export function rightLoader(b: Tensor | View, vec4: boolean): Source[] {
         inTiles(b) ? part("right_nf4_tiled", rightNf4Tiled) : part("right_nf4_any", rightNf4Any),
       ];
     default:
+      if (isBlocks(dtype)) return blockParts(dtype);
       throw new Error(`matmul cannot read ${show("tensor" in b ? b.tensor : b)}`);
   }
 }

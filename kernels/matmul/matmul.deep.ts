@@ -27,3 +27,17 @@ for (const form of ["nt", "nn", "tn"] as const) {
     }
   }
 }
+
+// Blocks of GGUF, whose rows are whole blocks.
+for (const form of ["nt", "nn"] as const) {
+  for (const dtype of ["q4_0", "q5_0", "q8_0", "q4_K", "q5_K", "q6_K"] as const) {
+    const block = dtype.endsWith("K") ? 256 : 32;
+    sizes.forEach((M, i) => {
+      const other = sizes[(i + 5) % 17]!, width = block * (1 + i % 3);
+      const [N, K] = form === "nt" ? [other, width] : [width, other];
+      const finish = { bias: i % 2 === 0, add: i % 4 < 2 };
+      test(`matmul ${form}: ${M}x${N}x${K} ${dtype} ${JSON.stringify(finish)}`, () =>
+        checkMatmul({ form, M, N, K, dtype, ...finish }));
+    });
+  }
+}

@@ -71,6 +71,13 @@ const cases: readonly MatmulCase[] = [
   { form: "nn", M: 132, N: 192, K: 260, dtype: "int8", add: true },
   { form: "nn", M: 7, N: 33, K: 65, dtype: "int8" },
   { form: "nn", M: 9, N: 36, K: 20, dtype: "int8" },
+  // Blocks of GGUF: rows in fours and not, scales in whole words and not; the rest is in matmul.deep.ts.
+  { form: "nt", M: 1, N: 37, K: 256, dtype: "q4_K" },
+  { form: "nt", M: 21, N: 36, K: 512, dtype: "q4_K", bias: true, add: true },
+  { form: "nt", M: 2, N: 19, K: 768, dtype: "q6_K" },
+  { form: "nt", M: 21, N: 37, K: 96, dtype: "q8_0" },
+  { form: "nt", M: 70, N: 34, K: 160, dtype: "q5_0", low: 8 },
+  { form: "nn", M: 9, N: 256, K: 21, dtype: "q4_K", bias: true },
   // Thin results, which are computed transposed.
   { form: "nt", M: 70, N: 8, K: 36 },
   { form: "nn", M: 72, N: 8, K: 36, add: true },
@@ -103,6 +110,26 @@ for (const c of cases) {
   const finish = `${low ? ` low ${low}` : ""}${bias ? " bias" : ""}${add ? " add" : ""}`;
   const name = `${M}x${N}x${K} ${left} ${dtype} -> ${out}${finish}`;
   test(`matmul ${form}: ${name}`, () => checkMatmul(c));
+}
+
+for (
+  const [dtype, K] of [
+    ["q4_0", 96],
+    ["q5_0", 160],
+    ["q8_0", 96],
+    ["q4_K", 512],
+    ["q5_K", 256],
+    ["q6_K", 768],
+  ] as const
+) {
+  for (const scale of [1, 1e-3]) { // so small that scales are denormal in f16
+    test(`matmul nt: every number of ${dtype}[6, ${K}] · ${scale} to the bit`, async () => {
+      const data = Float64Array.from({ length: K * K }, (_, i) => i % (K + 1) === 0 ? 1 : 0);
+      const attrs = { form: "nt", alpha: 1, bias: false, add: false } as const;
+      const inputs = [{ shape: [K, K], data }, { shape: [6, K], dtype, scale }];
+      await checkKernel({ op: matmulOp, attrs, inputs }, { bound: () => 0 });
+    });
+  }
 }
 
 // A product with the identity shows what a kernel makes of codes and scales: every bit must be right.

@@ -22,7 +22,8 @@ export interface MatmulAttrs {
  * y[M,N] = alpha · op(a) · op(b) + low · op(up) + bias[N] + add[M,N], sums in f32, those of low and up
  * first: they are small, and small numbers added to large ones lose more.
  * @param a f32 or f16
- * @param b f32 or f16; in forms nt and nn also bf16, int8, nf4 or nf4_double, which get no gradient
+ * @param b f32 or f16; in forms nt and nn also bf16, int8, nf4, nf4_double or blocks of GGUF, which get
+ *   no gradient
  * @param o.low f32[M,R] and up, stored as b is with R for K; in forms nt and nn, with alpha 1 and no add
  * @param o.out how y is stored, where N is a multiple of 4; else f32
  */

@@ -2,6 +2,7 @@
 import { layInt8 } from "../../kernels/common/int8.ts";
 import { isNf4, layNf4, layNf4Codes, layNf4Scales, tiled } from "../../kernels/common/nf4.ts";
 import { type FloatType, sizeOf } from "../formats/encode.ts";
+import { type BlockDType, isBlocks, layBlocks, planePlaces } from "../formats/gguf_planes.ts";
 import { quantiseStoredRows } from "../formats/int8.ts";
 import { BLOCK, nest, quantiseStored } from "../formats/nf4.ts";
 import type { Memory } from "../graph/memory.ts";
@@ -27,7 +28,13 @@ export async function loadWeights(
   const total = tensors.reduce((sum, t) => sum + bytesOf(t), 0);
   let done = 0;
   for (const t of tensors) {
-    const load = isNf4(t.dtype) ? loadNf4 : t.dtype === "int8" ? loadInt8 : loadFloats;
+    const load = isNf4(t.dtype)
+      ? loadNf4
+      : t.dtype === "int8"
+      ? loadInt8
+      : isBlocks(t.dtype)
+      ? loadBlocks
+      : loadFloats;
     for (const bytes of load(model, memory, t)) {
       done += bytes;
       progress?.(done, total);
@@ -113,5 +120,18 @@ function* loadInt8(model: Model, memory: Memory, t: Tensor): ReturnType<Load> {
     memory.device.write(buffer, offset + from * width, some.subarray(0, codes));
     memory.device.write(buffer, offset + scales + from * 4, some.subarray(codes));
     yield some.byteLength;
+  }
+}
+
+/** Blocks of a GGUF file, their words in another order and nothing else. */
+function* loadBlocks({ folder }: Model, memory: Memory, t: Tensor): ReturnType<Load> {
+  const dtype = t.dtype as BlockDType, width = widthOf(t);
+  const { buffer, offset } = memory.place(t), places = planePlaces(dtype, t.shape[0]!, width);
+  for (const [from, to] of pieces(t, 4)) {
+    const planes = layBlocks(dtype, folder.blocks!(t.name, from, to), width);
+    for (const [i, { first, group }] of places.entries()) {
+      memory.device.write(buffer, offset + first + from / 4 * group, planes[i]!);
+    }
+    yield planes.reduce((sum, { byteLength }) => sum + byteLength, 0);
   }
 }

@@ -62,7 +62,7 @@ export async function openCheckpoint(dir: string, task?: string): Promise<ModelF
 }
 
 /** The same for weights that are open already, from whatever file; closed when they do not fit. */
-export function modelOf(folder: ModelFolder): Model {
+export function modelOf(folder: QuantisedFolder): Model {
   try {
     const spec = specOf(folder.config);
     const model: Model = { folder: withQuantised(folder), ...spec };

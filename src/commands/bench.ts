@@ -210,11 +210,11 @@ async function training(
   named: Roofline | undefined,
   io: Io,
 ): Promise<Measured> {
-  const [{ openModel }, { measureTraining, prepareTraining }] = await Promise.all([
-    import("../architectures/model.ts"),
+  const [{ openBase }, { measureTraining, prepareTraining }] = await Promise.all([
+    import("./base_model.ts"),
     import("./bench/training.ts"),
   ]);
-  const model = { ...await openModel(path), quant: quantOf(settings) };
+  const model = { ...await openBase(path), quant: quantOf(settings) };
   try {
     const parameters = [...model.folder.tensors.values()]
       .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);

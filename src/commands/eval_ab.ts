@@ -83,7 +83,7 @@ async function judgedBoth(
   settings: AbSettings & CommonSettings,
   io: Io,
 ): Promise<readonly [Judged[], Judged[]]> {
-  const { schemaOf } = await import("./evaluation.ts");
+  const { schemaOf } = await import("./constrained.ts");
   const judging = {
     sections: settings.sections ?? [],
     thresholds: settings.thresholds ?? THRESHOLDS,

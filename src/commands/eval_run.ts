@@ -8,12 +8,13 @@ import { isObject } from "../base/strict_json.ts";
 import { THRESHOLDS } from "../settings/answers.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import type { EvalSettings } from "../settings/eval.ts";
+import { grammarOf, requireSchema, schemaOf } from "./constrained.ts";
 import { evalEmbedding, isTriplets } from "./eval_embed.ts";
 import { type Measured, writeAll } from "./eval_files.ts";
 import { gate, limitOf } from "./eval_gate.ts";
 import { adversarialRows, checkExpected, inFormOf, slicesOf, warnOfTrained } from "./eval_rows.ts";
 import { percent, sliceTable, table } from "./eval_table.ts";
-import { type Asked, measure, type Measuring, schemaOf } from "./evaluation.ts";
+import { type Asked, measure, type Measuring } from "./evaluation.ts";
 import type { Io } from "./io.ts";
 import { load, type Loaded, openBoth } from "./loaded.ts";
 import { readRows } from "./prepared.ts";
@@ -26,6 +27,7 @@ type Settings = EvalSettings & CommonSettings;
 export async function runEval(settings: Settings, io: Io): Promise<void> {
   const { adapter, data } = settings;
   const limits = settings.fail_under.map(limitOf);
+  requireSchema(settings);
   if (settings.baseline && adapter === undefined) {
     throw new Fail("--baseline compares an adapter with its base, and there is no adapter", {
       fix: "-a RUN, or leave --baseline out",
@@ -55,7 +57,11 @@ export async function runEval(settings: Settings, io: Io): Promise<void> {
   using loaded = await load(opened, settings, io);
   const began = performance.now();
   const only = settings.metrics;
-  const how: Measuring = { sections, thresholds, problems: schema?.problems, only, slices };
+  const grammar = schema && settings.constrain
+    ? grammarOf(schema, sections, texts.tokenizer, vocab)
+    : undefined;
+  const problems = schema?.problems;
+  const how: Measuring = { sections, thresholds, problems, only, slices, grammar };
   const run = (adapted: Loaded["adapted"], name: string) =>
     measured({ loaded, adapted, texts, asked, hard, how, name }, settings, io);
   const before = settings.baseline ? await run({}, "base alone") : undefined;

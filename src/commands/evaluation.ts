@@ -5,9 +5,9 @@ import { type Measures, measuresOf, type Metric } from "../evaluate/measures.ts"
 import type { TokenLoss } from "../evaluate/metrics.ts";
 import { Scorer } from "../evaluate/score.ts";
 import { Generator } from "../generate/generator.ts";
-import { type AnswerSchema, parseAnswerSchema } from "../settings/answer_schema.ts";
+import type { Grammar } from "../text/grammar/constraint.ts";
 import { encodePrompt } from "../text/prompt.ts";
-import { readText } from "./io.ts";
+import { samplingOf } from "./infer.ts";
 import type { Loaded } from "./loaded.ts";
 import { questionOf } from "./questions.ts";
 import type { Texts } from "./texts.ts";
@@ -21,6 +21,9 @@ export interface Asked {
 export interface Sampling {
   readonly temp: number;
   readonly top_p: number;
+  readonly top_k?: number;
+  readonly min_p?: number;
+  readonly repetition_penalty?: number;
   readonly max_tokens: number;
   readonly seed: number;
 }
@@ -29,6 +32,8 @@ export interface Sampling {
 export interface Measuring extends Judging {
   /** All unless told. */
   readonly only?: readonly Metric[];
+  /** What holds the answers. */
+  readonly grammar?: Grammar;
   /** Which slices each row belongs to, in the order of the rows. */
   readonly slices?: readonly Readonly<Record<string, string>>[];
 }
@@ -63,7 +68,7 @@ export async function measure(
   const generates = !only || only.some((name) => name !== "ppl");
   const scores = !only || only.includes("ppl");
   const { given, seconds } = generates
-    ? await answers(loaded, adapted, texts, examples, sampling, progress)
+    ? await answers(loaded, adapted, texts, examples, sampling, progress, how.grammar)
     : { given: [], seconds: 0 };
   const losses = scores ? await lossesOf(loaded, adapted, rows) : undefined;
   const judged = given.map(({ row, ...one }) => {
@@ -89,6 +94,7 @@ async function answers(
   examples: readonly SftExample[],
   sampling: Sampling,
   progress: (done: number, of: number) => void,
+  grammar: Grammar | undefined,
 ): Promise<{ given: (Given & { row: number })[]; seconds: number }> {
   const questions = examples.flatMap((example, row) => {
     const question = questionOf(example);
@@ -107,12 +113,12 @@ async function answers(
     context: Math.ceil((longest + sampling.max_tokens + 1) / 64) * 64,
     prefill: Math.min(PREFILL, Math.ceil((longest * SLOTS) / 64) * 64),
   }, adapted);
-  const how = { temperature: sampling.temp, topP: sampling.top_p, seed: sampling.seed };
+  const how = samplingOf(sampling);
   const stop = new Set(tokenizer.eosIds);
   // The first request compiles kernels, which is no part of anybody's latency.
   for await (const _ of generator.answers([{ ...requests[0]!, maxTokens: 2 }], new Set(), how));
   const began = performance.now();
-  for await (const { ids, milliseconds } of generator.answers(requests, stop, how)) {
+  for await (const { ids, milliseconds } of generator.answers(requests, stop, how, grammar)) {
     const { shown: prompt, prompt: _, ...asked } = questions[given.length]!;
     const predicted = tokenizer.decode(ids, { skipSpecial: true });
     given.push({ ...asked, prompt, predicted, milliseconds, tokens: ids.length });
@@ -138,9 +144,4 @@ async function lossesOf(
   }
   scorer.free();
   return losses;
-}
-
-/** --schema: a CLI schema in YAML, or a JSON Schema. @throws Fail (usage) (data) */
-export function schemaOf(path: string): AnswerSchema {
-  return parseAnswerSchema(readText(path, "the schema"), path);
 }

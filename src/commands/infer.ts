@@ -1,10 +1,13 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { plural } from "../base/text.ts";
+import type { Sampling } from "../../kernels/sample/sample.ts";
+import type { Generation } from "../generate/generator.ts";
 import { inferSettings } from "../settings/use.ts";
 import type { ChatTemplate, Message } from "../text/chat_template.ts";
 import { encodePrompt } from "../text/prompt.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { command } from "./command.ts";
+import { checked, grammarOf, schemaOf } from "./constrained.ts";
 import { checkPrompt } from "./prompt_check.ts";
 import { routed, routedTold } from "./routed.ts";
 import { asIds, asObject, badRows, type Complaint, type Numbered, readRows } from "./rows.ts";
@@ -24,6 +27,34 @@ export const generatorSize = (requests: number, longest: number, maxTokens: numb
   prefill: Math.min(PREFILL, Math.ceil(longest / 16) * 16),
 });
 
+/** What --temp and the like say. */
+export const samplingOf = (s: {
+  readonly temp: number;
+  readonly top_p: number;
+  readonly top_k?: number;
+  readonly min_p?: number;
+  readonly repetition_penalty?: number;
+  readonly seed: number;
+}): Sampling => ({
+  temperature: s.temp,
+  topP: s.top_p,
+  topK: s.top_k,
+  minP: s.min_p,
+  repetitionPenalty: s.repetition_penalty,
+  seed: s.seed,
+});
+
+export const noTemplate = (what: string): Fail =>
+  new Fail("this model has no chat template", {
+    why: "it says how a conversation is written down",
+    fix: `${what} one: --template FILE, --template plain`,
+    exit: Exit.data,
+  });
+
+/** \n and \t as they are typed in a shell. */
+const unescaped = (text: string) =>
+  text.replace(/\\([nt\\])/g, (_, c) => c === "n" ? "\n" : c === "t" ? "\t" : "\\");
+
 type Asked = { ids: number[] } | { prompt: string } | { messages: Message[] };
 interface Row {
   readonly asked: Asked;
@@ -37,13 +68,15 @@ export const infer = command({
     `echo '{"prompt":"Hello"}' | whet infer -m ./model -a ./run --json`,
     "whet infer -m ./model -a ./run --json < prompts.jsonl > answers.jsonl",
     'whet infer -m ./model -a ./run --chat -p "water the beans" --thresholds .9,.7,.5 --json',
+    'whet infer -m ./model -a ./run --chat -p "water the beans" --schema schemas/garden.yaml',
   ],
   details:
     'Rows are {"prompt"}, {"messages"} or {"ids"}; answers come in their order, with --json as ' +
     '{"ids","text","finish_reason"}. finish_reason is "stop" where the model ended its answer and ' +
     '"length" where --max-tokens did. Messages go through the chat template of the model. --sections ' +
     "adds each section of an answer and _valid; --thresholds adds the action that its confidence allows: " +
-    "execute, confirm, clarify or ask.",
+    "execute, confirm, clarify or ask. --schema holds answers to a schema token by token; an answer is " +
+    "then always whole within --max-tokens, and checked once more after it is made: _valid.",
   settings: inferSettings,
   async run(settings, io) {
     const { id_field, max_tokens } = settings;
@@ -54,13 +87,7 @@ export const infer = command({
       : [{ line: 1, row: { asked: { prompt: settings.prompt } } }];
     const { tokenizer, template } = await textsOf(settings.model, settings.template);
     const chat = settings.chat || system !== undefined;
-    if (chat && template === undefined) {
-      throw new Fail("this model has no chat template", {
-        why: "it says how a conversation is written down",
-        fix: "leave --chat and --system out, or give one: --template FILE, --template plain",
-        exit: Exit.data,
-      });
-    }
+    if (chat && template === undefined) throw noTemplate("leave --chat and --system out, or give");
     const complaints: Complaint[] = [];
     const rows = given.map(({ line, row }) => ({
       line,
@@ -88,12 +115,16 @@ export const infer = command({
       }
     });
     // Only now what computes is needed: help and bad rows are answered without it.
-    const [{ load, openBoth }, { Generator }] = await Promise.all([
+    const [{ load, openBoth }, { Generator }, { readText: readAnswer }] = await Promise.all([
       import("./loaded.ts"),
       import("../generate/generator.ts"),
+      import("../generate/text.ts"),
     ]);
     using opened = await openBoth(settings);
     const { vocab, context } = opened.model.sizes;
+    const schema = settings.schema === undefined ? undefined : schemaOf(settings.schema);
+    const sections = settings.sections ?? [];
+    const grammar = schema && grammarOf(schema, sections, tokenizer, vocab);
     for (const [i, ids] of encoded.entries()) {
       const outside = ids.find((id) => id >= vocab);
       if (complaints.some((c) => c.line === rows[i]!.line)) continue;
@@ -121,21 +152,23 @@ export const infer = command({
       ids,
       maxTokens: Math.min(max_tokens, context - ids.length),
     }));
-    const sampling = { temperature: settings.temp, topP: settings.top_p, seed: settings.seed };
+    const sampling = samplingOf(settings), stops = settings.stop.map(unescaped);
     const began = performance.now();
     let done = 0;
     let tokens = 0;
-    for await (
-      const { ids, finish } of generator.answers(requests, new Set(tokenizer.eosIds), sampling)
-    ) {
-      const text = tokenizer.decode(ids, { skipSpecial: true });
+    // One answer is shown as it comes; of several each as a line, in order.
+    const told = rows.length === 1 ? (piece: string) => io.piece(piece) : undefined;
+    const how = { stop: new Set(tokenizer.eosIds), sampling, grammar };
+    const heard = (generation: Generation) => readAnswer(generation, tokenizer, stops, told);
+    for await (const { ids, text, finish } of generator.inOrder(requests, how, heard)) {
       const { row } = rows[done++]!;
       const id = id_field === undefined ? {} : { [id_field]: row.id };
-      const route = routed(text, settings);
+      const fits = schema ? checked(text, schema, sections) : {};
+      const route = { ...routed(text, settings), ...fits };
       io.result({ ...id, ids, text, finish_reason: finish, ...route });
-      io.out(text);
-      const told = routedTold(route);
-      if (told) io.note(told);
+      io.out(told ? "" : text);
+      const note = routedTold(route);
+      if (note) io.note(note);
       tokens += ids.length;
       io.progress(`${done} of ${rows.length} answers`);
       if (io.closed || io.stop.requested) break;

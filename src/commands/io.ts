@@ -36,6 +36,8 @@ export interface Io {
   readonly closed: boolean;
   /** A line of the result for people; nothing with --json. */
   out(line: string): void;
+  /** A part of a line of the result for people, shown at once; nothing with --json. */
+  piece(text: string): void;
   /** A line of the result for programs; nothing without --json. */
   result(value: unknown): void;
   /** A line of the result that is the same for both: what pipes carry. */
@@ -54,8 +56,11 @@ export interface Io {
   progress(text?: string): void;
   /** Paints for stderr, where that is a terminal that shows colour. */
   paint(style: Style, text: string): string;
-  /** The lines of a file, or of stdin for "-", split at newlines, as they come. */
-  lines(path: string): AsyncIterable<Line>;
+  /**
+   * The lines of a file, or of stdin for "-", split at newlines, as they come.
+   * @param what goes on, told where they are typed
+   */
+  lines(path: string, what?: string): AsyncIterable<Line>;
   close(): Promise<void>;
 }
 
@@ -147,6 +152,12 @@ class Terminal implements Io {
     if (!this.json) this.data(line);
   }
 
+  piece(text: string) {
+    if (this.json) return;
+    this.#clear();
+    this.#write(1, text);
+  }
+
   result(value: unknown) {
     if (this.json) this.data(JSON.stringify(value));
   }
@@ -199,10 +210,8 @@ class Terminal implements Io {
     return `\x1b[${on}m${text}\x1b[${off}m`;
   }
 
-  lines(path: string) {
-    if (path === "-" && process.stdin.isTTY) {
-      this.note("reading rows from the terminal; end with Ctrl-D");
-    }
+  lines(path: string, what = "reading rows from the terminal") {
+    if (path === "-" && process.stdin.isTTY) this.note(`${what}; end with Ctrl-D`);
     return readLines(path);
   }
 

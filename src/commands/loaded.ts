@@ -1,9 +1,8 @@
 import type { Storage } from "../../kernels/common/stored.ts";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { loadWeights, type Model, modelOf, openModel } from "../architectures/model.ts";
+import { loadWeights, type Model } from "../architectures/model.ts";
 import { Exit, Fail } from "../base/fail.ts";
-import { openGgufModel } from "../export/gguf_folder.ts";
 import { type Adapter, checkFit, readAdapter, scaling, targets } from "../formats/peft.ts";
 import { Generator } from "../generate/generator.ts";
 import type { Device } from "../gpu/device.ts";
@@ -12,6 +11,7 @@ import type { Lora } from "../nn/net.ts";
 import { readRun } from "../report/folder.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import { quantOf } from "../settings/model.ts";
+import { openBase } from "./base_model.ts";
 import { openDevice } from "./gpu.ts";
 import type { Io } from "./io.ts";
 import { loading } from "./progress.ts";
@@ -48,7 +48,7 @@ export async function openBoth(
   },
 ): Promise<Opened> {
   const { model: path, adapter: adapterPath } = settings;
-  const open = isGguf(path) ? modelOf(openGgufModel(path)) : await openModel(path, settings.task);
+  const open = await openBase(path, settings.task);
   const model = { ...open, quant: quantOf(settings), compute: settings.compute };
   const adapter = adapterPath === undefined ? undefined : await readAdapter(adapterPath);
   if (adapter) {

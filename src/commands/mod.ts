@@ -204,6 +204,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./infer.ts")).infer,
   },
   {
+    name: "chat",
+    group: "Use and measure",
+    about: "Talks with a model, and with its base beside it",
+    load: async () => (await import("./chat.ts")).chat,
+  },
+  {
     name: "score",
     group: "Use and measure",
     about: "Gives the log-probability of every token of given texts",
@@ -305,7 +311,6 @@ export const aliases: Readonly<Record<string, readonly string[]>> = {
 
 /** Commands that the contract names and this version refuses, each with what serves instead. */
 export const later: Readonly<Record<string, string>> = {
-  chat: "whet infer -p answers one prompt",
   serve: "whet infer answers rows from stdin",
   "model pull": "name a folder with -m; whet does not download",
   "model ls": "models are folders: whet model show -m DIR explains one",

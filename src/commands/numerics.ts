@@ -3,13 +3,19 @@ import { hyper, hyperSize } from "../../kernels/adamw/hyper.ts";
 import { attention } from "../../kernels/attention/attention.ts";
 import { cacheWrite } from "../../kernels/cache_write/cache_write.ts";
 import { clip } from "../../kernels/clip/clip.ts";
+import { blockWords, roundToBlocks } from "../../kernels/common/gguf.ts";
 import { layInt8, roundToInt8 } from "../../kernels/common/int8.ts";
 import { isNf4, nf4Words, roundToNf4 } from "../../kernels/common/nf4.ts";
+import { advance, places } from "../../kernels/cursor/cursor.ts";
+import { embed as embedRows } from "../../kernels/embedding/embedding.ts";
+import { matmul } from "../../kernels/matmul/matmul.ts";
+import { ASK, askOf, sample } from "../../kernels/sample/sample.ts";
 import { softcap } from "../../kernels/softcap/softcap.ts";
 import { squareSum } from "../../kernels/square_sum/square_sum.ts";
 import { type Model, specOf } from "../architectures/model.ts";
 import { normalFill } from "../base/random.ts";
 import type { ModelFolder } from "../formats/model_folder.ts";
+import { isBlocks } from "../formats/gguf_planes.ts";
 import { quantiseRows } from "../formats/int8.ts";
 import type { Device } from "../gpu/device.ts";
 import { Graph, type Node } from "../graph/graph.ts";
@@ -161,6 +167,7 @@ export async function numerics(
     ),
     update(),
     generation(),
+    blocks(),
   ];
   const found = new Map<string, { uses: number; worst: number; repeats: boolean }>();
   const total = graphs.reduce((sum, { nodes }) => sum + nodes.length, 0);
@@ -277,6 +284,22 @@ function update(): Given {
   return { nodes: g.nodes, given };
 }
 
+/** Rows of tables of GGUF blocks, and products with them for a token and for many. */
+function blocks(): Given {
+  const g = new Graph(), given = new Map<Tensor, Float64Array>();
+  const ids = g.input("ids", [24], "u32");
+  given.set(ids, Float64Array.from({ length: 24 }, (_, i) => i * 7 % 50));
+  (["q4_0", "q5_0", "q8_0", "q4_K", "q5_K", "q6_K"] as const).forEach((dtype, i) => {
+    const table = g.frozen(`table.${dtype}`, [50, 256], dtype);
+    given.set(table, Float64Array.from(normalFill(4, i, count(table.shape), 0.1)));
+    const x = embedRows(g, table, ids), one = g.input(`one.${dtype}`, [1, 256], "f32");
+    given.set(one, Float64Array.from(normalFill(5, i, 256, 1)));
+    matmul(g, x, table, { form: "nt" });
+    matmul(g, one, table, { form: "nt" });
+  });
+  return { nodes: g.nodes, given };
+}
+
 /** One token of each of four requests, looking into a key-value cache. */
 function generation(): Given {
   const g = new Graph();
@@ -291,13 +314,13 @@ function generation(): Given {
     given.set(t, Float64Array.from(values));
     return t;
   };
-  const at = [9, 0, 31, 17];
-  const rows = ints("rows", [slots], at.map((n, slot) => slot * context + n));
-  const spans = ints(
-    "spans",
-    [slots, 2],
-    at.flatMap((n, slot) => [slot * context, slot * context + n + 1]),
-  );
+  const vocab = 100, paging = { context, page: 8 };
+  const at = [9, 3, 31, 17], across = context / paging.page;
+  const cursor = g.state("cursor", [slots, 4], "u32");
+  given.set(cursor, Float64Array.from(at.flatMap((n, slot) => [slot, n, slot % 3, 0])));
+  const table = Array.from({ length: slots * across }, (_, i) => (i * 5 + 3) % (slots * across));
+  const pages = ints("pages", [slots * across], table);
+  const { rows, spans } = places(g, cursor, pages, paging);
   const cache = (name: string, stream: number) =>
     cacheWrite(
       g,
@@ -308,11 +331,30 @@ function generation(): Given {
   const q = float(g.input("q", [slots, heads * dim], "f32"), 1);
   const mixed = attention(g, q, cache("k", 2), cache("v", 4), {
     spans,
+    pages,
+    page: paging.page,
     heads,
     kvHeads,
     scale: 0.25,
   });
   softcap(g, mixed, 30); // as logits are
+  const warm = { temperature: 0.9, topK: 40, topP: 0.9, minP: 0.01, repetitionPenalty: 1.1 };
+  const ask = ints(
+    "ask",
+    [slots, ASK],
+    // Every other one is constrained to what is allowed.
+    at.flatMap((n, slot) => [
+      ...askOf({ ...warm, seed: 7, constrained: slot % 2 === 1 }, slot, n - slot),
+    ]),
+  );
+  const words = Math.ceil(vocab / 32);
+  const allowed = ints("allowed", [slots, words], Array(slots * words).fill(0x5a5a5a5a));
+  const seen = g.state("seen", [slots, words], "u32");
+  given.set(seen, Float64Array.from({ length: count(seen.shape) }, (_, i) => 0x1234567 * (i % 8)));
+  const notes = g.state("notes", [slots, 16], "u32");
+  given.set(notes, new Float64Array(count(notes.shape)));
+  const logits = float(g.input("logits", [slots, vocab], "f32"), 6);
+  advance(g, cursor, notes, sample(g, logits, { ask, cursor, seen, allowed }));
   return { nodes: g.nodes, given };
 }
 
@@ -326,6 +368,7 @@ function valueOf(t: Tensor, values: ReadonlyMap<Tensor, Float64Array>): Float64A
 function rounded(t: Tensor, values: Float64Array): Float64Array {
   if (isNf4(t.dtype)) return roundToNf4(values, t);
   if (t.dtype === "int8") return roundToInt8(values, t.shape);
+  if (isBlocks(t.dtype)) return roundToBlocks(values, t.shape, t.dtype);
   return t.dtype === "u32" ? values : values.map(t.dtype === "f16" ? Math.f16round : Math.fround);
 }
 
@@ -389,6 +432,7 @@ function encoded(t: Tensor, values: Float64Array): Uint8Array | Uint32Array {
     return layInt8(quantiseRows(Float32Array.from(values), t.shape[1]!), t.shape);
   }
   if (isNf4(t.dtype)) return nf4Words(values);
+  if (isBlocks(t.dtype)) return blockWords(values);
   const array = t.dtype === "u32"
     ? Uint32Array.from(values)
     : t.dtype === "f16"

@@ -1,5 +1,5 @@
 import { requireHead } from "../architectures/architecture.ts";
-import { type Model, openModel } from "../architectures/model.ts";
+import type { Model } from "../architectures/model.ts";
 import type { DecoderConfig } from "../architectures/decoder.ts";
 import type { TokenRow } from "../architectures/packed.ts";
 import { Exit, Fail } from "../base/fail.ts";
@@ -20,6 +20,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Measures } from "../trainer/loop.ts";
 import { prepare, type Prepared } from "../trainer/prepare.ts";
 import type { Trainer } from "../trainer/trainer.ts";
+import { openBase } from "./base_model.ts";
 import type { Io } from "./io.ts";
 import { objectiveFor, pairsOf, type PreferenceSettings, unpaired } from "./objectives.ts";
 import { dateOf } from "./resuming.ts";
@@ -68,7 +69,7 @@ export type RunSettings = (TrainSettings | PreferenceSettings | Omit<PlanSetting
  * @throws Fail (usage) (data)
  */
 export async function prepareRun(asked: RunSettings, io: Io): Promise<PreparedRun> {
-  const opened = await openModel(asked.model);
+  const opened = await openBase(asked.model);
   requireHead(opened);
   const instead = fallback(asked, opened), settings = { ...asked, ...instead };
   const model = { ...opened, quant: quantOf(settings), compute: settings.compute };

@@ -37,9 +37,9 @@ describe.skipIf(!present)("a run is exported", () => {
     expect(report.files).toEqual(["model.gguf"]);
     expect(report.drift!.worst).toBeGreaterThan(1e-4);
     expect(report.drift!.worst).toBeLessThan(report.drift!.bound);
-    expect(readFileSync(report.modelfile!, "utf8")).toBe(
-      'FROM ./model.gguf\nPARAMETER stop "<|endoftext|>"\n',
-    );
+    const modelfile = readFileSync(report.modelfile!, "utf8");
+    expect(modelfile).toStartWith('FROM ./model.gguf\nTEMPLATE """{{- range');
+    expect(modelfile).toContain('PARAMETER stop "<|endoftext|>"\nPARAMETER num_ctx 2048\n');
     expect(seen.at(-1)).toBe(1);
   });
 

@@ -88,6 +88,13 @@ async function openSource(
   if (adapter === undefined && base !== undefined) {
     throw new Fail(`${source} is no adapter, so --base has no meaning`, { exit: Exit.usage });
   }
+  if (dir.endsWith(".gguf")) {
+    throw new Fail(`the base model of ${source} is a GGUF file: it cannot be written again`, {
+      why: "a merge needs the model folder, with its tokenizer files",
+      fix: "name the folder that the file was made of: --base DIR",
+      exit: Exit.usage,
+    });
+  }
   const saved = withQuantised(await openCheckpoint(dir, task));
   // What was quantised on disk was not quantised again.
   const model = quant && !saved.quantised

@@ -3,7 +3,9 @@ import { Exit, Fail } from "../base/fail.ts";
 import type { JsonObject } from "../base/strict_json.ts";
 import { openGguf } from "../formats/gguf.ts";
 import { stringsAt } from "../formats/gguf_types.ts";
-import { type ModelFolder, type ModelTensor, storedAs } from "../formats/model_folder.ts";
+import { type BlockDType, isBlocks } from "../formats/gguf_planes.ts";
+import { type ModelTensor, storedAs } from "../formats/model_folder.ts";
+import type { QuantisedFolder } from "../formats/quantised_folder.ts";
 import type { ChatTemplate } from "../text/chat_template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { ggufFamilyOf } from "./gguf_families.ts";
@@ -12,7 +14,7 @@ import { separate } from "./gguf_model.ts";
 import { ggufTemplate, tokenizerFromGguf } from "./gguf_tokenizer_read.ts";
 
 /** A GGUF file seen as the model folder it was made from. */
-export interface GgufModel extends ModelFolder {
+export interface GgufModel extends QuantisedFolder {
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate | undefined;
   /** GGUF type of every tensor, by checkpoint name; ", shifted" where the file holds one more. */
@@ -39,7 +41,7 @@ export function openGgufModel(path: string): GgufModel {
 
     const stored = new Map<string, string>();
     const tensors = new Map<string, ModelTensor>();
-    const types = new Map<string, string>();
+    const types = new Map<string, string>(), quantised = new Map<string, BlockDType>();
     for (const [name, { shape, type }] of file.tensors) {
       if (name === rope) continue;
       const checkpoint = checkpointName(family, name);
@@ -54,6 +56,7 @@ export function openGgufModel(path: string): GgufModel {
         : "F32";
       stored.set(checkpoint, name);
       types.set(checkpoint, family.shift?.(checkpoint) ? `${type.name}, shifted` : type.name);
+      if (isBlocks(type.name) && shape.length === 2) quantised.set(checkpoint, type.name);
       tensors.set(checkpoint, { dtype, shape, bytes: values * (dtype === "F32" ? 4 : 2) });
     }
     const config = {
@@ -86,6 +89,15 @@ export function openGgufModel(path: string): GgufModel {
       if (perHead === 1) return values;
       return separate(values, perHead, width).slice((from - first) * width, (end - first) * width);
     };
+    const blocks = (name: string, from: number, to: number): Uint8Array => {
+      const { stored, shape } = need(name), bytes = file.tensors.get(stored)!.bytes;
+      const perHead = family.interleavedRows?.(name, config) ?? 1;
+      const first = Math.floor(from / perHead) * perHead;
+      const last = Math.ceil(to / perHead) * perHead;
+      const rows = file.readBytes(stored, first, last), width = bytes / shape[0]!;
+      const whole = perHead === 1 ? rows : separate(rows, perHead, width);
+      return whole.subarray((from - first) * width, (to - first) * width);
+    };
     let identity: string | undefined;
     return {
       dir: path,
@@ -100,6 +112,8 @@ export function openGgufModel(path: string): GgufModel {
       [Symbol.dispose]: () => file.close(),
       tokenizer,
       types,
+      quantised: quantised.size > 0 ? quantised : undefined,
+      blocks,
       template: ggufTemplate(tokenizer),
     };
   } catch (error) {

@@ -94,13 +94,13 @@ function sampling(generation: Record<string, unknown> = {}): [string, GgufValue]
 }
 
 /** Moves whole rows: what is in row r of a head of `perHead` rows comes from row `from(r)`. */
-function permute(
-  values: Float32Array,
+function permute<A extends Float32Array | Uint8Array>(
+  values: A,
   perHead: number,
   width: number,
   from: (row: number) => number,
-): Float32Array {
-  const out = new Float32Array(values.length);
+): A {
+  const out = values.slice() as A;
   for (let start = 0; start < values.length / width; start += perHead) {
     for (let row = 0; row < perHead; row++) {
       const source = (start + from(row)) * width;
@@ -115,7 +115,11 @@ export const interleave = (values: Float32Array, perHead: number, width: number)
   permute(values, perHead, width, (row) => (row % 2) * (perHead / 2) + Math.floor(row / 2));
 
 /** Undoes interleave. */
-export const separate = (values: Float32Array, perHead: number, width: number): Float32Array =>
+export const separate = <A extends Float32Array | Uint8Array>(
+  values: A,
+  perHead: number,
+  width: number,
+): A =>
   permute(
     values,
     perHead,

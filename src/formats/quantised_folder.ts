@@ -1,4 +1,5 @@
 /** Model folders whose weights bitsandbytes saved in 4 or 8 bits, seen as if they were not quantised. */
+import type { BlockDType } from "./gguf_planes.ts";
 import { type FloatType, sizeOf } from "./encode.ts";
 import { dequantiseRows, type Int8 } from "./int8.ts";
 import { int8OwnerOf, int8Rows, isSavedInt8, readInt8 } from "./int8_state.ts";
@@ -9,13 +10,15 @@ import { type ModelFolder, type ModelTensor, storedAs } from "./model_folder.ts"
 /** A model folder, and what of it is quantised: the rest is absent where nothing is. */
 export interface QuantisedFolder extends ModelFolder {
   /** How the tensors of these names are kept. */
-  readonly quantised?: ReadonlyMap<string, "nf4" | "int8">;
+  readonly quantised?: ReadonlyMap<string, "nf4" | "int8" | BlockDType>;
   /** Whether the scales of a tensor in NF4 are quantised too. @throws Fail (data) */
   double?(name: string): boolean;
   /** The codes and scales of a tensor in NF4. @throws Fail (data) when a part is wrong */
   nf4?(name: string): SavedNf4;
   /** The codes and scales of rows of a matrix in 8 bits; all unless told. @throws Fail (data) */
   int8?(name: string, from?: number, to?: number): Int8;
+  /** Rows of a matrix in blocks of GGUF, as the file has them. */
+  blocks?(name: string, from: number, to: number): Uint8Array;
 }
 
 const dtypes = { float32: "F32", bfloat16: "BF16", float16: "F16" } as const;

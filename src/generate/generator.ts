@@ -1,17 +1,24 @@
-import { attention } from "../../kernels/attention/attention.ts";
-import { cacheWrite } from "../../kernels/cache_write/cache_write.ts";
-import { gatherRows } from "../../kernels/gather_rows/gather_rows.ts";
-import { matmul } from "../../kernels/matmul/matmul.ts";
-import { headOf } from "../architectures/architecture.ts";
-import { softcap } from "../../kernels/softcap/softcap.ts";
-import { type Model, netOf } from "../architectures/model.ts";
+import { askOf, type Sampling, tokenBits } from "../../kernels/sample/sample.ts";
+import type { Model } from "../architectures/model.ts";
 import { Exit, Fail } from "../base/fail.ts";
-import { Graph } from "../graph/graph.ts";
 import type { Memory } from "../graph/memory.ts";
-import { Runner } from "../graph/runner.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { atRest, type Lora } from "../nn/net.ts";
-import { sample, type Sampling } from "./sample.ts";
+import type { Grammar } from "../text/grammar/constraint.ts";
+import { type Answer, type Asked, type Generation, Job, type Request } from "./job.ts";
+import {
+  type Adapted,
+  buildDecode,
+  buildPrefill,
+  type CacheSize,
+  type Decode,
+  NOTES,
+  PAGE,
+  type Prefill,
+  weightsOf,
+} from "./program.ts";
+
+export type { Answer, Asked, Generation, Request } from "./job.ts";
+export type { Sampling } from "../../kernels/sample/sample.ts";
 
 export interface GeneratorSize {
   /** Requests that run side by side. */
@@ -20,174 +27,301 @@ export interface GeneratorSize {
   readonly context: number;
   /** Prompt tokens computed in one run. */
   readonly prefill: number;
-}
-
-export interface Request {
-  readonly ids: readonly number[];
-  readonly maxTokens: number;
-}
-
-export interface Answer {
-  /** Without the token that ended it. */
-  readonly ids: number[];
-  readonly finish: "stop" | "length";
-  /** From the moment the request got a slot. */
-  readonly milliseconds: number;
-  /** The same of each token; of the one that ended the answer too. */
-  readonly at: readonly number[];
-}
-
-interface Program {
-  readonly runner: Runner;
-  readonly tokens: number;
-  readonly inputs: Record<"ids" | "positions" | "rows" | "spans" | "pick", Tensor>;
-  readonly logits: Tensor;
-}
-
-/** One token to compute: for which slot, at which place of its sequence, and whether to read its logits. */
-interface Item {
-  readonly slot: number;
-  readonly id: number;
-  readonly position: number;
-  readonly last: boolean;
+  /**
+   * Tokens that the cache holds for all requests together; a request waits until there is room for its
+   * prompt and longest answer. Enough for every slot unless told.
+   */
+  readonly cache?: number;
+  /** Steps submitted before the tokens of the first are read; 2 on hardware unless told, 1 on software. */
+  readonly ahead?: number;
 }
 
 const NONE = 0xffffffff;
 
 /**
- * Generation with a key-value cache, several requests at once. Prompts and single tokens go through the
- * same recording at two sizes; tokens of different requests share a run and see only their own rows.
+ * Generation with a paged key-value cache, several requests at once: those that are done leave and others
+ * enter between two steps (continuous batching, Yu et al. 2022). Tokens are drawn on the device; a step
+ * reads those of the one before there, and the host sees them later.
  */
 export class Generator {
+  readonly #waiting: Job[] = [];
+  /** By slot. */
+  readonly #active = new Map<number, Job>();
+  readonly #freePages: number[];
+  readonly #cache: CacheSize;
+  readonly #ahead: number;
+  #steps = 0;
+  #work: Promise<void> | undefined;
+
   private constructor(
     readonly model: Model,
     readonly size: GeneratorSize,
     readonly memory: Memory,
-    readonly prefill: Program,
-    readonly decode: Program,
-  ) {}
+    cache: CacheSize,
+    readonly prefill: Prefill,
+    readonly decode: Decode,
+  ) {
+    this.#cache = cache;
+    this.#freePages = Array.from({ length: cache.pages }, (_, i) => cache.pages - 1 - i);
+    this.#ahead = size.ahead ?? (memory.device.capabilities.software ? 1 : 2);
+    this.#clear(decode.requests.cursor);
+  }
 
   /** Records and builds both programs over weights that `memory` holds already. */
   static async create(
     model: Model,
     memory: Memory,
     size: GeneratorSize,
-    adapted: { lora?: Lora; full?: boolean } = {},
+    adapted: Adapted = {},
   ): Promise<Generator> {
-    const prefill = await build(model, memory, size, Math.max(size.prefill, size.slots), adapted);
-    const decode = await build(model, memory, size, size.slots, adapted);
-    return new Generator(model, size, memory, prefill, decode);
+    const context = Math.ceil(size.context / PAGE) * PAGE;
+    const pages = Math.ceil(
+      Math.min(size.cache ?? Infinity, size.slots * context) / PAGE,
+    );
+    const cache = { slots: size.slots, context, page: PAGE, pages };
+    const prefill = await buildPrefill(model, memory, cache, size.prefill, adapted);
+    const decode = await buildDecode(model, memory, cache, adapted);
+    return new Generator(model, size, memory, cache, prefill, decode);
   }
 
   /** What a generator needs loaded: its frozen and trained tensors. */
-  static tensors(model: Model, adapted: { lora?: Lora; full?: boolean } = {}) {
-    const g = new Graph(), size = { slots: 1, context: 1, prefill: 1 };
-    recordTokens(model, g, size, 1, adapted);
-    return { frozen: g.all("frozen"), trained: g.all("trained") };
+  static tensors(model: Model, adapted: Adapted = {}) {
+    return weightsOf(model, adapted);
+  }
+
+  /**
+   * Asks for an answer; it begins when there is room. What is drawn depends on the request alone, never on
+   * which others run beside it.
+   * @throws Fail (exit 3) when a prompt leaves no room for an answer, (exit 2) for one that fits its grammar
+   */
+  submit(asked: Asked): Generation {
+    const n = asked.ids.length, { context } = this.size;
+    const most = Math.min(asked.maxTokens, context - n);
+    const pages = Math.ceil((n + most) / PAGE);
+    if (n === 0 || n >= context || pages > this.#cache.pages) {
+      const room = Math.min(context - 1, this.#cache.pages * PAGE - most);
+      throw new Fail(`the prompt has ${n} tokens; 1 to ${room} fit`, {
+        fix: "shorten the prompt",
+        exit: Exit.data,
+      });
+    }
+    const job = new Job(asked, most, () => this.#wake());
+    this.#waiting.push(job);
+    this.#wake();
+    return job;
+  }
+
+  /** Requests that wait for a slot or for pages. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Requests that are being answered. */
+  get running(): number {
+    return this.#active.size;
+  }
+
+  /** Resolves when nothing is left to do. */
+  async idle(): Promise<void> {
+    while (this.#work) await this.#work;
   }
 
   /**
    * Answers every request, greedily or by sampling; answers come in the order of the requests.
    * @param stop ids that end an answer
+   * @param grammar what every answer must be
    * @throws Fail (exit 3) when a prompt leaves no room for an answer
    */
-  async *answers(
+  answers(
     requests: Iterable<Request> | AsyncIterable<Request>,
     stop: ReadonlySet<number>,
     sampling: Sampling,
+    grammar?: Grammar,
   ): AsyncGenerator<Answer> {
-    const { slots, context } = this.size;
-    const active = new Map<
-      number,
-      { index: number; request: Request; out: number[]; at: number[]; began: number }
-    >();
-    const done = new Map<number, Answer>();
-    const source = iterate(requests);
-    let asked = 0, given = 0, exhausted = false;
+    return this.inOrder(requests, { stop, sampling, grammar }, ({ answer }) => answer);
+  }
 
-    for (;;) {
-      const items: Item[] = [];
-      for (let slot = 0; slot < slots && !exhausted; slot++) {
-        if (active.has(slot)) continue;
-        const { value, done: end } = await source.next();
-        exhausted = end === true;
-        if (exhausted) break;
-        const request = value as Request, n = request.ids.length;
-        if (n === 0 || n >= context) {
-          throw new Fail(`prompt ${asked + 1} has ${n} tokens; 1 to ${context - 1} fit`, {
-            fix: "shorten the prompt",
-            exit: Exit.data,
-          });
+  /**
+   * The same with answers read as the caller wants them while they are made.
+   * @param read called when a request is submitted; what it gives comes in the order of the requests
+   */
+  async *inOrder<T>(
+    requests: Iterable<Request> | AsyncIterable<Request>,
+    how: Pick<Asked, "stop" | "sampling" | "grammar">,
+    read: (generation: Generation) => Promise<T>,
+  ): AsyncGenerator<T> {
+    const jobs: { job: Generation; result: Promise<T> }[] = [], source = iterate(requests);
+    let stream = 0, ended = false;
+    try {
+      for (;;) {
+        while (!ended && jobs.length < 2 * this.size.slots) {
+          const { value, done } = await source.next();
+          ended = done === true;
+          if (!value) continue;
+          const job = this.submit({ ...value, ...how, stream: stream++ }), result = read(job);
+          result.catch(() => {}); // told where it is awaited, if it still is
+          jobs.push({ job, result });
         }
-        active.set(slot, { index: asked++, request, out: [], at: [], began: performance.now() });
-        request.ids.forEach((id, position) =>
-          items.push({ slot, id, position, last: position === n - 1 })
-        );
+        const first = jobs.shift();
+        if (!first) return;
+        yield await first.result;
       }
-      const fresh = new Set(items.map((item) => item.slot));
-      const next: Item[] = [];
-      for (const [slot, { request, out }] of active) {
-        if (fresh.has(slot)) continue;
-        next.push({
-          slot,
-          id: out.at(-1)!,
-          position: request.ids.length + out.length - 1,
-          last: true,
-        });
-      }
-      if (items.length + next.length === 0) break;
+    } finally {
+      for (const { job } of jobs) job.cancel();
+      await this.idle();
+    }
+  }
 
-      const take = (slot: number, logits: Float32Array) => {
-        const { index, request, out, at, began } = active.get(slot)!;
-        const id = sample(logits, sampling, index, out.length);
-        const ended = stop.has(id);
-        const milliseconds = performance.now() - began;
-        at.push(milliseconds);
-        if (!ended) out.push(id);
-        const full = out.length >= request.maxTokens || request.ids.length + out.length >= context;
-        if (!ended && !full) return;
-        active.delete(slot);
-        done.set(index, { ids: out, finish: ended ? "stop" : "length", milliseconds, at });
-      };
-      if (next.length > 0) await this.#compute(this.decode, next, take);
-      for (let at = 0; at < items.length; at += this.prefill.tokens) {
-        await this.#compute(this.prefill, items.slice(at, at + this.prefill.tokens), take);
+  #wake(): void {
+    this.#work ??= this.#run().catch((error) => {
+      for (const job of [...this.#active.values(), ...this.#waiting.splice(0)]) job.fail(error);
+      this.#active.clear();
+    }).finally(() => {
+      this.#work = undefined;
+      if (this.#waiting.length > 0) this.#wake();
+    });
+  }
+
+  async #run(): Promise<void> {
+    const { runner, requests } = this.decode;
+    const flying: { step: number; notes: Promise<Uint32Array> }[] = [];
+    const land = async () => {
+      const { step, notes } = flying.shift()!;
+      this.#take(step, await notes);
+    };
+    for (;;) {
+      this.#leave();
+      await this.#enter();
+      const more = [...this.#active.values()].some(({ seat, most, over }) =>
+        !over && this.#steps - seat!.base < most - 1
+      );
+      if (more) {
+        await runner.run();
+        const notes = runner.readU32(requests.notes);
+        notes.catch(() => {}); // told where it is awaited, if it still is
+        flying.push({ step: ++this.#steps, notes });
+        // What may come next in a constrained answer depends on what came last.
+        const bound = [...this.#active.values()].some(({ constraint }) => constraint);
+        if (flying.length < (bound ? 1 : this.#ahead)) {
+          await new Promise(setImmediate); // the copy is submitted before the next step
+          continue;
+        }
+        while (bound && flying.length > 1) await land();
       }
-      for (; done.has(given); given++) {
-        yield done.get(given)!;
-        done.delete(given);
+      if (flying.length > 0) await land();
+      else if (this.#active.size === 0 && this.#waiting.length === 0) return;
+    }
+  }
+
+  /** Gives every running request the tokens that were drawn up to a step. */
+  #take(step: number, notes: Uint32Array): void {
+    for (const [slot, job] of this.#active) {
+      const { base } = job.seat!, prompt = job.asked.ids.length;
+      // The first token is the prefill's.
+      while (!job.over && !job.cancelled && job.drawn <= step - base) {
+        const drawn = notes[slot * NOTES + (prompt + job.drawn) % NOTES]!, id = job.take(drawn);
+        if (id !== drawn && !job.over) {
+          const at = prompt + job.drawn - 1, left = job.most - job.drawn;
+          this.#put(this.decode.requests.cursor, slot, Uint32Array.of(id, at, left, 0));
+        }
+        this.#allow(slot, job);
       }
     }
   }
 
-  async #compute(
-    p: Program,
-    items: readonly Item[],
-    take: (slot: number, logits: Float32Array) => void,
-  ) {
-    const { context } = this.size, vocab = this.model.sizes.vocab;
-    const ids = new Uint32Array(p.tokens), positions = new Uint32Array(p.tokens);
-    const rows = new Uint32Array(p.tokens).fill(NONE), spans = new Uint32Array(2 * p.tokens);
-    const pick = new Uint32Array(this.size.slots).fill(NONE);
-    const reads: number[] = [];
-    items.forEach(({ slot, id, position, last }, t) => {
+  /** Tells the device which tokens may come next in a constrained answer. */
+  #allow(slot: number, { constraint, over }: Job): void {
+    if (constraint && !over) this.#put(this.decode.requests.allowed, slot, constraint.mask());
+  }
+
+  /** Takes away who is done. */
+  #leave(): void {
+    for (const [slot, job] of this.#active) {
+      if (job.cancelled && !job.over) job.end("cancelled");
+      if (!job.over) continue;
+      this.#active.delete(slot);
+      this.#freePages.push(...job.seat!.pages);
+      this.#put(this.decode.requests.cursor, slot, new Uint32Array(4));
+    }
+    for (const job of this.#waiting.filter(({ cancelled }) => cancelled)) {
+      this.#waiting.splice(this.#waiting.indexOf(job), 1);
+      job.end("cancelled");
+    }
+  }
+
+  /** Gives slots and pages to who waits, in order, and computes their prompts. */
+  async #enter(): Promise<void> {
+    const fresh: Job[] = [], { slots, context } = this.#cache;
+    for (let slot = 0; slot < slots && this.#waiting.length > 0; slot++) {
+      if (this.#active.has(slot)) continue;
+      const { asked, most } = this.#waiting[0]!, { ids, sampling, stream = 0 } = asked;
+      const wanted = Math.ceil((ids.length + most) / PAGE);
+      if (wanted > this.#freePages.length) break;
+      const job = this.#waiting.shift()!, { requests } = this.decode;
+      const pages = this.#freePages.splice(-wanted);
+      job.sit({ slot, pages, base: this.#steps });
+      this.#active.set(slot, job);
+      fresh.push(job);
+      const table = new Uint32Array(context / PAGE);
+      table.set(pages);
+      this.#put(requests.pages, slot, table);
+      const constrained = job.constraint !== undefined;
+      this.#put(requests.ask, slot, askOf({ ...sampling, constrained }, stream, ids.length));
+      this.#allow(slot, job);
+      if ((sampling.repetitionPenalty ?? 1) !== 1) {
+        this.#put(requests.seen, slot, tokenBits(ids, this.model.sizes.vocab));
+      }
+    }
+    const items = fresh.flatMap((job) =>
+      job.asked.ids.map((id, position) => ({ job, id, position }))
+    );
+    for (let at = 0; at < items.length; at += this.prefill.tokens) {
+      await this.#prompt(items.slice(at, at + this.prefill.tokens));
+    }
+  }
+
+  /** Computes some tokens of prompts; of a prompt that ends here the answer's first is drawn. */
+  async #prompt(items: readonly { job: Job; id: number; position: number }[]): Promise<void> {
+    const { runner, inputs, tokens, drawn } = this.prefill, { context, slots } = this.#cache;
+    const ids = new Uint32Array(tokens), positions = new Uint32Array(tokens);
+    const rows = new Uint32Array(tokens).fill(NONE), spans = new Uint32Array(2 * tokens);
+    const pick = new Uint32Array(slots).fill(NONE), cursor = new Uint32Array(4 * slots);
+    const ended: Job[] = [];
+    items.forEach(({ job, id, position }, t) => {
+      const { slot, pages } = job.seat!;
       ids[t] = id;
       positions[t] = position;
-      rows[t] = slot * context + position;
-      spans[2 * t] = slot * context;
-      spans[2 * t + 1] = slot * context + position + 1;
-      if (last) pick[reads.push(slot) - 1] = t;
+      rows[t] = pages[Math.floor(position / PAGE)]! * PAGE + position % PAGE;
+      spans.set([slot * context, slot * context + position + 1], 2 * t);
+      if (position < job.asked.ids.length - 1) return;
+      pick[slot] = t;
+      cursor.set([id, position, 1, 0], 4 * slot);
+      ended.push(job);
     });
-    const { runner, inputs } = p;
-    runner.write(inputs.ids, ids);
-    runner.write(inputs.positions, positions);
-    runner.write(inputs.rows, rows);
-    runner.write(inputs.spans, spans);
-    runner.write(inputs.pick, pick);
+    const values = { ids, positions, rows, spans, pick, cursor };
+    for (const [name, value] of Object.entries(values)) {
+      runner.write(inputs[name as keyof typeof inputs], value);
+    }
     await runner.run();
-    if (reads.length === 0) return;
-    const logits = await runner.read(p.logits);
-    reads.forEach((slot, i) => take(slot, logits.subarray(i * vocab, (i + 1) * vocab)));
+    if (ended.length === 0) return;
+    const first = await runner.readU32(drawn);
+    for (const job of ended) {
+      const { slot } = job.seat!, id = job.take(first[slot]!), left = job.most - 1;
+      this.#allow(slot, job);
+      const at = Uint32Array.of(id, job.asked.ids.length, job.over ? 0 : left, 0);
+      this.#put(this.decode.requests.cursor, slot, at);
+      job.sit({ ...job.seat!, base: this.#steps });
+    }
+  }
+
+  /** Writes a slot's part of what the device knows of requests. */
+  #put(of: Tensor, slot: number, words: Uint32Array): void {
+    const { buffer, offset } = this.memory.place(of);
+    this.memory.device.write(buffer, offset + slot * words.byteLength, words);
+  }
+
+  #clear(of: Tensor): void {
+    this.memory.write(of, new Uint32Array(of.shape.reduce((a, b) => a * b, 1)));
   }
 
   free(): void {
@@ -201,55 +335,4 @@ async function* iterate(
 ): AsyncGenerator<Request, undefined> {
   yield* requests;
   return undefined;
-}
-
-/** Records the model over T tokens of any requests, keys and values going through the cache. */
-function recordTokens(
-  model: Model,
-  g: Graph,
-  { slots, context }: GeneratorSize,
-  tokens: number,
-  adapted: { lora?: Lora; full?: boolean },
-) {
-  const inputs = {
-    ids: g.input("ids", [tokens], "u32"),
-    positions: g.input("positions", [tokens], "u32"),
-    rows: g.input("rows", [tokens], "u32"),
-    spans: g.input("spans", [tokens, 2], "u32"),
-    pick: g.input("pick", [slots], "u32"),
-  };
-  const net = netOf(model, g, {
-    positions: context,
-    full: adapted.full,
-    lora: atRest(adapted.lora),
-  });
-  const hidden = model.architecture.hidden(net, model.config, {
-    ids: inputs.ids,
-    positions: inputs.positions,
-    attend(q, k, v, heads) {
-      const keep = (name: string, x: Tensor) =>
-        cacheWrite(g, g.state(name, [slots * context, x.shape[1]!], x.dtype), x, inputs.rows);
-      return attention(g, q, keep("cache.k", k), keep("cache.v", v), {
-        spans: inputs.spans,
-        ...heads,
-      });
-    },
-  });
-  const { weight, bias, cap } = headOf(model, net);
-  const last = gatherRows(g, hidden, inputs.pick, g.input("unpick", [tokens], "u32"));
-  const logits = matmul(g, last, weight, { form: "nt", bias });
-  return { inputs, logits: cap === undefined ? logits : softcap(g, logits, cap) };
-}
-
-async function build(
-  model: Model,
-  memory: Memory,
-  size: GeneratorSize,
-  tokens: number,
-  adapted: { lora?: Lora; full?: boolean },
-): Promise<Program> {
-  const g = new Graph();
-  const { inputs, logits } = recordTokens(model, g, size, tokens, adapted);
-  const runner = await Runner.prepare(`generate ${tokens}`, memory, g.nodes, [logits]);
-  return { runner, tokens, inputs, logits };
 }

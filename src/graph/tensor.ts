@@ -1,9 +1,10 @@
+import { codedBytes, type CodedDType } from "../formats/coded_bytes.ts";
+
 /**
  * Element types. f16 and bf16 are storage only: two to a u32 word, widened to f32 where they are read.
- * So are int8: codes of 8 bits, then an f32 scale a row; see `layInt8`; and nf4: codes of 4 bits, then an
- * f32 scale for every 64 of them, which in nf4_double are 8 bits with scales of their own; see `layNf4`.
+ * So are codes that share scales.
  */
-export type DType = "f32" | "f16" | "bf16" | "u32" | "int8" | "nf4" | "nf4_double";
+export type DType = "f32" | "f16" | "bf16" | "u32" | CodedDType;
 export type Shape = readonly number[];
 
 /**
@@ -61,12 +62,7 @@ export const sizes: { readonly [dtype in DType]?: number } = { f32: 4, u32: 4, f
 
 /** Bytes on the device, rounded up to whole u32 words. */
 export function bytesOf({ shape, dtype }: Spec): number {
-  const n = count(shape);
-  const words = (...parts: number[]) => parts.reduce((sum, part) => sum + Math.ceil(part), 0);
-  if (dtype === "int8") return 4 * words(n / 4, shape[0]!);
-  if (dtype === "nf4") return 4 * words(n / 8, n / 64);
-  if (dtype === "nf4_double") return 16 * words(words(n / 8, 260, n / 2 ** 14, n / 256) / 4);
-  return 4 * words(n * sizes[dtype]! / 4);
+  return codedBytes(shape, dtype) ?? 4 * Math.ceil(count(shape) * sizes[dtype]! / 4);
 }
 
 export const show = (t: Tensor): string => `${t.name} ${t.dtype}[${t.shape.join(", ")}]`;

@@ -1,6 +1,7 @@
 import { LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
 import { Exit, Fail } from "../base/fail.ts";
+import { cliJsonSchema } from "./cli_json_schema.ts";
 import { answerProblems, type CliSchema, parseCliSchema } from "./cli_schema.ts";
 
 /** What answers must look like: those of a command line, or any JSON. */
@@ -10,6 +11,8 @@ export interface AnswerSchema {
   readonly text: string;
   /** Of a CLI schema; a JSON Schema has none. */
   readonly cli?: CliSchema;
+  /** The same as a JSON Schema. */
+  readonly json: unknown;
   /** What is wrong with an answer; empty where it fits. */
   problems(answer: unknown): readonly string[];
 }
@@ -22,7 +25,8 @@ export interface AnswerSchema {
 export function parseAnswerSchema(text: string, path: string): AnswerSchema {
   if (!path.endsWith(".json") || /^\s*\{[^{]*"cli_name"/.test(text)) {
     const cli = parseCliSchema(text, path);
-    return { name: cli.name, text, cli, problems: (answer) => answerProblems(cli, answer) };
+    const problems = (answer: unknown) => answerProblems(cli, answer);
+    return { name: cli.name, text, cli, json: cliJsonSchema(cli), problems };
   }
   const lines = new LineCounter();
   // JSON is YAML, and only the YAML reader knows where things stand.
@@ -45,6 +49,7 @@ export function parseAnswerSchema(text: string, path: string): AnswerSchema {
     return {
       name: path.replace(/^.*[/\\]/, "").replace(/(\.schema)?\.json$/, ""),
       text,
+      json: source,
       problems: (answer) =>
         schema.safeParse(answer).error?.issues.map(({ path, message }) =>
           path.length > 0 ? `${path.join(".")}: ${message}` : message

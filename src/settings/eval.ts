@@ -39,6 +39,10 @@ const asking = {
     value: "FILE",
     help: "CLI schema or JSON Schema that answers must satisfy",
   }),
+  constrain: field(z.boolean().default(false), {
+    group: "Answers",
+    help: "hold answers to --schema while they are made",
+  }),
   sections: sectionsField(),
   thresholds: thresholdsField(),
   slice: field(z.array(z.string().min(1)).default([]), {

@@ -12,6 +12,7 @@ import { trainSettings } from "./train.ts";
 import { trainAutoSettings } from "./train_auto.ts";
 import { abSettings, evalSettings } from "./eval.ts";
 import {
+  chatSettings,
   embedSettings,
   exportSettings,
   inferSettings,
@@ -30,6 +31,7 @@ export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   train_embed: trainEmbedSettings,
   train_auto: trainAutoSettings,
   infer: inferSettings,
+  chat: chatSettings,
   eval: evalSettings,
   eval_ab: abSettings,
   score: scoreSettings,

@@ -76,6 +76,22 @@ export const generation = {
     value: "P",
     help: "draw only from the likeliest tokens that together have this probability",
   }),
+  top_k: field(whole().max(2 ** 24).default(0), {
+    group: "Generation",
+    value: "N",
+    help: "draw only from so many of the likeliest tokens; 0 from all",
+  }),
+  min_p: field(z.number().min(0).max(1).default(0), {
+    group: "Generation",
+    value: "P",
+    help: "draw only tokens that are at least this times as likely as the likeliest",
+  }),
+  repetition_penalty: field(positive().max(100).default(1), {
+    group: "Generation",
+    aliases: ["repeat-penalty"],
+    value: "X",
+    help: "above 1 makes tokens less likely that prompt or answer have already",
+  }),
   max_tokens: field(whole(1).default(256), {
     group: "Generation",
     aliases: ["max-new-tokens", "max-gen-toks"],
@@ -119,8 +135,38 @@ export const inferSettings = z.strictObject({
     value: "KEY",
     help: "copy this key of each row to its answer",
   }),
+  schema: field(path().optional(), {
+    group: "Answers",
+    value: "FILE",
+    help: "hold answers to this CLI schema or JSON Schema while they are made: they always fit it",
+  }),
   sections: sectionsField(),
   thresholds: thresholdsField(),
+  ...generation,
+  stop: field(z.array(z.string().min(1)).max(16).default([]), {
+    group: "Generation",
+    value: "TEXT",
+    help: "texts that end an answer, which goes without them; \\n is a new line",
+  }),
+  quant: quantField(),
+  double_quant: doubleQuantField(),
+  compute: computeField(),
+}).superRefine(checkQuant);
+
+export const chatSettings = z.strictObject({
+  model: modelField(true),
+  adapter: adapterField(),
+  compare: field(z.enum(["base"]).optional(), {
+    group: "Main",
+    value: "base",
+    help: "show beside each answer what the model says without its adapter",
+  }),
+  system: field(z.string().optional(), {
+    group: "Main",
+    value: "TEXT",
+    help: "system message before the conversation; @FILE reads it from a file",
+  }),
+  template: templateField(),
   ...generation,
   quant: quantField(),
   double_quant: doubleQuantField(),
@@ -250,6 +296,7 @@ export const exportSettings = z.strictObject({
 
 export type ScoreSettings = z.output<typeof scoreSettings>;
 export type EmbedSettings = z.output<typeof embedSettings>;
+export type ChatSettings = z.output<typeof chatSettings>;
 export type InferSettings = z.output<typeof inferSettings>;
 export type TokenizeSettings = z.output<typeof tokenizeSettings>;
 export type ExportSettings = z.output<typeof exportSettings>;

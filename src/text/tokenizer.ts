@@ -47,6 +47,8 @@ export interface Tokenizer {
   readonly eosIds: readonly number[];
   /** The token as the vocabulary writes it ("Ġthe"), undefined where the id has none. */
   tokenText(id: number): string | undefined;
+  /** The bytes that a token adds in the middle of a text; undefined for special tokens and padding. */
+  bytesOf(id: number): Uint8Array | undefined;
   idOf(token: string): number | undefined;
   isSpecial(id: number): boolean;
   readonly addsBos: boolean;
@@ -266,6 +268,13 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     unk,
     eosIds,
     tokenText: (id) => textOf[id],
+    bytesOf(id) {
+      const text = textOf[id];
+      if (text === undefined || isSpecial(id)) return undefined;
+      if (byteLevel) return bytesOf(id);
+      const byte = tokenByte(text);
+      return byte === undefined ? utf8.encode(text.replaceAll("▁", " ")) : Uint8Array.of(byte);
+    },
     idOf: (token) => tokens.get(token),
     isSpecial,
     addsBos: bos !== undefined && prefix.includes(bos),

@@ -1,11 +1,10 @@
-import { isNf4 } from "../../kernels/common/nf4.ts";
 import { allFinite, toF32 } from "../base/bits.ts";
 import type { Model } from "../architectures/model.ts";
 import type { TokenRow } from "../architectures/packed.ts";
 import type { Node } from "../graph/graph.ts";
 import type { Memory, Place } from "../graph/memory.ts";
 import { Runner } from "../graph/runner.ts";
-import { bytesOf, type Tensor } from "../graph/tensor.ts";
+import { bytesOf, type DType, type Tensor } from "../graph/tensor.ts";
 import { type Recipe, recordValidation } from "./program.ts";
 
 /** Bytes of intermediate values that are looked at in one pass. */
@@ -70,9 +69,15 @@ async function broken(memory: Memory, t: Tensor): Promise<boolean> {
     !await finite(memory, t, memory.place(t));
 }
 
+const floats = new Map<DType, "F32" | "F16" | "BF16">([
+  ["f32", "F32"],
+  ["f16", "F16"],
+  ["bf16", "BF16"],
+]);
+
 async function finite(memory: Memory, t: Tensor, { buffer, offset, size }: Place) {
   // What is quantised was looked through when it was made.
-  if (t.dtype === "u32" || t.dtype === "int8" || isNf4(t.dtype)) return true;
-  const bytes = await memory.device.read(buffer, offset, size);
-  return allFinite(toF32(bytes, ({ f32: "F32", f16: "F16", bf16: "BF16" } as const)[t.dtype]));
+  const stored = floats.get(t.dtype);
+  if (!stored) return true;
+  return allFinite(toF32(await memory.device.read(buffer, offset, size), stored));
 }

@@ -26,6 +26,7 @@ function recorder(json: boolean): Io & { readonly told: { out: string; err: stri
     out: (line) => json || data(line),
     result: (value) => json && data(JSON.stringify(value)),
     data,
+    piece: (text) => void (json || (told.out += text)),
     event: (kind, fields) => json && data(JSON.stringify({ event: kind, v: 1, ...fields })),
     note: say,
     say,

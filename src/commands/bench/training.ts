@@ -138,8 +138,10 @@ export async function measureTraining(
 }
 
 /** How the linear layers are kept: "nf4, double", "none". */
-export const quantName = ({ quant }: Model): string =>
-  quant?.type === "nf4" && quant.double ? "nf4, double" : quant?.type ?? "none";
+export function quantName({ quant, folder }: Model): string {
+  if (quant) return quant.type === "nf4" && quant.double ? "nf4, double" : quant.type;
+  return [...new Set(folder.quantised?.values())].join(", ") || "none";
+}
 
 /** Most memory this process has held, bytes. */
 export const hostPeak = (): number => process.resourceUsage().maxRSS * 1024;
