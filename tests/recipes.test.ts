@@ -49,7 +49,7 @@ describe("the config", () => {
         }
       }
       // What a person is told to type is what there is.
-      for (const line of text.split("\n").filter((line) => /^#   whet/.test(line))) {
+      for (const line of text.split("\n").filter((line) => /^# {3}whet/.test(line))) {
         expect(line).toMatch(/training\/(configs|models)\//);
       }
       expect(readFileSync(at("training/README.md"), "utf8")).toContain(
