@@ -46,7 +46,7 @@ const carried = [
 ];
 
 /** Programs of threads: entry points after the main one, found in the binary by these paths. */
-const threads = ["src/export/quantize_worker.ts"];
+const threads = ["src/data/look_worker.ts", "src/export/quantize_worker.ts"];
 
 /** Names of Bun's targets, and where Dawn's library for each is. */
 const targets: Record<string, { dawn: string; cpu?: "x64" | "arm64" }> = {

@@ -245,7 +245,9 @@ describe("what was trained", () => {
     const [warning, report] = events(measured.out) as Record<string, unknown>[];
     expect(warning).toMatchObject({ event: "warn", code: "WH0307" });
     expect(report).toMatchObject({ n: 4 });
-    for (const key of ["exact_match", "json_valid", "perplexity"]) expect(report![key]).toBeNumber();
+    for (const key of ["exact_match", "json_valid", "perplexity"]) {
+      expect(report![key]).toBeNumber();
+    }
     expect(report!.perplexity).toBeCloseTo(
       Math.exp(readRun(at("whole")).manifest.best!.val_loss),
       2,
