@@ -9,8 +9,8 @@ import { encodePrompt } from "../text/prompt.ts";
 import { command } from "./command.ts";
 import type { Io } from "./io.ts";
 import { checked, grammarOf, schemaOf } from "./constrained.ts";
-import { noTemplate, samplingOf, systemOf } from "./infer.ts";
-import { textsOf } from "./texts.ts";
+import { noTemplate, samplingOf } from "./infer.ts";
+import { systemText, textsOf } from "./texts.ts";
 import { turnsOf } from "./turns.ts";
 
 /** Tokens of a conversation at most, where the model could hold more: the cache has room for all of them. */
@@ -58,7 +58,7 @@ export const chat = command({
     }
     const { tokenizer, template } = await textsOf(settings.model, settings.template);
     if (template === undefined) throw noTemplate("give");
-    let system = systemOf(settings);
+    let system = systemText(settings.system);
     const [{ load, openBoth }, { Generator }, { readText }] = await Promise.all([
       import("./loaded.ts"),
       import("../generate/generator.ts"),
@@ -130,7 +130,7 @@ export const chat = command({
       else if (turn.text === "") io.note(system ?? "there is no system message");
       else {
         try {
-          system = systemOf({ system: turn.text });
+          system = systemText(turn.text);
           reset();
         } catch (error) {
           if (!(error instanceof Fail)) throw error;

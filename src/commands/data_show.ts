@@ -11,7 +11,7 @@ import { openBase } from "./base_model.ts";
 import { command } from "./command.ts";
 import { histogram } from "./data_check.ts";
 import { type Io, paints } from "./io.ts";
-import { textsOf } from "./texts.ts";
+import { systemText, textsOf } from "./texts.ts";
 
 export const dataShow = command({
   examples: [
@@ -24,6 +24,7 @@ export const dataShow = command({
     "sees: begin and end tokens, the chat template, everything. --mask marks what is trained, green " +
     "on a terminal, else in 【 】 ([[ ]] where the terminal has only ASCII). Then how long all rows " +
     "are, and what --max-seq and --overlong would leave out or cut.",
+  section: "data_show",
   settings: dataShowSettings,
   async run(settings, io) {
     const { data, model: dir, mask, max_seq, overlong, n } = settings;
@@ -34,6 +35,7 @@ export const dataShow = command({
     const name = data === "-" ? "stdin" : data;
     const { examples } = await readDataset(data, {
       map: mapOf(settings.map),
+      system: systemText(settings.system),
       jsonIndent: settings.json_indent,
       vocabulary: vocab,
     });

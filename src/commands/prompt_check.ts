@@ -29,7 +29,7 @@ export function checkPrompt(
 ): void {
   const asked = questions.filter((question) => !("ids" in question));
   if (asked.length === 0) return;
-  const kept = adapter === undefined ? ofGguf(model) : ofFolder(adapter);
+  const kept = keptBy(adapter ?? model);
   if (!kept) return;
   const { trained, path } = kept;
   const differ = lockDifferences(trained, promptLock(asked, template?.source, tokenizer));
@@ -56,7 +56,7 @@ export function lockedSystem(
   questions: readonly object[],
   io: Io,
 ): string | undefined {
-  const kept = adapter === undefined ? ofGguf(model) : ofFolder(adapter);
+  const kept = keptBy(adapter ?? model);
   const bare = questions.every((one) =>
     "messages" in one && systemOf(one.messages as readonly Message[]) === undefined
   );
@@ -71,6 +71,9 @@ interface Kept {
   readonly path: string;
 }
 
+const keptBy = (source: string) => isGguf(source) ? ofGguf(source) : ofFolder(source);
+
+/** An adapter or a merged model keeps the prompt of its training beside its weights. */
 function ofFolder(adapter: string): Kept | undefined {
   const path = join(adapter, PROMPT_FILE);
   if (!existsSync(path)) return undefined;
@@ -79,7 +82,6 @@ function ofFolder(adapter: string): Kept | undefined {
 
 /** An exported file carries the prompt of its training. */
 function ofGguf(model: string): Kept | undefined {
-  if (!isGguf(model)) return undefined;
   using file = openGguf(model);
   const kept = stringAt(file.metadata, PROMPT_KEY);
   if (kept === undefined) return undefined;

@@ -29,7 +29,11 @@ export interface Pairing {
   readonly quant: string;
   /** Rows to compare on, and how they are read; built-in ones where there are none. */
   readonly data?: string;
-  readonly reading?: { readonly map?: string; readonly json_indent?: number };
+  readonly reading?: {
+    readonly map?: string;
+    readonly system?: string;
+    readonly json_indent?: number;
+  };
   readonly rows: number;
   /** Longest answer compared, tokens. */
   readonly max_tokens: number;
@@ -198,6 +202,7 @@ async function rowsOf(
     overlong: "drop",
     json_indent: reading?.json_indent ?? 0,
     map: reading?.map,
+    system: reading?.system,
     skip_bad: false,
     batch: 1,
     accum: 1,

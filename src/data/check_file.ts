@@ -100,7 +100,7 @@ async function inThreads(
     checker.take(await looks ?? lookAt(task));
     collect(task.bytes.length);
   };
-  const { map, vocabulary, jsonIndent } = checker.options;
+  const { map, system, vocabulary, jsonIndent } = checker.options;
   for await (const batch of batches(path)) {
     const { kind } = checker;
     if (kind === undefined) {
@@ -108,7 +108,7 @@ async function inThreads(
       for (const value of valuesOf(batch)) checker.row(value);
       continue;
     }
-    const task: LookTask = { ...batch, kind, options: { map, vocabulary, jsonIndent } };
+    const task: LookTask = { ...batch, kind, options: { map, system, vocabulary, jsonIndent } };
     waiting.push({ task, looks: pool.run(task) });
     if (waiting.length > 2 * threads) await takeFirst();
   }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { commonSettings } from "./common.ts";
+import { dataCheckSettings, dataConvertSettings, dataShowSettings } from "./data.ts";
 import { type Field, fieldsOf, objectOf, type SettingsSchema } from "./field.ts";
 import { dpoSettings } from "./dpo.ts";
 import { trainEmbedSettings } from "./embed.ts";
@@ -37,6 +38,9 @@ export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   embed: embedSettings,
   tokenize: tokenizeSettings,
   export: exportSettings,
+  data_check: dataCheckSettings,
+  data_convert: dataConvertSettings,
+  data_show: dataShowSettings,
   pipeline: pipelineSettings,
 };
 

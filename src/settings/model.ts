@@ -3,12 +3,15 @@ import { modelNamed } from "../base/model_names.ts";
 import { parseBytes } from "../base/text.ts";
 import { field, path } from "./field.ts";
 
+/** A path, or the folder of a model named as in the Hugging Face cache, or micro. */
+export const modelPath = () => path().transform((name) => modelNamed(name) ?? name);
+
 /**
  * The base model; one that is named by its name in the Hugging Face cache, or micro, becomes its folder.
  * @param gguf whether the command reads GGUF files too
  */
 export const modelField = (gguf = false, positional?: number) =>
-  field(path().transform((name) => modelNamed(name) ?? name), {
+  field(modelPath(), {
     group: "Main",
     short: "m",
     aliases: ["model-name-or-path", "base-model"],
@@ -110,6 +113,22 @@ export const mapField = () =>
       otherwise: "found by their names",
     },
   );
+
+export const systemField = () =>
+  field(z.string().min(1).optional(), {
+    group: "Main",
+    value: "TEXT",
+    changes: "rows",
+    help: "the one system message of all conversations, in place of their own; @FILE reads it",
+  });
+
+export const jsonIndentField = () =>
+  field(z.int().min(0).max(16).default(0), {
+    group: "Main",
+    value: "N",
+    changes: "rows",
+    help: "spaces of indentation for answers that are JSON objects; 0 writes them on one line",
+  });
 
 /** The two keys of --map. */
 export function mapOf(text: string | undefined): { prompt: string; response: string } | undefined {
