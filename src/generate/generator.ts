@@ -175,11 +175,22 @@ export class Generator {
   #wake(): void {
     this.#work ??= this.#run().catch((error) => {
       for (const job of [...this.#active.values(), ...this.#waiting.splice(0)]) job.fail(error);
-      this.#active.clear();
+      this.#vacate();
     }).finally(() => {
       this.#work = undefined;
       if (this.#waiting.length > 0) this.#wake();
     });
+  }
+
+  /** Takes everybody away after an error; where the device still works others may come. */
+  #vacate(): void {
+    for (const { seat } of this.#active.values()) this.#freePages.push(...seat!.pages);
+    this.#active.clear();
+    try {
+      this.#clear(this.decode.requests.cursor);
+    } catch {
+      // The device is gone: so is what it knew.
+    }
   }
 
   async #run(): Promise<void> {
