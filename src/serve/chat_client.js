@@ -119,8 +119,12 @@ class Answer {
     if (finish === "stopped") this.note("stopped");
     if (standing === "completed") this.note("asked under the system prompt of its training");
     if (standing === "differs") this.note("asked otherwise than it was trained", "wrong");
+    if (!navigator.clipboard) return; // a page that did not come over a safe way has none
     const copy = element("button", "", "copy");
-    copy.addEventListener("click", () => navigator.clipboard?.writeText(this.text));
+    copy.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(this.text);
+      copy.textContent = "copied";
+    });
     this.foot.append(copy);
   }
 

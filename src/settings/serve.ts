@@ -122,7 +122,7 @@ export const serveSettings = z.strictObject({
   max_body: field(
     z.coerce.string().refine(
       (text) => parseBytes(text) !== undefined,
-      "expected a size such as 8MB or 512KiB",
+      "expected a size such as 8MB or 16MiB",
     ).default("8MB"),
     { group: "Limits", value: "SIZE", help: "largest body of a request" },
   ),

@@ -9,7 +9,7 @@ import { resolve } from "../../src/settings/load.ts";
 import type { Ran } from "./run.ts";
 
 /** An Io that remembers what it is told. */
-function recorder(json: boolean): Io & { readonly told: { out: string; err: string } } {
+export function recorder(json: boolean): Io & { readonly told: { out: string; err: string } } {
   const told = { out: "", err: "" };
   const say = (text: string) => void (told.err += text + "\n");
   const data = (line: string) => void (told.out += line + "\n");
