@@ -353,7 +353,7 @@ describe.skipIf(!device)("a guarded server", () => {
   let s: Serving;
   beforeAll(async () => {
     s = await serving({
-      ...{ allow_origin: ["https://page.example"], max_body: "1MB", timeout: 1.5 },
+      ...{ allow_origin: ["https://page.example"], max_body: "1MB" },
       ...{ schema: join(import.meta.dir, "../schemas/garden.yaml"), thresholds: [0.9, 0.7, 0.5] },
     }, { token, device });
   });
@@ -414,7 +414,7 @@ describe.skipIf(!device)("a guarded server", () => {
     expect([free.finish_reason, free.whet._valid]).toEqual(["length", undefined]);
   });
 
-  test("large bodies, slow bodies and long answers come to an end", async () => {
+  test("large bodies come to an end", async () => {
     expect((await s.post(CHAT, { messages: say("x".repeat(1_100_000)) })).status).toBe(413);
     const chunked = new ReadableStream({
       async pull(controller) {
@@ -425,12 +425,6 @@ describe.skipIf(!device)("a guarded server", () => {
     const endless = await s.post(CHAT, "", { body: chunked, signal: AbortSignal.timeout(5000) })
       .then(({ status }) => status, () => "cut");
     expect([413, "cut"]).toContain(endless);
-    const long = { prompt: "Once", temperature: 1, max_tokens: 250, n: 16 };
-    const free = { response_format: { type: "text" } };
-    const late = await s.post(TEXT, { ...long, ...free });
-    if (late.status !== 200) {
-      expect([late.status, (await late.json()).error.code]).toEqual([504, "timeout"]);
-    }
   });
 
   test("the page, its answers and its token, in a browser", async () => {
