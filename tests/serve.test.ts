@@ -31,7 +31,9 @@ describe.skipIf(!device)("serving", () => {
     const [red, blue] = [join(root, "red"), join(root, "blue one")];
     await microAdapter(red, 1);
     await microAdapter(blue, 2, "You water gardens.");
-    s = await serving({ adapter: [`blue=${blue}`, red], slots: 4, queue: 40 }, { device });
+    s = await serving({ adapter: [`blue=${blue}`, red], slots: 4, queue: 40, embeddings: true }, {
+      device,
+    });
   });
   afterAll(() => s.stop());
 
@@ -189,6 +191,7 @@ describe.skipIf(!device)("serving", () => {
     ][] = [
       [CHAT, "{", 400, "invalid_json", null],
       [CHAT, "[]", 400, "invalid_json", null],
+      [CHAT, "[".repeat(100_000), 400, "invalid_json", null],
       [CHAT, {}, 400, "missing_required_parameter", "messages"],
       [CHAT, { messages: say("x"), temprature: 1 }, 400, "unknown_parameter", "temprature"],
       [CHAT, { messages: say("x"), tools: [{}] }, 400, "unsupported_parameter", "tools"],
@@ -237,7 +240,7 @@ describe.skipIf(!device)("serving", () => {
       ["/v1/embeddings", { input: "x", dimensions: 3 }, 400, "unsupported_parameter", "dimensions"],
       ["/v1/audio", {}, 404, "unknown_url", null],
     ];
-    test.each(cases)("%s %j", async (path, body, status, code, param) => {
+    test.each(cases)("%s %#", async (path, body, status, code, param) => {
       const response = await s.post(path, body), { error } = await response.json();
       expect([response.status, error.code, error.param]).toEqual([status, code, param]);
       expect(error.type).toBe("invalid_request_error");
@@ -412,6 +415,11 @@ describe.skipIf(!device)("a guarded server", () => {
       }),
     );
     expect([free.finish_reason, free.whet._valid]).toEqual(["length", undefined]);
+  });
+
+  test("a model that was not asked to embed says so", async () => {
+    const { error } = await (await s.post("/v1/embeddings", { input: "x" })).json();
+    expect(error.code).toBe("no_embeddings");
   });
 
   test("large bodies come to an end", async () => {

@@ -11,13 +11,14 @@ export const serve = command({
     "whet serve -m ./model -a git=./runs/git -a gh=./runs/gh",
     "whet serve -m model.gguf --schema schemas/garden.yaml --thresholds .9,.7,.5",
     "whet serve -m ./model --host 0.0.0.0 --token-file token.txt",
-    `curl http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' -d '{"messages":[{"role":"user","content":"water the beans"}]}'`,
+    "whet serve -m ./embedder --port 0 --json",
   ],
   details:
     "POST /v1/chat/completions, /v1/completions and /v1/embeddings, GET /v1/models, /health, /metrics " +
     "(Prometheus) and a page to chat at /. Answers stream; response_format json_object and json_schema " +
     "hold them to JSON. A request that names no model gets the first adapter, else the model itself. " +
-    "Each adapter has --slots and a cache of its own over one copy of the model. What a request asks for " +
+    "Each adapter has --slots and a cache of its own over one copy of the model. Encoders make " +
+    "embeddings only, other models with --embeddings. What a request asks for " +
     "and this server does not do is refused by name. --sections and --thresholds add a field whet to each " +
     "choice. Ctrl-C or SIGTERM: what is under way has 8 seconds to finish.",
   settings: serveSettings,

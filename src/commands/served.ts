@@ -133,36 +133,40 @@ export class ServedModels {
       const stop = new Set<number>(), sampling = { temperature: 0, topP: 1, seed: 0 };
       await generator.submit({ ids: [0], maxTokens: 2, stop, sampling }).answer;
     }
-    const embedder = this.#embedder(opened, memory, baseDir, dir);
-    if (embedsOnly) await embedder([[0]]);
+    const embed = embedsOnly || this.settings.embeddings
+      ? await this.#embedding(opened, memory, baseDir, dir)
+      : undefined;
     this.byName.set(name, {
       name,
       parent,
       tokenizer: this.texts.tokenizer,
       template: this.texts.template,
       generator,
-      context: embedsOnly ? model.sizes.context : context,
+      context,
       vocab: model.sizes.vocab,
       trained: trainedUnder({ model: baseDir, adapter: dir })?.trained,
-      embed: embedder,
+      embed,
     });
   }
 
-  /** Embeddings, one request after the other; what computes them is built for the first. */
-  #embedder(opened: Opened, under: Memory, path: string, adapter?: string): Served["embed"] {
+  /** What makes embeddings, one request after the other. */
+  async #embedding(
+    opened: Opened,
+    under: Memory,
+    path: string,
+    adapter?: string,
+  ): Promise<NonNullable<Served["embed"]>> {
     const { model, adapted } = opened, { tokenizer } = this.texts, { settings } = this;
     const config = sentenceConfig({ model: path, adapter, pooling: settings.pooling }, model);
-    const limit = limitOf(config, model);
+    const limit = limitOf(config, model, settings.context);
     const prompt = promptOf({}, config, instructionOf(model, settings.task));
-    const build = async () => {
-      const memory = new Beside(under, "all");
-      this.#free.push(() => memory.free());
-      const size = { tokens: Math.max(TOKENS, limit), sentences: SENTENCES };
-      const embedder = await Embedder.create(model, memory, size, config, adapted);
-      this.#free.push(() => embedder.free());
-      return embedder;
-    };
-    let built: Promise<Embedder> | undefined, turn: Promise<unknown> = Promise.resolve();
+    const memory = new Beside(under, "all");
+    this.#free.push(() => memory.free());
+    const size = { tokens: Math.max(TOKENS, limit), sentences: SENTENCES };
+    const embedder = await Embedder.create(model, memory, size, config, adapted);
+    this.#free.push(() => embedder.free());
+    await embedder.embed([{ ids: [0] }]);
+    let turn: Promise<unknown> = Promise.resolve();
     return (inputs) => {
       const sentences = inputs.map((given, i) => {
         if (typeof given === "string") {
@@ -174,19 +178,14 @@ export class ServedModels {
         }
         return { ids: given, cut: given.length > limit };
       });
-      const bad = sentences.findIndex(({ ids, cut }) => ids.length === 0 || cut);
-      if (bad >= 0) {
-        throw invalid(
-          sentences[bad]!.cut
-            ? `input ${bad} has more than ${limit} tokens, which this model takes`
-            : `input ${bad} has no tokens`,
-          "input",
-          sentences[bad]!.cut ? "context_length_exceeded" : undefined,
-        );
+      for (const [i, { ids, cut }] of sentences.entries()) {
+        if (ids.length === 0) throw invalid(`input ${i} has no tokens`, "input");
+        if (!cut) continue;
+        const message = `input ${i} has more than ${limit} tokens`;
+        throw invalid(message, "input", "context_length_exceeded");
       }
       const tokens = sentences.reduce((sum, { ids }) => sum + ids.length, 0);
       const work = turn.then(async () => {
-        const embedder = await (built ??= build());
         const vectors: Float32Array[] = [];
         for await (const vector of embedder.embeddings(sentences)) vectors.push(vector);
         return { vectors, tokens };

@@ -106,7 +106,8 @@ export async function serveModels(
       const cut = await server.stop(GRACE);
       if (cut > 0) io.note(`${plural(cut, "request")} cut short`);
     }
-    await Promise.all([...models.byName.values()].map(({ generator }) => generator?.idle()));
+    const idle = Promise.all([...models.byName.values()].map((one) => one.generator?.idle()));
+    await Promise.race([idle, Bun.sleep(500)]); // a device that hangs is left to the end of the process
   } finally {
     models.free();
   }

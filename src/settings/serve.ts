@@ -46,6 +46,10 @@ export const serveSettings = z.strictObject({
       "complete puts the system prompt of the training into conversations that have none; strict " +
       "refuses another one; each answer says in its header whet-prompt how it was asked",
   }),
+  embeddings: field(z.boolean().default(false), {
+    group: "Main",
+    help: "make embeddings too, of a model that makes answers; costs memory for --context tokens",
+  }),
   pooling: poolingField(),
   task: taskField(),
   port: field(whole().max(65535).default(8080), {

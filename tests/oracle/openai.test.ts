@@ -36,7 +36,7 @@ if (reason !== undefined) console.log(`skipped: ${reason}`);
 describe.skipIf(reason !== undefined)("OpenAI's client", () => {
   let s: Serving, openai: Client, connect: (apiKey: string) => Client;
   beforeAll(async () => {
-    s = await serving({ slots: 2, queue: 2 }, { token, device });
+    s = await serving({ slots: 2, queue: 2, embeddings: true }, { token, device });
     const module = join(import.meta.dir, "node_modules/openai/index.mjs");
     const { OpenAI } = await import(module) as { OpenAI: OpenAI };
     connect = (apiKey) => new OpenAI({ apiKey, baseURL: `${s.url}/v1`, maxRetries: 4 });

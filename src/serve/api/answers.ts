@@ -339,6 +339,10 @@ export async function embeddings(
 ): Promise<Response> {
   const model = modelNamed(house, asked.model);
   exchange.model = model.name;
+  if (!model.embed) {
+    const message = `${model.name} makes no embeddings here: whet serve --embeddings`;
+    throw invalid(message, "model", "no_embeddings");
+  }
   const { vectors, tokens } = await model.embed(asked.inputs);
   exchange.check();
   exchange.promptTokens = tokens;

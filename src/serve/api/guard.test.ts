@@ -50,6 +50,13 @@ describe("by which name a server may be called", () => {
   ])("where others reach it: %p", (host, expected) => expect(sender(open, host)).toBe(expected));
 });
 
+test("a further name, behind another server too", () => {
+  const named = { ...local, names: ["models.example"] };
+  expect(sender(named, "models.example")).toBe(200);
+  expect(sender(named, "models.example.evil")).toBe(421);
+  expect(sender(named, "127.0.0.1")).toBe(421);
+});
+
 test("pages: its own, those that were named, no other", () => {
   const host = "127.0.0.1:8080";
   expect(sender(local, host, `http://${host}`)).toBe(200);

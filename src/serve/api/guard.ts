@@ -31,8 +31,9 @@ const nameOf = (authority: string) => authority.replace(/:\d+$/, "").toLowerCase
  */
 function meant(guard: Guard, authority: string): boolean {
   const name = nameOf(authority), at = /:(\d+)$/.exec(authority)?.[1];
+  if (guard.names.includes(name)) return true; // behind another server the port is not ours
   if (isLoopback(guard.host) && at !== String(guard.port)) return false;
-  if ([...LOOPBACK, guard.host.toLowerCase(), ...guard.names].includes(name)) return true;
+  if ([...LOOPBACK, guard.host.toLowerCase()].includes(name)) return true;
   return !isLoopback(guard.host) && ADDRESS.test(name);
 }
 

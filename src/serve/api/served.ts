@@ -24,12 +24,12 @@ export interface Served {
   /** Under which prompt it was trained, where that is known. */
   readonly trained?: PromptLock;
   /**
-   * Embeddings of texts or ids, in order, and how many tokens they have.
-   * @throws Fail (data) for ids that are none
+   * Embeddings of texts or ids, in order, and how many tokens they have; undefined: it makes none.
+   * @throws ApiError (400) for what it does not take
    */
-  embed(
+  readonly embed?: (
     inputs: readonly (string | readonly number[])[],
-  ): Promise<{ readonly vectors: Float32Array[]; readonly tokens: number }>;
+  ) => Promise<{ readonly vectors: Float32Array[]; readonly tokens: number }>;
 }
 
 /** What answers are held to, and what is told of them. */

@@ -305,9 +305,25 @@ async function readBody(request: Request, most: number): Promise<unknown> {
   } finally {
     clearTimeout(timer);
   }
+  const invalid = (why: string) => new ApiError(400, `the body is ${why}`, "invalid_json");
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(parts)));
-  } catch {
-    throw new ApiError(400, "the body is not valid JSON", "invalid_json");
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(parts));
+    if (tooDeep(text)) throw invalid("nested too deep");
+    return JSON.parse(text);
+  } catch (error) {
+    throw error instanceof ApiError ? error : invalid("not valid JSON");
   }
+}
+
+/** Nested objects and lists that no honest request needs, and that readers would run out of stack with. */
+const DEEPEST = 100;
+
+function tooDeep(text: string): boolean {
+  let depth = 0;
+  for (const [found] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{[]|[}\]]/gs)) {
+    if (found[0] === '"') continue;
+    depth += found === "{" || found === "[" ? 1 : -1;
+    if (depth > DEEPEST) return true;
+  }
+  return false;
 }
