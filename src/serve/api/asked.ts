@@ -56,7 +56,7 @@ const input = z.union([
   z.string(),
   z.array(z.string()).min(1).max(MOST_INPUTS),
   ids,
-  z.array(ids).max(MOST_INPUTS),
+  z.array(ids).min(1).max(MOST_INPUTS),
 ]);
 
 const completionBody = z.looseObject({ ...drawing, prompt: input });
@@ -186,6 +186,7 @@ function asked(
     seed: seed === undefined ? undefined : seed >>> 0,
   };
   const form = body.response_format;
+  if (form?.type === "json_schema") checkSchema(form.json_schema.schema ?? true);
   return {
     model: body.model,
     prompts,
@@ -202,6 +203,29 @@ function asked(
       : undefined,
     free: form?.type === "text",
   };
+}
+
+/** Characters of a schema, and what its counts may be: more takes longer to read than to answer. */
+const LONGEST_SCHEMA = 65_536, LARGEST_COUNT = 4096;
+const COUNTS = new Set("minLength minItems maxItems minProperties maxProperties".split(" "));
+const VALUES = new Set("const enum default example examples".split(" "));
+
+/** @throws ApiError (400) for a schema that would keep the server busy */
+function checkSchema(schema: unknown): void {
+  const field = "response_format.json_schema.schema";
+  if (JSON.stringify(schema).length > LONGEST_SCHEMA) {
+    throw invalid(`${field} has more than ${LONGEST_SCHEMA} characters`, field);
+  }
+  const look = (at: unknown): void => {
+    if (typeof at !== "object" || at === null) return;
+    for (const [key, value] of Object.entries(at)) {
+      if (COUNTS.has(key) && typeof value === "number" && value > LARGEST_COUNT) {
+        throw invalid(`${field}: ${key} may be ${LARGEST_COUNT} at most, not ${value}`, field);
+      }
+      if (!VALUES.has(key)) look(value);
+    }
+  };
+  look(schema);
 }
 
 const unsupported = (name: string, param = name) =>
