@@ -274,13 +274,17 @@ function listen(
   }
 }
 
+/** What is still to come of a body is not waited for. */
+const CLOSE = { connection: "close" };
+
 /** A body as JSON. @throws ApiError (400) (408) (413) (415) */
 async function readBody(request: Request, most: number): Promise<unknown> {
   const type = request.headers.get("content-type") ?? "";
   if (!/^application\/json\s*(;|$)/i.test(type)) {
     throw new ApiError(415, "send application/json", "unsupported_media_type");
   }
-  const large = () => new ApiError(413, `the body is larger than ${most} bytes`, "body_too_large");
+  const large = () =>
+    new ApiError(413, `the body is larger than ${most} bytes`, "body_too_large", undefined, CLOSE);
   if (Number(request.headers.get("content-length") ?? 0) > most) throw large();
   const parts: Uint8Array[] = [];
   let size = 0;
@@ -288,7 +292,10 @@ async function readBody(request: Request, most: number): Promise<unknown> {
   const late = Promise.withResolvers<never>();
   late.promise.catch(() => {});
   const timer = setTimeout(
-    () => late.reject(new ApiError(408, "the body did not come in time", "body_timeout")),
+    () =>
+      late.reject(
+        new ApiError(408, "the body did not come in time", "body_timeout", undefined, CLOSE),
+      ),
     BODY,
   );
   try {
