@@ -38,7 +38,7 @@ const templates = readdirSync(join(root, "templates"), { withFileTypes: true })
 const carried = ["models/micro", "schemas", "training/configs", "templates", ...templates];
 
 /** Programs of threads: entry points after the main one, found in the binary by these paths. */
-const threads = ["src/export/quantize_worker.ts"];
+const threads = ["src/data/look_worker.ts", "src/export/quantize_worker.ts"];
 
 /** Names of Bun's targets, and where Dawn's library for each is. */
 const targets: Record<string, { dawn: string; cpu?: "x64" | "arm64" }> = {

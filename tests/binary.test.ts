@@ -70,7 +70,7 @@ describe("a compiled program", () => {
   });
 
   test("starts its threads", async () => {
-    expect((await run({}, "--threads")).threads).toBe(2);
+    expect(await run({}, "--threads")).toMatchObject({ threads: 2, forms: { text: 1 } });
   });
 
   test("unpacks anew what was tampered with", async () => {

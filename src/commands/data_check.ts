@@ -3,6 +3,7 @@ import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { columns, excerpt, plural, progressBar, thousands } from "../base/text.ts";
 import { Checker, type CheckReport, type Finding, Held, type Verdict } from "../data/check.ts";
+import { checkFile } from "../data/check_file.ts";
 import { jsonValues } from "../data/json_values.ts";
 import type { AnyRow } from "../data/kinds.ts";
 import type { Lengths } from "../data/lengths.ts";
@@ -14,9 +15,6 @@ import { encodeExample } from "../text/prompt.ts";
 import { command } from "./command.ts";
 import { type Io, readText } from "./io.ts";
 import { textsOf } from "./texts.ts";
-
-/** Characters of rows after which memory is given back. */
-const COLLECT = 64 * 2 ** 20;
 
 /** What can be done about each finding, in the order of the numbers. */
 const FIXES: readonly (readonly [Finding, string])[] = [
@@ -61,16 +59,7 @@ export const dataCheck = command({
       });
     }
     const checker = new Checker(options);
-    let read = 0;
-    for await (const value of jsonValues(byteStream(file))) {
-      checker.row(value);
-      // Left to itself the collector lets garbage grow to several times what is in use.
-      if ((read += value.text.length) > COLLECT) {
-        Bun.gc(true);
-        read = 0;
-      }
-      if (passing) io.data(value.text);
-    }
+    await checkFile(file, checker, passing ? { each: ({ text }) => io.data(text) } : {});
     const report = checker.report();
     const name = file === "-" ? "stdin" : file;
     if (report.rows === 0) {

@@ -72,7 +72,7 @@ export const dataConvert = command({
         if ("problem" in made) {
           bad.push({ line: value.line, reason: made.problem, text: value.text.slice(0, 400) });
         } else if ("identical" in made) {
-          if (identical++ < 20) io.warn("WH0321", `Skipping identical pair on line ${value.line}`);
+          if (identical++ < 20) io.warn("WH0311", `Skipping identical pair on line ${value.line}`);
         } else {
           if (made.system !== undefined && own.size < 1000) {
             own.set(made.system, (own.get(made.system) ?? 0) + 1);

@@ -14,7 +14,7 @@ export const dataPreferences = command({
     "Asks the model every prompt and sets its answer against the ideal one: chosen is the ideal " +
     "answer, rejected what the model said. Where both are the same the pair is skipped. Ideal answers " +
     "that are no JSON, or break the schema, are dropped. With --best-of K several answers are drawn; " +
-    "agreement with the ideal answer is F1 of the leaves where both are JSON, 0 where only the ideal " +
+    "agreement with the ideal answer is F1 of the slots where both are JSON, 0 where only the ideal " +
     "one is, and F1 of the words of texts.\n" +
     "-m may name a run: its base is then the one it was trained on, and prompts are put as that " +
     "training did. Every batch is on the disk before the next, in FILE_progress.jsonl: the same command " +

@@ -208,11 +208,6 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "Answers look like a pattern that is repeated rather than like understanding: a confidence that never changes, assumptions or reasoning that are the same for different questions, wrong answers that claim to be sure. More varied rows, rows that cannot be answered, and confidences that differ for a reason are the usual remedies.",
   },
-  WH0321: {
-    title: "a pair of equal answers",
-    text:
-      "A preference between an answer and itself says nothing; training on it only adds noise. The pair is left out.",
-  },
   WH0322: {
     title: "several system prompts",
     text:
@@ -231,7 +226,7 @@ export const explanations: Readonly<Record<string, Explanation>> = {
   WH0311: {
     title: "a pair with the same answer twice",
     text:
-      "Such a pair says nothing about which answer is better. It is left out; the other pairs are trained.",
+      "A preference between an answer and itself says nothing about which answer is better; training on it only adds noise. The pair is left out, the others stay.",
   },
   WH0312: {
     title: "more spans than were read",

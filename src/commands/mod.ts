@@ -138,6 +138,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./sweep.ts")).sweep,
   },
   {
+    name: "sweep dpo",
+    group: "Train",
+    about: "The same for training on preferences",
+    load: async () => (await import("./sweep.ts")).sweepDpo,
+  },
+  {
     name: "report",
     group: "Train",
     about: "Makes a run's report again and says what its curves show",

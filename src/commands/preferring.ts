@@ -368,13 +368,13 @@ function warnIdentical(outcomes: readonly Outcome[], io: Io) {
   const same = outcomes.filter((one) => "identical" in one);
   for (const { span, line } of same.slice(0, WARNED)) {
     io.warn(
-      "WH0321",
+      "WH0311",
       span === undefined
         ? `Skipping identical pair at line ${line}`
         : `Skipping identical pair for span ${span}`,
     );
   }
-  if (same.length > WARNED) io.warn("WH0321", `and ${same.length - WARNED} more identical pairs`);
+  if (same.length > WARNED) io.warn("WH0311", `and ${same.length - WARNED} more identical pairs`);
 }
 
 function reportOf(

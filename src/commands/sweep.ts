@@ -16,9 +16,17 @@ import {
 } from "../report/comparison.ts";
 import { readRun } from "../report/folder.ts";
 import type { CommonSettings } from "../settings/common.ts";
+import { type DpoSettings, dpoSettings } from "../settings/dpo.ts";
 import { fieldsOf } from "../settings/field.ts";
 import { resolve } from "../settings/load.ts";
-import { type Choice, choicesOf, type SweepSettings, sweepSettings } from "../settings/sweep.ts";
+import {
+  type Choice,
+  choicesOf,
+  sweepDpoSettings,
+  type SweepKind,
+  type SweepSettings,
+  sweepSettings,
+} from "../settings/sweep.ts";
 import { type TrainSettings, trainSettings } from "../settings/train.ts";
 import { command } from "./command.ts";
 import type { Io } from "./io.ts";
@@ -39,51 +47,73 @@ export const sweep = command({
     "its own below -o, and compares them: sweep.json, and sweep.html with all curves. The same command " +
     "again goes on where it was stopped. A run that diverges is noted, and the sweep goes on.",
   settings: sweepSettings,
-  async run(settings, io) {
-    const choices = choicesOf(settings.grid, settings.one_at_a_time);
-    const runs = choices.map((choice, i) => runOf(settings, choice, i, choices.length));
-    if (runs.length > settings.max_runs) {
-      throw new Fail(`this sweep has ${runs.length} runs, --max-runs allows ${settings.max_runs}`, {
-        fix: "fewer values, --one-at-a-time, or a larger --max-runs",
-        exit: Exit.usage,
-      });
-    }
-    if (settings.dry_run) {
-      for (const { choice, folder } of runs) io.out(`${folder}  ${labelOf(choice)}`);
-      return io.result({ runs: runs.map(({ choice, folder }) => ({ choice, path: folder })) });
-    }
-    refuseStreams(settings);
-    using _lock = await lockFolder(settings.output!);
-    keep(settings, choices);
-    let device: Device | undefined;
-    try {
-      for (const [i, run] of runs.entries()) {
-        io.note(`\nrun ${i + 1} of ${runs.length}: ${labelOf(run.choice)}`);
-        const known = ended(run.settings);
-        if (known) {
-          io.note(`${known} already`);
-          continue;
-        }
-        device ??= await openFor(run.settings, settings, io);
-        await make(run, settings, device, io);
-        await tell(settings, runs, undefined);
-        if (io.stop.requested) break;
-      }
-    } finally {
-      device?.close();
-    }
-    await tell(settings, runs, io);
-  },
+  run: (settings, io) => runSweep("sft", settings, io),
 });
+
+export const sweepDpo = command({
+  section: "dpo",
+  stops: true,
+  dryRun: true,
+  examples: [
+    "whet sweep dpo -m ./model -d pairs.jsonl --val val.jsonl -o ./sweep --grid lr=5e-6,2e-5 rank=8,16",
+  ],
+  details:
+    "As whet sweep, of runs of whet train dpo. What the loss is made of, such as --beta, is the same in all " +
+    "runs: otherwise their losses could not be compared.",
+  settings: sweepDpoSettings,
+  run: (settings, io) => runSweep("dpo", settings, io),
+});
+
+async function runSweep(kind: SweepKind, settings: Settings, io: Io): Promise<void> {
+  const choices = choicesOf(settings.grid, settings.one_at_a_time, kind);
+  const runs = choices.map((choice, i) => runOf(kind, settings, choice, i, choices.length));
+  if (runs.length > settings.max_runs) {
+    throw new Fail(`this sweep has ${runs.length} runs, --max-runs allows ${settings.max_runs}`, {
+      fix: "fewer values, --one-at-a-time, or a larger --max-runs",
+      exit: Exit.usage,
+    });
+  }
+  if (settings.dry_run) {
+    for (const { choice, folder } of runs) io.out(`${folder}  ${labelOf(choice)}`);
+    return io.result({ runs: runs.map(({ choice, folder }) => ({ choice, path: folder })) });
+  }
+  refuseStreams(settings);
+  using _lock = await lockFolder(settings.output!);
+  keep(settings, choices);
+  let device: Device | undefined;
+  try {
+    for (const [i, run] of runs.entries()) {
+      io.note(`\nrun ${i + 1} of ${runs.length}: ${labelOf(run.choice)}`);
+      const known = ended(run.settings);
+      if (known) {
+        io.note(`${known} already`);
+        continue;
+      }
+      device ??= await openFor(run.settings, settings, io);
+      await make(run, settings, device, io);
+      await tell(settings, runs, undefined);
+      if (io.stop.requested) break;
+    }
+  } finally {
+    device?.close();
+  }
+  await tell(settings, runs, io);
+}
 
 interface Run {
   readonly choice: Choice;
   readonly folder: string;
-  readonly settings: TrainSettings & { readonly output: string };
+  readonly settings: (TrainSettings | DpoSettings) & { readonly output: string };
 }
 
 /** The settings of one run: those of the sweep, and its own. @throws Fail (usage) */
-function runOf(settings: Settings, choice: Choice, i: number, all: number): Run {
+function runOf(
+  kind: SweepKind,
+  settings: Settings,
+  choice: Choice,
+  i: number,
+  all: number,
+): Run {
   if (settings.output === undefined) {
     throw new Fail("missing: --output", {
       why: "every run of a sweep has its folder below it",
@@ -93,7 +123,8 @@ function runOf(settings: Settings, choice: Choice, i: number, all: number): Run 
     });
   }
   const typed = settings as Readonly<Record<string, unknown>>;
-  const given = fieldsOf(trainSettings)
+  const schema = kind === "dpo" ? dpoSettings : trainSettings;
+  const given = fieldsOf(schema)
     .filter((f) => JSON.stringify(typed[f.key]) !== JSON.stringify(f.default))
     .map((f) => ({ key: f.key, value: typed[f.key], from: f.flag }));
   const own = Object.entries(choice)
@@ -102,7 +133,10 @@ function runOf(settings: Settings, choice: Choice, i: number, all: number): Run 
   const name = `${number} ${labelOf(choice)}`.replace(/[^\w.=,+-]+/g, "-").slice(0, 120);
   const folder = join(settings.output, name);
   const output = { key: "output", value: folder, from: "--output" };
-  const { settings: whole } = resolve(trainSettings, [[...own, output], given]);
+  const { settings: whole } = resolve<typeof trainSettings | typeof dpoSettings>(schema, [[
+    ...own,
+    output,
+  ], given]);
   return { choice, folder, settings: { ...whole, output: folder } };
 }
 
@@ -153,7 +187,7 @@ function ended({ output, ...wanted }: Run["settings"]): string | undefined {
   });
 }
 
-async function openFor(run: TrainSettings, settings: Settings, io: Io): Promise<Device> {
+async function openFor(run: Run["settings"], settings: Settings, io: Io): Promise<Device> {
   const { prepareRun } = await import("./prepared.ts");
   const { openDevice } = await import("./gpu.ts");
   const { prepared } = await prepareRun(run, io);

@@ -14,13 +14,48 @@ export interface FieldBalance {
   readonly values?: readonly (readonly [value: string, rows: number])[];
 }
 
+interface FieldCount {
+  rows: number;
+  /** Undefined once there were too many, or a long one. */
+  values?: Map<string, number>;
+}
+
+/** By field. */
+export type Counted = Map<string, FieldCount>;
+
+function countValue(field: FieldCount, value: string, rows: number): void {
+  if (!field.values) return;
+  field.values.set(value, (field.values.get(value) ?? 0) + rows);
+  if (value.length > LONGEST_LABEL || field.values.size > MOST_VALUES) delete field.values;
+}
+
 /** Counts labels and slots: the fields of answers that are JSON objects, or short answers as they are. */
 export class Balance {
-  #rows = 0;
-  #fields = new Map<string, { rows: number; values?: Map<string, number> }>();
+  readonly #fields: Counted = new Map();
+
+  /** @param most fields that are counted; those that come after them are not */
+  constructor(readonly most: number = MOST_FIELDS) {}
+
+  /** What was counted, fields in the order in which they came. */
+  get counted(): Counted {
+    return this.#fields;
+  }
+
+  /**
+   * Counts what another one counted of the rows that follow: the same as if they were added here,
+   * where the other one had no limit of its own.
+   */
+  take(counted: Counted): void {
+    for (const [field, { rows, values }] of counted) {
+      const found = this.#field(field);
+      if (!found) continue;
+      found.rows += rows;
+      if (!values) delete found.values;
+      for (const [value, n] of values ?? []) countValue(found, value, n);
+    }
+  }
 
   add(answer: string): void {
-    this.#rows++;
     const object = answer.startsWith("{") ? objectOf(answer) : undefined;
     if (object === undefined) this.#count("answer", answer);
     else this.#object(object, "");
@@ -35,17 +70,21 @@ export class Balance {
     }
   }
 
-  #count(field: string, value: string | undefined) {
+  #field(field: string): FieldCount | undefined {
     let found = this.#fields.get(field);
     if (!found) {
-      if (this.#fields.size >= MOST_FIELDS) return;
+      if (this.#fields.size >= this.most) return undefined;
       found = { rows: 0, values: new Map() };
       this.#fields.set(field, found);
     }
+    return found;
+  }
+
+  #count(field: string, value: string | undefined) {
+    const found = this.#field(field);
+    if (!found) return;
     found.rows++;
-    if (!found.values || value === undefined) return;
-    found.values.set(value, (found.values.get(value) ?? 0) + 1);
-    if (value.length > LONGEST_LABEL || found.values.size > MOST_VALUES) delete found.values;
+    if (value !== undefined) countValue(found, value, 1);
   }
 
   /** Fields by how many rows have them. */

@@ -1,11 +1,12 @@
 import { word } from "../base/random.ts";
 import { isObject } from "../base/strict_json.ts";
-import { Balance, type FieldBalance } from "./balance.ts";
+import type { FieldBalance } from "./balance.ts";
 import type { Value } from "./json_values.ts";
-import { type AnyRow, anyRow, contentOf, type Kind, kindOf } from "./kinds.ts";
+import { type AnyRow, anyRow, type Kind, kindOf } from "./kinds.ts";
 import { Lengths } from "./lengths.ts";
+import { BAD, type Looks, type Marks, marksOf, QUESTION, SIGNED, Tally, WORDS } from "./look.ts";
 import type { BadRow, RowOptions } from "./rows.ts";
-import { BINS, SeenTexts, sign, similarity, SimilarRows } from "./similar.ts";
+import { BINS, SeenTexts, similarity, SimilarRows } from "./similar.ts";
 
 /** From this share of common runs of five characters on, two rows are nearly the same. */
 export const NEAR = 0.8;
@@ -30,17 +31,21 @@ export interface NamedBadRow extends BadRow {
   readonly id?: string;
 }
 
-/** What is said of one row. Lines are those of the first row that is the same. */
-export interface Verdict {
-  readonly value: Value;
-  readonly bad?: string;
-  readonly row?: AnyRow;
+/** Where rows stand that a row is like: lines of the first of them. */
+interface Places {
   readonly copyOf?: number;
   readonly nearTo?: number;
   /** Asked before, and answered otherwise. */
   readonly contradicts?: number;
   /** The line of the same, or nearly the same, row in the other file. */
   readonly leaked?: number;
+}
+
+/** What is said of one row. */
+export interface Verdict extends Places {
+  readonly value: Value;
+  readonly bad?: string;
+  readonly row?: AnyRow;
 }
 
 export type Finding = "bad" | "copies" | "near" | "contradictions" | "leaked";
@@ -92,22 +97,14 @@ export class Held {
     const row = anyRow(value, this.#index++, this.#kind ?? "sft", options);
     if ("problem" in row) return;
     this.rows++;
-    this.#exact.seen(row.content, value.line);
-    const text = compared(row);
-    if (text === undefined) return;
-    sign(text, this.#signature);
-    this.#near.add(this.#signature, value.line);
+    const { content, signature } = marksOf(row, this.#signature);
+    this.#exact.seen(content, value.line);
+    if (signature) this.#near.add(signature, value.line);
   }
 
-  lineOf(row: AnyRow, signature: Uint8Array | undefined): number | undefined {
-    return this.#exact.lineOf(row.content) ?? (signature && this.#near.find(signature));
+  lineOf({ content, signature }: Marks): number | undefined {
+    return this.#exact.lineOf(content) ?? (signature && this.#near.find(signature));
   }
-}
-
-/** What near copies are found by: question and answer, without what all rows share (the system text). */
-function compared(row: AnyRow): string | undefined {
-  if (row.asked !== undefined) return `${row.asked}\n${row.answer ?? ""}`;
-  return row.example && "text" in row.example ? row.example.text : undefined;
 }
 
 /** Looks at the rows of a file one after the other; memory does not grow with them. */
@@ -118,9 +115,8 @@ export class Checker {
   readonly #signature = new Uint8Array(BINS);
   readonly #drawn = new Uint8Array(DRAWN * BINS);
   readonly #lengths = new Lengths();
-  readonly #balance = new Balance();
+  readonly #tally = new Tally();
   readonly #bad: NamedBadRow[] = [];
-  readonly #forms: Record<string, number> = {};
   readonly #counts: Record<Finding, number> = {
     bad: 0,
     copies: 0,
@@ -129,7 +125,6 @@ export class Checker {
     leaked: 0,
   };
   readonly #pairs: CheckReport["pairs"] = { copies: [], near: [], contradictions: [], leaked: [] };
-  readonly #mix = { withContext: 0, without: 0, negative: 0 };
   #kind: Kind | undefined;
   #rows = 0;
   #signed = 0;
@@ -150,10 +145,32 @@ export class Checker {
     const length = tokens ? tokens(row) : row.content.length;
     if (typeof length !== "number") return this.#refuse(value, length.problem);
     this.#lengths.add(length);
-    this.#forms[row.form] = (this.#forms[row.form] ?? 0) + 1;
-    if (row.kind === "sft" && row.answer !== undefined) this.#balance.add(row.answer);
-    if (row.form === "clitron") this.#mixOf(value.value, row.answer!);
-    return this.#found(this.#compare(value, row));
+    this.#tally.add(row, value.value);
+    return { value, row, ...this.#place(value.line, marksOf(row, this.#signature)) };
+  }
+
+  /** What the rows are; undefined before the first that can be read. */
+  get kind(): Kind | undefined {
+    return this.#kind;
+  }
+
+  /** Checks rows that were looked at: the same as `row` for each of them, without schema and tokens. */
+  take({ has, words, signatures, bad, ...counts }: Looks): void {
+    let refused = 0;
+    for (let i = 0, at = 0; i < has.length; i++, at += WORDS) {
+      if (has[i]! & BAD) {
+        this.row(bad[refused++]!);
+        continue;
+      }
+      this.#rows++;
+      this.#lengths.add(words[at + 1]!);
+      this.#place(words[at]!, {
+        content: { low: words[at + 2]!, high: words[at + 3]! },
+        question: has[i]! & QUESTION ? { low: words[at + 4]!, high: words[at + 5]! } : undefined,
+        signature: has[i]! & SIGNED ? signatures.subarray(BINS * i, BINS * (i + 1)) : undefined,
+      });
+    }
+    this.#tally.take(counts);
   }
 
   #refuse(value: Value, bad: string): Verdict {
@@ -179,25 +196,19 @@ export class Checker {
     return found.length > 0 ? found.join("; ") : undefined;
   }
 
-  #compare(value: Value, row: AnyRow): Verdict {
-    const { line } = value;
-    const copyOf = this.#exact.seen(row.content, line);
-    const text = compared(row);
-    if (text !== undefined) {
-      sign(text, this.#signature);
-      this.#draw();
-    }
-    const signature = text === undefined ? undefined : this.#signature;
-    const leaked = this.options.against?.lineOf(row, signature);
-    if (copyOf !== undefined) return { value, row, copyOf, leaked };
-    const contradicts = row.kind === "sft" && row.asked !== undefined
-      ? this.#asked.seen(questionOf(row), line)
-      : undefined;
-    if (!signature) return { value, row, leaked };
+  /** Finds the rows before that a row is like, and counts them. */
+  #place(line: number, marks: Marks): Places {
+    const { content, question, signature } = marks;
+    const copyOf = this.#exact.seen(content, line);
+    if (signature) this.#draw(signature);
+    const leaked = this.options.against?.lineOf(marks);
+    if (copyOf !== undefined) return this.#found(line, { copyOf, leaked });
+    const contradicts = question && this.#asked.seen(question, line);
+    if (!signature) return this.#found(line, { leaked });
     const nearTo = this.#near.find(signature);
     // Rows like one that is kept already need no place of their own.
     if (nearTo === undefined) this.#near.add(signature, line);
-    return { value, row, leaked, nearTo, contradicts };
+    return this.#found(line, { leaked, nearTo, contradicts });
   }
 
   /**
@@ -205,11 +216,11 @@ export class Checker {
    * for rows that are taken (Li, Reservoir-sampling algorithms of time complexity O(n(1 + log(N/n))),
    * 1994, algorithm L).
    */
-  #draw() {
+  #draw(signature: Uint8Array) {
     const n = this.#signed++;
-    if (n < DRAWN) this.#drawn.set(this.#signature, n * BINS);
+    if (n < DRAWN) this.#drawn.set(signature, n * BINS);
     if (n < this.#nextDrawn) return;
-    if (n >= DRAWN) this.#drawn.set(this.#signature, Math.floor(DRAWN * this.#random()) * BINS);
+    if (n >= DRAWN) this.#drawn.set(signature, Math.floor(DRAWN * this.#random()) * BINS);
     this.#weight *= this.#random() ** (1 / DRAWN);
     this.#nextDrawn += 1 + Math.floor(Math.log(this.#random()) / Math.log1p(-this.#weight));
   }
@@ -219,25 +230,18 @@ export class Checker {
     return (word(1, 0, this.#randoms++) + 0.5) / 2 ** 32;
   }
 
-  #mixOf(value: unknown, answer: string) {
-    const { context } = value as { context?: unknown };
-    if (/"type"\s*:\s*"clarification"/.test(answer)) this.#mix.negative++;
-    else if (context === null || context === "") this.#mix.without++;
-    else this.#mix.withContext++;
-  }
-
-  #found(verdict: Verdict): Verdict {
-    const { copyOf, nearTo, contradicts, leaked } = verdict;
+  #found(line: number, places: Places): Places {
+    const { copyOf, nearTo, contradicts, leaked } = places;
     const note = (what: keyof CheckReport["pairs"], other: number | undefined) => {
       if (other === undefined) return;
       this.#counts[what]++;
-      if (this.#pairs[what].length < 5) this.#pairs[what].push({ line: verdict.value.line, other });
+      if (this.#pairs[what].length < 5) this.#pairs[what].push({ line, other });
     };
     note("copies", copyOf);
     note("near", nearTo);
     note("contradictions", contradicts);
     note("leaked", leaked);
-    return verdict;
+    return places;
   }
 
   report(): CheckReport {
@@ -245,18 +249,18 @@ export class Checker {
       rows: this.#rows,
       good: this.#rows - this.#counts.bad,
       kind: this.#kind ?? "sft",
-      forms: this.#forms,
+      forms: this.#tally.forms,
       counts: this.#counts,
       bad: this.#bad,
       pairs: this.#pairs,
       lengths: this.#lengths,
       diversity: this.#diversity(),
-      balance: this.#balance.fields(),
+      balance: this.#tally.balance.fields(),
       compared: {
         ...(this.#exact.full ? { exact: MOST_EXACT } : {}),
         ...(this.#near.full ? { near: MOST_NEAR } : {}),
       },
-      mix: this.#mix,
+      mix: this.#tally.mix,
     };
   }
 
@@ -273,10 +277,4 @@ export class Checker {
     }
     return 1 - nearest.reduce((sum, s) => sum + s, 0) / n;
   }
-}
-
-/** A question in its surroundings: the same words after another system text are another question. */
-function questionOf({ example, asked }: AnyRow): string {
-  if (!example || !("messages" in example)) return asked!;
-  return contentOf(example.messages.slice(0, -1));
 }

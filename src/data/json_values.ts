@@ -13,7 +13,8 @@ export interface Value {
   readonly problem?: string;
 }
 
-const LINE_LIMIT = 32 * 2 ** 20;
+/** Bytes of a line; what is longer is no row. */
+export const LINE_LIMIT = 32 * 2 ** 20;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
 
@@ -35,28 +36,41 @@ export async function* jsonValues(chunks: AsyncIterable<Uint8Array>): AsyncGener
       }
       if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) bytes = bytes.subarray(3);
     }
-    const start = bytes.findIndex((byte) => byte !== 0x20 && byte !== 0x09);
-    if (start < 0 && raw.length <= LINE_LIMIT) continue;
-    if (first && bytes[start] === 0x5b) {
+    if (first && raw.length <= LINE_LIMIT && isBlank(bytes)) continue;
+    if (first && bytes[blanks(bytes)] === 0x5b) {
       yield* arrayValues({ ...raw, bytes }, lines);
       return;
     }
     first = false;
-    const shown = () => lenient.decode(bytes.subarray(0, 400));
-    if (raw.length > LINE_LIMIT) {
-      const problem = `the line has ${raw.length} bytes, more than the ${LINE_LIMIT} allowed`;
-      yield { line: raw.number, text: shown(), problem };
-      continue;
-    }
-    let text: string;
-    try {
-      text = utf8.decode(bytes);
-    } catch {
-      yield { line: raw.number, text: shown(), problem: badUtf8(bytes) };
-      continue;
-    }
-    yield parsed(raw.number, text, raw.ended);
+    const value = lineValue({ ...raw, bytes });
+    if (value) yield value;
   }
+}
+
+/** Spaces and tabs at the beginning. */
+function blanks(bytes: Uint8Array): number {
+  let at = 0;
+  while (bytes[at] === 0x20 || bytes[at] === 0x09) at++;
+  return at;
+}
+
+const isBlank = (bytes: Uint8Array) => blanks(bytes) === bytes.length;
+
+/** The value on one line of JSONL, undefined where the line is blank. */
+export function lineValue({ number, bytes, length, ended }: RawLine): Value | undefined {
+  const shown = () => lenient.decode(bytes.subarray(0, 400));
+  if (length > LINE_LIMIT) {
+    const problem = `the line has ${length} bytes, more than the ${LINE_LIMIT} allowed`;
+    return { line: number, text: shown(), problem };
+  }
+  if (isBlank(bytes)) return undefined;
+  let text: string;
+  try {
+    text = utf8.decode(bytes);
+  } catch {
+    return { line: number, text: shown(), problem: badUtf8(bytes) };
+  }
+  return parsed(number, text, ended);
 }
 
 function parsed(line: number, text: string, ended: boolean): Value {

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { noise } from "../../kernels/check.ts";
 import { Checker } from "./check.ts";
 import { Lengths } from "./lengths.ts";
-import { BINS, SeenTexts, sign, similarity, SimilarRows } from "./similar.ts";
+import { BINS, hashOf, SeenTexts, sign, similarity, SimilarRows } from "./similar.ts";
 import { splitGroups } from "./split_groups.ts";
 
 const next = noise(5);
@@ -66,11 +66,11 @@ test("of copies with two words in a hundred changed nearly all are found, of oth
 
 test("texts seen are known by the line they first stood on, up to the limit", () => {
   const seen = new SeenTexts(10_000);
-  for (let i = 1; i <= 10_000; i++) expect(seen.seen(`text ${i}`, i)).toBeUndefined();
-  for (let i = 1; i <= 10_000; i += 7) expect(seen.seen(`text ${i}`, 99_999)).toBe(i);
+  for (let i = 1; i <= 10_000; i++) expect(seen.seen(hashOf(`text ${i}`), i)).toBeUndefined();
+  for (let i = 1; i <= 10_000; i += 7) expect(seen.seen(hashOf(`text ${i}`), 99_999)).toBe(i);
   expect(seen.full).toBe(true);
-  expect(seen.seen("new", 1)).toBeUndefined();
-  expect(seen.lineOf("new")).toBeUndefined();
+  expect(seen.seen(hashOf("new"), 1)).toBeUndefined();
+  expect(seen.lineOf(hashOf("new"))).toBeUndefined();
 });
 
 test("a checker tells copies, near copies, contradictions and leaks apart", () => {

@@ -190,7 +190,7 @@ function bucket(band: number, buckets: number): number {
   return (h ^ (h >>> 13)) & (buckets - 1);
 }
 
-/** Which texts were seen, and on which line: 12 bytes a place, three in four taken at most. */
+/** Which texts were seen, by their hashes, and on which line: 12 bytes a place, three in four taken at most. */
 export class SeenTexts {
   #count = 0;
   #table = new Uint32Array(3 * 2048);
@@ -202,24 +202,19 @@ export class SeenTexts {
     return this.#count >= this.most;
   }
 
-  /** The line of the same text (by its 64-bit hash) seen before; else remembers this one. */
-  seen(text: string, line: number): number | undefined {
-    const hash = hashOf(text);
-    const found = this.#find(hash);
+  /** The line of the same text seen before; else remembers this one. */
+  seen({ low, high }: TextHash, line: number): number | undefined {
+    const found = this.lineOf({ low, high });
     if (found !== undefined) return found;
     if (this.full) return undefined;
     if (4 * this.#count >= this.#table.length) this.#grow();
-    this.#put(hash.low, hash.high, line);
+    this.#put(low, high, line);
     this.#count++;
     return undefined;
   }
 
   /** The same without remembering. */
-  lineOf(text: string): number | undefined {
-    return this.#find(hashOf(text));
-  }
-
-  #find({ low, high }: { low: number; high: number }): number | undefined {
+  lineOf({ low, high }: TextHash): number | undefined {
     const places = this.#table.length / 3;
     for (let at = low & (places - 1);; at = (at + 1) & (places - 1)) {
       const line = this.#table[3 * at + 2]!;
@@ -249,7 +244,13 @@ export class SeenTexts {
 const whole = new BigUint64Array(1);
 const halves = new Uint32Array(whole.buffer);
 
-function hashOf(text: string): { low: number; high: number } {
+/** What equal texts have in common, and others, by 64 bits of chance, have not. */
+export interface TextHash {
+  readonly low: number;
+  readonly high: number;
+}
+
+export function hashOf(text: string): TextHash {
   whole[0] = Bun.hash.wyhash(text);
   return { low: halves[0]!, high: halves[1]! };
 }

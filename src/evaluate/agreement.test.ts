@@ -4,14 +4,15 @@ import { agreement, rejectedOf } from "./agreement.ts";
 const IDEAL = '{"type":"command","args":{"bed":"north"},"flags":["a","b"]}';
 
 describe("agreement", () => {
-  test("F1 of the leaves of JSON", () => {
+  test("F1 of the slots of JSON", () => {
     expect(agreement('{"flags":["a","b"],"args":{"bed":"north"},"type":"command"}', IDEAL)).toBe(1);
-    // Three of four leaves on either side: 2 * 3 / 8.
+    // Three of four slots on either side: 2 * 3 / 8.
     expect(agreement(IDEAL.replace("north", "south"), IDEAL)).toBe(0.75);
     expect(agreement(IDEAL.replace('["a","b"]', '["b","a"]'), IDEAL)).toBe(1);
     // Two of two, where four are wanted: 2 * 2 / 6.
     expect(agreement('{"type":"command","args":{"bed":"north"}}', IDEAL)).toBeCloseTo(4 / 6, 12);
-    expect(agreement('{"type":"command","args":[],"flags":{}}', IDEAL)).toBeCloseTo(2 / 7, 12);
+    // What is empty says nothing.
+    expect(agreement('{"type":"command","args":[],"flags":{}}', IDEAL)).toBeCloseTo(2 / 5, 12);
     expect(agreement("north", IDEAL)).toBe(0);
   });
 

@@ -1,15 +1,16 @@
-import { canonicalJson, parseAnswer, sameAnswer } from "./metrics.ts";
+import { parseAnswer, sameAnswer } from "./metrics.ts";
+import { answerF1 } from "./slots.ts";
 
 /**
- * How much an answer agrees with the ideal one, in [0, 1]. Two JSON values: F1 of their leaves, each a
- * path with a value, lists without order. JSON is wanted and something else came: 0. Texts: F1 of their
+ * How much an answer agrees with the ideal one, in [0, 1]. Two JSON values: F1 of their slots
+ * (slots.ts). JSON is wanted and something else came: 0. Texts: F1 of their
  * words (Rajpurkar et al. 2016, https://arxiv.org/abs/1606.05250).
  */
 export function agreement(answer: string, ideal: string): number {
   if (sameAnswer(answer, ideal)) return 1;
   const want = parseAnswer(ideal), got = parseAnswer(answer);
   if (!want) return f1(words(answer), words(ideal));
-  return got ? f1(leaves(got.value), leaves(want.value)) : 0;
+  return got ? answerF1([got.value, want.value]) : 0;
 }
 
 /** An answer that a model gave. */
@@ -41,16 +42,6 @@ export function rejectedOf(
     .map((one) => ({ ...one, score: agreement(one.text, ideal) }));
   const sign = which === "worst" ? 1 : -1;
   return scored.toSorted((a, b) => sign * (a.score - b.score))[0];
-}
-
-function leaves(value: unknown, path = ""): string[] {
-  if (Array.isArray(value)) {
-    return value.length === 0 ? [`${path}[]`] : value.flatMap((one) => leaves(one, `${path}[]`));
-  }
-  if (typeof value !== "object" || value === null) return [`${path}=${canonicalJson(value)}`];
-  const entries = Object.entries(value);
-  if (entries.length === 0) return [`${path}{}`];
-  return entries.flatMap(([key, one]) => leaves(one, `${path}.${key}`));
 }
 
 const words = (text: string) => text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];

@@ -1,5 +1,5 @@
 import { availableParallelism } from "node:os";
-import { Worker } from "node:worker_threads";
+import { createThreads, threadProgram } from "../base/threads.ts";
 import { blockCodec, type BlockType, bytesOf } from "../formats/gguf_blocks.ts";
 import type { Task } from "./quantize_worker.ts";
 
@@ -21,73 +21,6 @@ function here(type: BlockType, values: Float32Array): Uint8Array {
   return bytes;
 }
 
-interface Waiting {
-  readonly task: Task;
-  resolve(bytes: Uint8Array | undefined): void;
-}
-
-/** In the binary sources have the paths they have in the repository. */
-const ownProgram = (): string | URL =>
-  Bun.isStandaloneExecutable
-    ? "./src/export/quantize_worker.ts"
-    : new URL("./quantize_worker.ts", import.meta.url);
-
-/** Threads that take tasks in the order they come, started with the first of them. */
-function threads(count: number, program: string | URL = ownProgram()) {
-  const queue: Waiting[] = [];
-  const idle: (() => void)[] = [];
-  const all = new Set<Worker>();
-  let started = false;
-
-  function start(): void {
-    const worker = new Worker(program);
-    let current: Waiting | undefined;
-    const next = () => {
-      current = queue.shift();
-      if (current === undefined) return void idle.push(next);
-      worker.postMessage(current.task, [current.task.values.buffer as ArrayBuffer]);
-    };
-    // What a lost thread was at stays undone, and with the last of them all that waits.
-    const lost = () => {
-      all.delete(worker);
-      if (idle.includes(next)) idle.splice(idle.indexOf(next), 1);
-      current?.resolve(undefined);
-      current = undefined;
-      if (all.size === 0) { for (const { resolve } of queue.splice(0)) resolve(undefined); }
-    };
-    worker.on("message", (bytes: Uint8Array) => {
-      current?.resolve(bytes);
-      next();
-    });
-    worker.on("error", lost);
-    worker.on("exit", lost);
-    all.add(worker);
-    next();
-  }
-
-  return {
-    /** The bytes, undefined when no thread could make them. */
-    run(task: Task): Promise<Uint8Array | undefined> {
-      if (!started) { for (let i = 0; i < count; i++) start(); }
-      started = true;
-      if (all.size === 0) return Promise.resolve(undefined);
-      return new Promise((resolve) => {
-        queue.push({ task, resolve });
-        idle.pop()?.();
-      });
-    },
-    get running() {
-      return all.size;
-    },
-    end(): void {
-      for (const worker of all) {
-        worker.removeAllListeners();
-        void worker.terminate();
-      }
-    },
-  };
-}
-
 /**
  * A quantiser of `count` threads, by default one for each processor. Only K formats are worth
  * threads, and only from half a million values on; the rest is done at once. What a thread fails to
@@ -95,9 +28,13 @@ function threads(count: number, program: string | URL = ownProgram()) {
  */
 export function createQuantizer(
   count: number = Math.min(availableParallelism(), mostThreads),
-  program?: string | URL,
+  program = threadProgram("src/export/quantize_worker.ts"),
 ): Quantizer {
-  const pool = threads(count, program);
+  const pool = createThreads<Task, Uint8Array>(
+    count,
+    program,
+    ({ values }) => [values.buffer as ArrayBuffer],
+  );
   const one = async (type: BlockType, values: Float32Array): Promise<Uint8Array> =>
     await pool.run({ type: type.name, values: values.slice() }) ?? here(type, values);
   return {
@@ -119,6 +56,6 @@ export function createQuantizer(
     get running() {
       return pool.running;
     },
-    [Symbol.dispose]: pool.end,
+    [Symbol.dispose]: () => pool[Symbol.dispose](),
   };
 }

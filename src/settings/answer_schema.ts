@@ -3,6 +3,7 @@ import { z } from "zod";
 import { Exit, Fail } from "../base/fail.ts";
 import { cliJsonSchema } from "./cli_json_schema.ts";
 import { answerProblems, type CliSchema, parseCliSchema } from "./cli_schema.ts";
+import { explicitSchema } from "./json_schema.ts";
 
 /** What answers must look like: those of a command line, or any JSON. */
 export interface AnswerSchema {
@@ -45,7 +46,7 @@ export function parseAnswerSchema(text: string, path: string): AnswerSchema {
   }
   try {
     const source = JSON.parse(text);
-    const schema = z.fromJSONSchema(source);
+    const schema = z.fromJSONSchema(explicitSchema(source) as z.core.JSONSchema.JSONSchema);
     return {
       name: path.replace(/^.*[/\\]/, "").replace(/(\.schema)?\.json$/, ""),
       text,

@@ -69,7 +69,8 @@ const SMOOTHING: Readonly<Record<string, readonly [usual: number, below: number]
 
 type Raw = z.output<z.ZodObject<typeof dpoFields>>;
 
-function checkDpo(s: Raw, issues: z.RefinementCtx) {
+/** What holds between the settings of preference optimisation. */
+export function checkDpo(s: Raw, issues: z.RefinementCtx) {
   const refuse = (key: string, message: string) =>
     issues.addIssue({ code: "custom", path: [key], message });
   check(s, issues);

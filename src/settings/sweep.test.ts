@@ -28,6 +28,13 @@ describe("the runs of a sweep", () => {
     expect(choicesOf(["rank=8, 8,16"], false)).toHaveLength(2);
   });
 
+  test("of preference training: its own settings, and none that would change what the loss is", () => {
+    expect(choicesOf(["share-prompt=true,false"], false, "dpo")).toHaveLength(2);
+    expect(() => choicesOf(["share-prompt=true,false"], false)).toThrow("no such setting");
+    expect(() => choicesOf(["map=a,b"], false, "dpo")).toThrow("no such setting");
+    expect(() => choicesOf(["dpo-beta=0.1,0.3"], false, "dpo")).toThrow("cannot be compared");
+  });
+
   test.each([
     ["lr", "expected KEY=A,B"],
     ["lrr=1", "no such setting"],

@@ -1,6 +1,7 @@
 /** A small program for the test of the compiled form: what is inside, and does the GPU answer? */
 import { assetFolder, assetNames, commit } from "../../src/base/assets.ts";
 import { Fail } from "../../src/base/fail.ts";
+import type { Looks, LookTask } from "../../src/data/look.ts";
 
 if (process.argv.includes("--nothing")) process.exit(0);
 if (process.argv.includes("--threads")) {
@@ -8,7 +9,14 @@ if (process.argv.includes("--threads")) {
   const { blockType } = await import("../../src/formats/gguf_blocks.ts");
   const quantizer = createQuantizer(2);
   const { length } = await quantizer.quantize(blockType("q4_K"), new Float32Array(1 << 19));
-  console.log(JSON.stringify({ threads: quantizer.running, length }));
+  const { createThreads, threadProgram } = await import("../../src/base/threads.ts");
+  const bytes = new TextEncoder().encode('{"text":"a row"}');
+  const lookers = createThreads<LookTask, Looks>(1, threadProgram("src/data/look_worker.ts"));
+  const looks = await lookers.run({
+    ...{ first: 1, bytes, ends: Uint32Array.of(bytes.length), length: bytes.length, ended: true },
+    ...{ kind: "sft", options: {} },
+  });
+  console.log(JSON.stringify({ threads: quantizer.running, length, forms: looks?.forms }));
   process.exit(0);
 }
 try {

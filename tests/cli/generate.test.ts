@@ -434,7 +434,8 @@ describe.concurrent("bad input", () => {
   test.each(cases)("%j", async (argv, code, err, files = {}) => {
     const dir = folder();
     for (const [name, text] of Object.entries(files)) writeFileSync(join(dir, name), text);
-    const ran = await whet(["data", "generate", ...argv], dir);
+    const env = { ANTHROPIC_API_KEY: "", OPENAI_API_KEY: "" };
+    const ran = await whet(["data", "generate", ...argv], dir, { env });
     expect(ran.err).toMatch(err);
     expect(ran.code).toBe(code);
     expect(ran.out).toBe("");

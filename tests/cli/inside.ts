@@ -6,7 +6,8 @@ import { table } from "../../src/commands/mod.ts";
 import { commonSettings } from "../../src/settings/common.ts";
 import { fieldsOf } from "../../src/settings/field.ts";
 import { resolve } from "../../src/settings/load.ts";
-import type { Ran } from "./run.ts";
+import { canaries } from "../canary.ts";
+import { type Ran, searched } from "./run.ts";
 
 /** An Io that remembers what it is told. */
 export function recorder(json: boolean): Io & { readonly told: { out: string; err: string } } {
@@ -42,13 +43,14 @@ export function recorder(json: boolean): Io & { readonly told: { out: string; er
 
 /**
  * A command line in this process, which costs a hundredth of a new one; no config files, and of the
- * environment only what is given. Not for several at once: the environment is of the whole process.
+ * environment only what is given, with keys that must not be told. Not for several at once: the environment is of the whole process.
  */
 export async function inside(
   name: string,
   argv: readonly string[],
-  env: Record<string, string> = {},
+  given: Record<string, string> = {},
 ): Promise<Ran> {
+  const env: Record<string, string> = { ...canaries, ...given };
   const io = recorder(argv.includes("--json"));
   const hidden = Object.keys(process.env).filter((key) => /^(PHOENIX|WHET)_/.test(key));
   const before = Object.fromEntries(
@@ -60,9 +62,9 @@ export async function inside(
   try {
     const command = await table.find((entry) => entry.name === name)!.load();
     const own = fieldsOf(command.settings), common = fieldsOf(commonSettings);
-    const { given } = parseArguments(`whet ${name}`, [...own, ...common], argv);
-    const { settings } = resolve(command.settings, [given]);
-    const general = resolve(commonSettings, [given]).settings;
+    const parsed = parseArguments(`whet ${name}`, [...own, ...common], argv);
+    const { settings } = resolve(command.settings, [parsed.given]);
+    const general = resolve(commonSettings, [parsed.given]).settings;
     code = await command.run({ ...general, ...(settings as object) }, io) ?? 0;
   } catch (error) {
     code = tell(error, io, false);
@@ -72,5 +74,5 @@ export async function inside(
       else process.env[key] = value;
     }
   }
-  return { code, ...io.told };
+  return searched({ code, ...io.told });
 }

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { canaries, canaryIn } from "../canary.ts";
 
 /** What a command line gave back. */
 export interface Ran {
@@ -9,10 +10,10 @@ export interface Ran {
 
 const main = join(import.meta.dir, "../../src/main.ts");
 
-/** The environment of a stranger: nothing that changes what whet prints. */
+/** The environment of a stranger, nothing that changes what whet prints; and keys that it must not tell. */
 export function bare(): Record<string, string> {
-  const kept = ["PATH", "HOME", "VK_ICD_FILENAMES", "VK_DRIVER_FILES", "XDG_RUNTIME_DIR"];
-  const env: Record<string, string> = { LANG: "C.UTF-8" };
+  const kept = ["PATH", "HOME", "TMPDIR", "VK_ICD_FILENAMES", "VK_DRIVER_FILES", "XDG_RUNTIME_DIR"];
+  const env: Record<string, string> = { LANG: "C.UTF-8", ...canaries };
   for (const name of kept) if (process.env[name]) env[name] = process.env[name];
   return env;
 }
@@ -62,5 +63,12 @@ async function one(
     new Response(child.stderr).text(),
     child.exited,
   ]);
-  return { code, out, err };
+  return searched({ code, out, err });
+}
+
+/** What a command line gave back, unless it tells a key. */
+export function searched(ran: Ran): Ran {
+  const told = canaryIn(ran.out) ?? canaryIn(ran.err);
+  if (told) throw new Error(`the value of ${told} was printed:\n${ran.out}${ran.err}`);
+  return ran;
 }

@@ -70,3 +70,22 @@ test.each([
   expect(err).toContain(what);
   expect(err).toContain(fix);
 });
+
+test("runs of preference training, with that training's own defaults", async () => {
+  const pair = (i: number) =>
+    JSON.stringify({ prompt: `count ${i}`, chosen: ` ${i}.`, rejected: ` ${i + 1}?` }) + "\n";
+  const pairs = Array.from({ length: 12 }, (_, i) => pair(i));
+  writeFileSync(at("pairs.jsonl"), pairs.slice(0, 8).join(""));
+  writeFileSync(at("pairs_val.jsonl"), pairs.slice(8).join(""));
+  const asked = [
+    ...["sweep", "dpo", "-m", "model", "-d", "pairs.jsonl", "--val", "pairs_val.jsonl"],
+    ...["-o", "dpo", "--iters", "3", "--batch", "4", "--grid", "rank=2,4", "--json"],
+  ];
+  const { code, out, err } = await whet(asked, folder);
+  expect({ code, err: code ? err : "" }).toEqual({ code: 0, err: "" });
+  const told = JSON.parse(out.trimEnd().split("\n").at(-1)!);
+  expect(told.runs.map((r: { status: string }) => r.status)).toEqual(["finished", "finished"]);
+  const { settings } = JSON.parse(readFileSync(at("dpo/2-rank=4/run.json"), "utf8"));
+  expect(settings).toMatchObject({ rank: 4, lr: 5e-6, loss_type: "sigmoid", beta: 0.1 });
+  expect(existsSync(at("dpo/sweep.html"))).toBe(true);
+});

@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import {
   appendFileSync,
+  existsSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -55,6 +56,11 @@ const step = (n: number) => ({ step: n, epoch: n / 10, loss: 5 / n, lr: 1e-4, gr
 function events(folder: string) {
   const dir = join(folder, "tensorboard");
   return readdirSync(dir).sort().map((name) => readEvents(readFileSync(join(dir, name))));
+}
+
+/** Waits until the tracker has written what a file begins with. */
+async function begun(folder: string) {
+  while (!existsSync(join(folder, "tensorboard")) || !events(folder)[0]?.length) await Bun.sleep(1);
 }
 
 test("wire format of known messages", () => {
@@ -178,9 +184,9 @@ describe("tensorboard", () => {
 
   test("a disk that is full for a while, and one that stays full", async () => {
     const { append } = disk;
-    const folder = join(root, "full");
-    const { it, warnings } = trackers("tensorboard", folder);
-    await Bun.sleep(20);
+    const folder = join(root, "full"), patient = { ...QUICK, call: 60_000, end: 60_000 };
+    const { it, warnings } = trackers("tensorboard", folder, 0, {}, Date.now(), patient);
+    await begun(folder);
     let failures = 0;
     disk.append = (fd, bytes) => {
       if (failures++ < 1) return append(fd, bytes.subarray(0, 5)); // a part gets through
@@ -189,7 +195,7 @@ describe("tensorboard", () => {
     };
     try {
       it.event("step", step(1));
-      await Bun.sleep(60);
+      while (failures < 4) await Bun.sleep(1);
       it.event("step", step(2));
       await it.end("finished");
       expect(warnings).toHaveLength(1);
@@ -198,8 +204,9 @@ describe("tensorboard", () => {
       const losses = all!.filter(({ tag }) => tag === "train/loss");
       expect(losses.map(({ step }) => step)).toEqual([1, 2]);
 
-      const never = trackers("tensorboard", join(root, "never"));
-      await Bun.sleep(20);
+      const other = join(root, "never");
+      const never = trackers("tensorboard", other, 0, {}, Date.now(), patient);
+      await begun(other);
       disk.append = () => {
         throw Object.assign(new Error("ENOSPC"), { code: "ENOSPC" });
       };

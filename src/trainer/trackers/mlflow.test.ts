@@ -1,7 +1,7 @@
 // MLflow: what is sent, and that a server which fails in any way costs the run nothing.
 import { afterAll, describe, expect, test } from "bun:test";
 import { Fail } from "../../base/fail.ts";
-import { Delivery, LIMITS } from "./delivery.ts";
+import { Delivery, LIMITS, type Limits } from "./delivery.ts";
 import { Trackers, trackersOf } from "./mod.ts";
 import { mlflowTarget } from "./mlflow.ts";
 
@@ -56,7 +56,12 @@ function usual({ path, body }: Call): Response {
   return Response.json({});
 }
 
-function trackers(uri: string, env: Record<string, string> = {}, state = {}, limits = QUICK) {
+function trackers(
+  uri: string,
+  env: Record<string, string> = {},
+  state = {},
+  limits: Limits = QUICK,
+) {
   const warnings: string[] = [];
   const it = new Trackers(
     trackersOf({ report_to: ["mlflow"], mlflow_uri: uri, offline: false }, env),
@@ -131,7 +136,7 @@ test("a resumed run goes on where it was, or anew where the server has forgotten
 
 test("batches keep to the server's limits", async () => {
   const { url, calls } = server();
-  const { it } = trackers(url, {}, {}, { ...QUICK, waiting: 5000, batch: 5000 } as never);
+  const { it } = trackers(url, {}, {}, { ...QUICK, waiting: 5000, batch: 5000 });
   for (let n = 1; n <= 900; n++) it.event("step", step(n));
   await it.end("finished");
   const sizes = calls.map(({ body }) => (body.metrics as unknown[] | undefined)?.length ?? 0);
@@ -156,15 +161,18 @@ describe("a server that", () => {
   for (const [name, answer, warning] of cases) {
     test(`${name} costs no time and one warning`, async () => {
       const { url } = server(answer);
-      const { it, warnings } = trackers(url, { MLFLOW_TRACKING_TOKEN: "s3cret" });
-      const began = performance.now();
+      // On a busy machine an answer may take long; only one that never comes is to be too late.
+      const limits = { ...QUICK, call: answer === forever ? 100 : 60_000, end: 60_000 };
+      const { it, warnings } = trackers(url, { MLFLOW_TRACKING_TOKEN: "s3cret" }, {}, limits);
+      let waited = false;
+      setTimeout(() => waited = true, 0);
       for (let n = 1; n <= 200; n++) it.event("step", step(n));
       await it.flush();
-      expect(performance.now() - began).toBeLessThan(50);
-      await Bun.sleep(60);
+      expect(waited).toBe(false);
+      while (warnings.length === 0) await Bun.sleep(1);
       const ending = performance.now();
       await it.end("finished");
-      expect(performance.now() - ending).toBeLessThan(QUICK.end + 200);
+      expect(performance.now() - ending).toBeLessThan(limits.end / 2);
       expect(warnings).toHaveLength(2);
       expect(warnings[0]).toContain(warning);
       expect(warnings[1]).toBe("mlflow: 200 entries were not delivered");
