@@ -1,6 +1,7 @@
 // whet serve as a process, under load for a long time: nothing is mixed up, lost or leaked.
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { testDevice } from "../kernels/check.ts";
@@ -45,6 +46,22 @@ const post = (path: string, body: unknown, signal?: AbortSignal) =>
     body: JSON.stringify(body),
     signal,
   });
+/** A request of which the first piece has come, on a socket of its own: what fetch does with one that it
+ * was told to leave is not known. */
+async function begun(path: string, body: object): Promise<Socket> {
+  const { hostname, port } = new URL(url), text = JSON.stringify(body);
+  const socket = connect(Number(port), hostname);
+  socket.write(
+    `POST ${path} HTTP/1.1\r\nHost: ${hostname}:${port}\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${text.length}\r\n\r\n${text}`,
+  );
+  let said = "";
+  for await (const part of socket.iterator({ destroyOnReturn: false })) {
+    said += part;
+    if (said.includes("data: ")) break;
+  }
+  return socket;
+}
 async function metric(name: string): Promise<number> {
   const lines = (await (await fetch(`${url}/metrics`)).text()).split("\n");
   return lines.filter((line) => line.startsWith(name))
@@ -124,11 +141,9 @@ test.skipIf(!device)(`${CLIENTS} clients for ${MINUTES} minutes`, async () => {
 test.skipIf(!device)(`${LEAVERS} clients that leave in the middle`, async () => {
   let slowest = 0;
   for (let i = 0; i < LEAVERS; i++) {
-    const leave = new AbortController();
     const long = { prompt: "Once", temperature: 2, max_tokens: 250, n: 1 + i % 12, stream: true };
-    const response = await post("/v1/completions", { ...long, model: "base" }, leave.signal);
-    await response.body!.getReader().read();
-    leave.abort();
+    const socket = await begun("/v1/completions", { ...long, model: "base" });
+    socket.destroy();
     const left = performance.now();
     const busy = async () => await metric("whet_slots_busy") + await metric("whet_waiting");
     while (await busy() > 0) await Bun.sleep(2);
