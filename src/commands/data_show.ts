@@ -1,4 +1,3 @@
-import { openModel } from "../architectures/model.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { plural, short, thousands } from "../base/text.ts";
 import { Lengths } from "../data/lengths.ts";
@@ -8,6 +7,7 @@ import { dataShowSettings } from "../settings/data.ts";
 import { mapOf } from "../settings/model.ts";
 import { ignoredLabel } from "../text/prompt.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { openBase } from "./base_model.ts";
 import { command } from "./command.ts";
 import { histogram } from "./data_check.ts";
 import { type Io, paints } from "./io.ts";
@@ -28,7 +28,7 @@ export const dataShow = command({
   async run(settings, io) {
     const { data, model: dir, mask, max_seq, overlong, n } = settings;
     const { tokenizer, template } = await textsOf(dir, settings.template);
-    const model = await openModel(dir);
+    const model = await openBase(dir);
     const { vocab, context } = model.sizes;
     model.folder.close();
     const name = data === "-" ? "stdin" : data;

@@ -204,6 +204,18 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./export.ts")).exportCommand,
   },
   {
+    name: "push",
+    group: "Ship",
+    about: "Uploads a run or an exported model to the Hugging Face Hub",
+    load: async () => (await import("./push.ts")).push,
+  },
+  {
+    name: "imatrix",
+    group: "Ship",
+    about: "Measures which inputs of a model matter, for better rounding",
+    load: async () => (await import("./imatrix.ts")).imatrix,
+  },
+  {
     name: "infer",
     group: "Use and measure",
     about: "Answers prompts",

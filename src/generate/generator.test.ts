@@ -93,6 +93,48 @@ describe.skipIf(!device)("generating", () => {
     });
   });
 
+  test("a long prompt does not hold up who is being answered", async () => {
+    await generating({ slots: 2, context: 256, prefill: 8 }, async (g) => {
+      const ask = { stop: none, sampling: greedy };
+      const talking = { ...ask, ids: prompt(5), maxTokens: 100 };
+      const long = { ...ask, ids: prompt(160, 7), maxTokens: 4 };
+      const alone = [await g.submit(talking).answer, await g.submit(long).answer];
+      const first = g.submit(talking);
+      let told = 0, second: typeof first | undefined, before = 0, meanwhile = 0;
+      const listening = (async () => {
+        for await (const _ of first) {
+          if (++told !== 3) continue;
+          before = told;
+          second = g.submit(long);
+          void second[Symbol.asyncIterator]().next().then(() => meanwhile = told - before);
+        }
+      })();
+      await listening;
+      // 20 runs of 8 tokens, each followed by a step.
+      expect([meanwhile >= 18, meanwhile <= 24]).toEqual([true, true]);
+      expect([await first.answer, await second!.answer].map(({ ids }) => ids)).toEqual(
+        alone.map(({ ids }) => ids),
+      );
+    });
+  });
+
+  test("who is cancelled while its prompt is computed leaves its place", async () => {
+    await generating({ slots: 2, context: 256, prefill: 8 }, async (g) => {
+      const ask = { stop: none, sampling: greedy };
+      const first = g.submit({ ...ask, ids: prompt(5), maxTokens: 40 });
+      const long = g.submit({ ...ask, ids: prompt(200, 7), maxTokens: 4 });
+      const waits = g.submit({ ...ask, ids: prompt(9), maxTokens: 5 });
+      let told = 0;
+      for await (const _ of first) if (++told === 4) long.cancel();
+      expect(await long.answer).toMatchObject({ ids: [], finish: "cancelled" });
+      expect((await waits.answer).ids).toEqual(
+        (await g.submit({ ...ask, ids: prompt(9), maxTokens: 5 }).answer).ids,
+      );
+      await g.idle();
+      expect([g.running, g.waiting]).toEqual([0, 0]);
+    });
+  });
+
   test("when the device is lost every request is told, those that wait too", async () => {
     const own = await Device.open({ faults: { loseAtSubmit: 9 } });
     const memory = new Memory(own);

@@ -7,12 +7,13 @@ import { field, path } from "./field.ts";
  * The base model; one that is named by its name in the Hugging Face cache, or micro, becomes its folder.
  * @param gguf whether the command reads GGUF files too
  */
-export const modelField = (gguf = false) =>
+export const modelField = (gguf = false, positional?: number) =>
   field(path().transform((name) => modelNamed(name) ?? name), {
     group: "Main",
     short: "m",
     aliases: ["model-name-or-path", "base-model"],
     value: "DIR",
+    positional,
     help: "the base model: a Hugging Face folder (config.json, *.safetensors, tokenizer.json)" +
       (gguf ? ", or a GGUF file" : ""),
   });
@@ -116,7 +117,7 @@ export function mapOf(text: string | undefined): { prompt: string; response: str
   return found ? { prompt: found[1]!, response: found[2]! } : undefined;
 }
 
-export const modelShowSettings = z.strictObject({ model: modelField() });
+export const modelShowSettings = z.strictObject({ model: modelField(true, 0) });
 
 export const modelQuantizeSettings = z.strictObject({
   model: modelField(),

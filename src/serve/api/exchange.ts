@@ -18,8 +18,11 @@ export class Exchange {
   readonly #whole = Promise.withResolvers<void>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** @param seconds it may take */
-  constructor(signal: AbortSignal, seconds: number) {
+  /**
+   * @param signal kept, so that its listener lives as long as the exchange
+   * @param seconds it may take
+   */
+  constructor(readonly signal: AbortSignal, seconds: number) {
     this.id = crypto.randomUUID().replaceAll("-", "").slice(0, 24);
     this.#timer = setTimeout(() => this.end("timeout"), seconds * 1000);
     if (signal.aborted) this.end("left");
