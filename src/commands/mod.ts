@@ -228,6 +228,12 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./chat.ts")).chat,
   },
   {
+    name: "serve",
+    group: "Use and measure",
+    about: "Answers programs and a chat page, by OpenAI's API",
+    load: async () => (await import("./serve.ts")).serve,
+  },
+  {
     name: "score",
     group: "Use and measure",
     about: "Gives the log-probability of every token of given texts",
@@ -329,7 +335,6 @@ export const aliases: Readonly<Record<string, readonly string[]>> = {
 
 /** Commands that the contract names and this version refuses, each with what serves instead. */
 export const later: Readonly<Record<string, string>> = {
-  serve: "whet infer answers rows from stdin",
   "model pull": "name a folder with -m; whet does not download",
   "model ls": "models are folders: whet model show -m DIR explains one",
   "model verify": "whet model show -m DIR checks a folder's structure",

@@ -29,7 +29,7 @@ export function checkPrompt(
 ): void {
   const asked = questions.filter((question) => !("ids" in question));
   if (asked.length === 0) return;
-  const kept = keptBy(adapter ?? model);
+  const kept = promptOf({ model, adapter });
   if (!kept) return;
   const { trained, path } = kept;
   const differ = lockDifferences(trained, promptLock(asked, template?.source, tokenizer));
@@ -56,7 +56,7 @@ export function lockedSystem(
   questions: readonly object[],
   io: Io,
 ): string | undefined {
-  const kept = keptBy(adapter ?? model);
+  const kept = promptOf({ model, adapter });
   const bare = questions.every((one) =>
     "messages" in one && systemOf(one.messages as readonly Message[]) === undefined
   );
@@ -65,13 +65,19 @@ export function lockedSystem(
   return kept.trained.system;
 }
 
-interface Kept {
+/** Under which prompt a model or adapter was trained; undefined where nothing says so. */
+export const promptOf = (
+  { model, adapter }: { readonly model: string; readonly adapter?: string },
+): Kept | undefined => {
+  const source = adapter ?? model;
+  return isGguf(source) ? ofGguf(source) : ofFolder(source);
+};
+
+export interface Kept {
   readonly trained: PromptLock;
   /** Where a person can read it. */
   readonly path: string;
 }
-
-const keptBy = (source: string) => isGguf(source) ? ofGguf(source) : ofFolder(source);
 
 /** An adapter or a merged model keeps the prompt of its training beside its weights. */
 function ofFolder(adapter: string): Kept | undefined {

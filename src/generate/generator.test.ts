@@ -6,6 +6,7 @@ import { Exit } from "../base/fail.ts";
 import { Device } from "../gpu/device.ts";
 import { Memory } from "../graph/memory.ts";
 import { tinyModel } from "../../tests/tiny.ts";
+import type { Grammar } from "../text/grammar/constraint.ts";
 import { Generator, type GeneratorSize, type Sampling } from "./generator.ts";
 
 const device = await testDevice();
@@ -163,5 +164,31 @@ describe.skipIf(!device)("generating", () => {
       expect(() => g.submit(long)).toThrow("the prompt has 64 tokens; 1 to 63 fit");
       expect(() => g.submit({ ...long, ids: [] })).toThrow("the prompt has 0 tokens");
     });
+  });
+
+  test("a grammar that fails ends its own request, and leaves its place to others", async () => {
+    for (const [most, at] of [[0, "mask"], [1, "take"], [3, "take"]] as const) {
+      let left: number = most;
+      const broken = () => {
+        if (left-- === 0) throw new RangeError("too deep");
+      };
+      const mask = new Uint32Array(Math.ceil(model.sizes.vocab / 32)).fill(0xffffffff);
+      const constraint = {
+        done: false,
+        mask: () => (at === "mask" && broken(), mask),
+        take: (id: number) => (at === "take" && broken(), id),
+      };
+      const grammar = { begin: () => constraint } as unknown as Grammar;
+      await generating({ slots: 2, context: 64, prefill: 32 }, async (g) => {
+        const ask = { ids: prompt(5), maxTokens: 59, stop: none, sampling: greedy };
+        const alone = await g.submit(ask).answer;
+        const [bad, good] = [g.submit({ ...ask, grammar }), g.submit(ask)];
+        await expect(bad.answer).rejects.toThrow("too deep");
+        expect((await good.answer).ids).toEqual(alone.ids);
+        // Two that need all pages: none was lost.
+        const again = await Promise.all([g.submit(ask).answer, g.submit(ask).answer]);
+        for (const { ids } of again) expect(ids).toEqual(alone.ids);
+      });
+    }
   });
 });

@@ -184,12 +184,23 @@ export class Generator {
   #wake(): void {
     this.#work ??= this.#run().catch((error) => {
       for (const job of [...this.#active.values(), ...this.#waiting.splice(0)]) job.fail(error);
-      this.#active.clear();
-      this.#prompts = [];
+      this.#vacate();
     }).finally(() => {
       this.#work = undefined;
       if (this.#waiting.length > 0) this.#wake();
     });
+  }
+
+  /** Takes everybody away after an error; where the device still works others may come. */
+  #vacate(): void {
+    for (const { seat } of this.#active.values()) this.#freePages.push(...seat!.pages);
+    this.#active.clear();
+    this.#prompts = [];
+    try {
+      this.#clear(this.decode.requests.cursor);
+    } catch {
+      // The device is gone: so is what it knew.
+    }
   }
 
   async #run(): Promise<void> {
@@ -231,12 +242,14 @@ export class Generator {
       if (job.drawn === 0) continue; // the first token is the prefill's
       const { base } = job.seat!, prompt = job.asked.ids.length;
       while (!job.over && !job.cancelled && job.drawn <= step - base) {
-        const drawn = notes[slot * NOTES + (prompt + job.drawn) % NOTES]!, id = job.take(drawn);
-        if (id !== drawn && !job.over) {
-          const at = prompt + job.drawn - 1, left = job.most - job.drawn;
-          this.#put(this.decode.requests.cursor, slot, Uint32Array.of(id, at, left, 0));
-        }
-        this.#allow(slot, job);
+        alone(job, () => {
+          const drawn = notes[slot * NOTES + (prompt + job.drawn) % NOTES]!, id = job.take(drawn);
+          if (id !== drawn && !job.over) {
+            const at = prompt + job.drawn - 1, left = job.most - job.drawn;
+            this.#put(this.decode.requests.cursor, slot, Uint32Array.of(id, at, left, 0));
+          }
+          this.#allow(slot, job);
+        });
       }
     }
   }
@@ -279,7 +292,7 @@ export class Generator {
       this.#put(requests.pages, slot, table);
       const constrained = job.constraint !== undefined;
       this.#put(requests.ask, slot, askOf({ ...sampling, constrained }, stream, ids.length));
-      this.#allow(slot, job);
+      alone(job, () => this.#allow(slot, job));
       if ((sampling.repetitionPenalty ?? 1) !== 1) {
         this.#put(requests.seen, slot, tokenBits(ids, this.model.sizes.vocab));
       }
@@ -313,10 +326,13 @@ export class Generator {
     if (ended.length === 0) return;
     const first = await runner.readU32(drawn);
     for (const job of ended) {
-      const { slot } = job.seat!, id = job.take(first[slot]!), left = job.most - 1;
-      this.#allow(slot, job);
-      const at = Uint32Array.of(id, job.asked.ids.length, job.over ? 0 : left, 0);
-      this.#put(this.decode.requests.cursor, slot, at);
+      if (job.over) continue;
+      alone(job, () => {
+        const { slot } = job.seat!, id = job.take(first[slot]!), left = job.most - 1;
+        this.#allow(slot, job);
+        const at = Uint32Array.of(id, job.asked.ids.length, job.over ? 0 : left, 0);
+        this.#put(this.decode.requests.cursor, slot, at);
+      });
       job.sit({ ...job.seat!, base: this.#steps });
     }
   }
@@ -334,6 +350,15 @@ export class Generator {
   free(): void {
     this.prefill.runner.free();
     this.decode.runner.free();
+  }
+}
+
+/** What goes wrong with one request's grammar ends that request alone. */
+function alone(job: Job, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    job.fail(error);
   }
 }
 

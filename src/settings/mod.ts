@@ -6,6 +6,7 @@ import { dpoSettings } from "./dpo.ts";
 import { trainEmbedSettings } from "./embed.ts";
 import { ktoSettings } from "./kto.ts";
 import { orpoSettings } from "./orpo.ts";
+import { serveSettings } from "./serve.ts";
 import { simpoSettings } from "./simpo.ts";
 import { pipelineSettings } from "./pipeline.ts";
 import { trainSettings } from "./train.ts";
@@ -32,6 +33,7 @@ export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   train_auto: trainAutoSettings,
   infer: inferSettings,
   chat: chatSettings,
+  serve: serveSettings,
   eval: evalSettings,
   eval_ab: abSettings,
   score: scoreSettings,

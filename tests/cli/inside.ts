@@ -10,7 +10,7 @@ import { canaries } from "../canary.ts";
 import { type Ran, searched } from "./run.ts";
 
 /** An Io that remembers what it is told. */
-function recorder(json: boolean): Io & { readonly told: { out: string; err: string } } {
+export function recorder(json: boolean): Io & { readonly told: { out: string; err: string } } {
   const told = { out: "", err: "" };
   const say = (text: string) => void (told.err += text + "\n");
   const data = (line: string) => void (told.out += line + "\n");
