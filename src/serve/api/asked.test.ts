@@ -63,21 +63,9 @@ test("prompts and inputs are one or several, texts or ids", () => {
   expect(refusal(() => readEmbedding({ input: [] }))[1]).toBe("input");
 });
 
-describe("schemas that would keep the server busy", () => {
-  const form = (schema: unknown) => ({
-    messages,
-    response_format: { type: "json_schema", json_schema: { name: "x", schema } },
-  });
+test("a schema that would keep the server busy", () => {
+  const schema = { enum: Array.from({ length: 20_000 }, (_, i) => i) };
+  const response_format = { type: "json_schema", json_schema: { name: "x", schema } };
   const field = "response_format.json_schema.schema";
-  test.each([
-    { type: "array", minItems: 1e6 },
-    { properties: { a: { anyOf: [{ type: "string", minLength: 1e7 }] } } },
-    { enum: Array.from({ length: 20_000 }, (_, i) => i) },
-  ])(
-    "%#",
-    (schema) => expect(refusal(() => readChat(form(schema)))).toEqual(["invalid_value", field]),
-  );
-  test("values and names that only look like counts are taken", () => {
-    readChat(form({ properties: { maxItems: { const: { maxItems: 1e6 } } } }));
-  });
+  expect(refusal(() => readChat({ messages, response_format }))).toEqual(["invalid_value", field]);
 });

@@ -284,6 +284,8 @@ describe("refused", () => {
     [{ properties: { a: { not: {} } } }, '#/properties/a: "not" cannot be kept'],
     [{ type: "string", format: "iri" }, 'format "iri" cannot be kept'],
     [{ type: "text" }, 'there is no type "text"'],
+    [{ type: "array", minItems: 1e6 }, '"minItems" may be 4096 at most'],
+    [{ type: "string", minLength: 1e7 }, '"minLength" may be 4096 at most'],
     [{ type: "number", multipleOf: 0.5 }, "multipleOf 0.5"],
     [{ type: "string", pattern: "^(?=a)b$" }, "looks around"],
     [{ type: "integer", minimum: 5, maximum: 4 }, "no number is within its bounds"],
@@ -293,6 +295,10 @@ describe("refused", () => {
     [{ oneOf: [{ type: "integer" }, { type: "number" }] }, "oneOf"],
     [{ type: "array", uniqueItems: true, items: { type: "string" } }, "uniqueItems"],
   ])("%j", (schema, why) => expect(problem(schema)).toContain(why));
+
+  test("a value or name that only looks like a count is none", () => {
+    expect(problem({ properties: { maxItems: { const: { maxItems: 1e6 } } } })).toBeUndefined();
+  });
 
   test("all of them at once, by their places", () => {
     const both = problem({ properties: { a: { not: {} }, b: { contains: {} } } });
