@@ -11,19 +11,20 @@ import { parseArguments } from "./arguments.ts";
 import type { Entry } from "./command.ts";
 import { tell } from "./errors.ts";
 import { commandHelp, topHelp } from "./help.ts";
-import { type Io, openIo, readText, type Stop } from "./io.ts";
+import { type Io, openIo, readText, type Stop, type Write } from "./io.ts";
 import { layersOf } from "./layers.ts";
 import { aliases, later, table } from "./mod.ts";
 
 /**
  * Runs one command line.
  * @param argv without the program's own name
+ * @param write takes what is said, in place of stdout and stderr
  * @returns the exit code; never throws
  */
-export async function run(argv: readonly string[], stop: Stop): Promise<number> {
+export async function run(argv: readonly string[], stop: Stop, write?: Write): Promise<number> {
   const has = (flag: string) => argv.includes(flag);
   // What errors look like is known before the settings are.
-  let io = openIo({ json: has("--json"), color: !has("--no-color"), stop });
+  let io = openIo({ json: has("--json"), color: !has("--no-color"), stop, write });
   let debug = has("--debug");
   try {
     const common = fieldsOf(commonSettings);
@@ -51,7 +52,7 @@ export async function run(argv: readonly string[], stop: Stop): Promise<number> 
     const general = resolve(commonSettings, layers).settings;
     debug = general.debug;
     await io.close();
-    io = ioOf(general, stop);
+    io = ioOf(general, stop, write);
     if (general.cache_dir) process.env.WHET_CACHE = general.cache_dir;
     warnOfEnvironment(io, [...Object.values(sections()).flat(), ...own]);
     if (general.dry_run && !command.dryRun) {
@@ -73,9 +74,9 @@ export async function run(argv: readonly string[], stop: Stop): Promise<number> 
   }
 }
 
-function ioOf(settings: CommonSettings, stop: Stop): Io {
+function ioOf(settings: CommonSettings, stop: Stop, write: Write | undefined): Io {
   const { json, quiet, verbose, color, log_file } = settings;
-  return openIo({ json, quiet, verbose, color, logFile: log_file, stop });
+  return openIo({ json, quiet, verbose, color, logFile: log_file, stop, write });
 }
 
 /** 130 after SIGINT, 143 after SIGTERM. */

@@ -83,7 +83,11 @@ export interface IoOptions {
   readonly logFile?: string;
   readonly stop: Stop;
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Takes what is said, in place of stdout (1) and stderr (2). */
+  readonly write?: Write;
 }
+
+export type Write = (fd: 1 | 2, text: string) => void;
 
 /** Whether to paint on a stream: https://no-color.org and https://bixense.com/clicolors. */
 export function paints(
@@ -120,6 +124,7 @@ class Terminal implements Io {
   readonly stop: Stop;
   readonly #color: boolean;
   readonly #logFile: string | undefined;
+  readonly #elsewhere: Write | undefined;
   #log: Promise<LineLog> | LineLog | undefined;
   #waiting: string[] = [];
   #painted = false;
@@ -133,6 +138,7 @@ class Terminal implements Io {
     this.verbose = options.verbose ?? false;
     this.stop = options.stop;
     this.#logFile = options.logFile;
+    this.#elsewhere = options.write;
     const terminal = Boolean(process.stderr.isTTY);
     const mixed = this.json && Boolean(process.stdout.isTTY);
     this.live = terminal && env.TERM !== "dumb" && !this.quiet && !mixed;
@@ -239,6 +245,7 @@ class Terminal implements Io {
    * (EPIPE) or a terminal that was closed (EIO) is remembered and otherwise ignored.
    */
   #write(fd: 1 | 2, text: string) {
+    if (this.#elsewhere) return this.#elsewhere(fd, text);
     if (this.#gone[fd]) return;
     const bytes = new TextEncoder().encode(text);
     for (let done = 0; done < bytes.length;) {

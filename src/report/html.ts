@@ -144,7 +144,10 @@ function rewards(steps: readonly StepPoint[], evals: readonly EvalPoint[]): stri
   return [
     both("Rewards", [["rewards/chosen", "chosen"], ["rewards/rejected", "rejected"]]),
     both("Reward margin", [["rewards/margins", "training"]]),
-    both("Pairs the right way round", [["rewards/accuracies", "training"]]),
+    // Answers without a pair have none.
+    ...of(steps, "rewards/accuracies").length > 0
+      ? [both("Pairs the right way round", [["rewards/accuracies", "training"]])]
+      : [],
   ];
 }
 

@@ -212,8 +212,25 @@ function draw() {
       color: 2,
     });
   }
+  const preference = [
+    ["Reward margin", "rewards/margins"],
+    ["Pairs the right way round", "rewards/accuracies"],
+  ].filter(([, key]) => steps.some((s) => Number.isFinite(s[key]))).map(([title, key]) =>
+    chart(title, [
+      { name: "training", points: of(key), look: "line", color: 1 },
+      ...evals.length
+        ? [{
+          name: "validation",
+          points: evals.map((e) => [e.step, e[key] ?? NaN]),
+          look: "marks",
+          color: 2,
+        }]
+        : [],
+    ], false)
+  );
   $("charts").replaceChildren(
     chart("Loss", loss, true),
+    ...preference,
     chart(
       "Learning rate",
       [{ name: "rate", points: of("lr"), look: "line", color: 3 }],

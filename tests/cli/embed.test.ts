@@ -13,7 +13,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readAdapter } from "../../src/formats/peft.ts";
 import { tinyModel } from "../tiny.ts";
-import { whet } from "./run.ts";
+import { whet } from "./inside.ts";
+import { whet as started } from "./run.ts";
 
 setDefaultTimeout(300_000);
 const folder = mkdtempSync(join(tmpdir(), "whet embed ü-"));
@@ -52,7 +53,7 @@ beforeAll(async () => {
 /** How near two of the embeddings that whet embed gives are. */
 async function cosine(use: readonly string[], a: string, b: string): Promise<number> {
   const stdin = jsonl([{ text: a }, { text: b }]);
-  const { out, code } = await whet(["embed", ...use, "--json"], folder, { stdin });
+  const { out, code } = await started(["embed", ...use, "--json"], folder, { stdin });
   expect(code).toBe(0);
   const [x, y] = out.trim().split("\n").map((line) => JSON.parse(line).embedding as number[]);
   expect(Math.hypot(...x!)).toBeCloseTo(1, 5);
@@ -187,20 +188,20 @@ describe("whet embed", () => {
       stdin = jsonl([{ ids: [5, 6, 7] }, { text: "owl" }]);
     const made = new Set<string>();
     for (const pooling of ["mean", "cls", "last"]) {
-      const { out } = await whet([...use, "--pooling", pooling], folder, { stdin });
+      const { out } = await started([...use, "--pooling", pooling], folder, { stdin });
       const [first, second] = out.trim().split("\n").map((line) => JSON.parse(line).embedding);
       expect([first.length, second.length]).toEqual([64, 64]);
       made.add(out);
     }
     expect(made.size).toBe(3);
     cpSync(join(import.meta.dir, "../../models/micro"), at("decoder"), { recursive: true });
-    const { out, code } = await whet(["embed", "-m", "decoder", "--json"], folder, { stdin });
+    const { out, code } = await started(["embed", "-m", "decoder", "--json"], folder, { stdin });
     expect(code).toBe(0);
     expect(out.trim().split("\n")).toHaveLength(2);
   });
   test("a prompt changes a text, and an unknown one is refused", async () => {
     const embed = async (...more: string[]) =>
-      await whet(["embed", "-m", "model", "--json", ...more], folder, {
+      await started(["embed", "-m", "model", "--json", ...more], folder, {
         stdin: '{"text":"owl"}\n',
       });
     const [plain, prompted] = [await embed(), await embed("--prompt", "query: ")];

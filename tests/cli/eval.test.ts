@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readDataset } from "../../src/data/rows.ts";
 import { chromium, Tab } from "../chromium.ts";
-import { whet } from "./run.ts";
+import { whet } from "./inside.ts";
 
 setDefaultTimeout(300_000);
 const folder = mkdtempSync(join(tmpdir(), "whet-eval-"));

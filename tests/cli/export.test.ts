@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringAt } from "../../src/formats/gguf_types.ts";
 import { openGguf } from "../../src/formats/gguf.ts";
-import { whet } from "./run.ts";
+import { whet } from "./inside.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "whet-export-"));
 const at = (...parts: string[]) => join(folder, ...parts);

@@ -14,7 +14,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { answerProblems, parseCliSchema } from "../../src/settings/cli_schema.ts";
 import { type Behaviour, mockTeacher } from "./mock_teacher.ts";
-import { whet } from "./run.ts";
+import { whet } from "./inside.ts";
+import { whet as started } from "./run.ts";
 
 setDefaultTimeout(120_000);
 const root = mkdtempSync(join(tmpdir(), "whet generate ü-"));
@@ -51,13 +52,14 @@ async function ask(
   more: string[] = [],
   dir = folder(),
   env: Record<string, string> = {},
+  run = whet,
 ) {
   using mock = mockTeacher(behave);
   const names: Record<string, string> = kind === "anthropic"
     ? { ANTHROPIC_API_KEY: KEY, ANTHROPIC_BASE_URL: mock.url }
     : { OPENAI_API_KEY: KEY, OPENAI_BASE_URL: `${mock.url}/v1` };
   const teacher = kind === "anthropic" ? "anthropic:claude-opus-4-5" : "openai:gpt-5-mini";
-  const ran = await whet(
+  const ran = await run(
     ["data", "generate", "garden", "--teacher", teacher, "-o", "rows.jsonl", "--json", ...more],
     dir,
     { env: { ...names, WHET_CACHE: join(dir, "cache"), ...env } },
@@ -167,6 +169,9 @@ describe.concurrent("teachers over a network", () => {
         kind,
         (n) => trouble[n - 1] ?? "good",
         ["-n", "20"],
+        folder(),
+        {},
+        started, // waits between trials: beside the others
       );
       expect({ code, err: code === 0 ? "" : err }).toEqual({ code: 0, err: "" });
       expect(seen).toHaveLength(6);
@@ -181,7 +186,14 @@ describe.concurrent("teachers over a network", () => {
   test("broken answers are tried again, and count as paid", async () => {
     const trouble: Behaviour[] = ["cut", "not json", "no content", "slow"];
     const argv = ["-n", "20", "--timeout", "1"];
-    const { code, err, out } = await ask("anthropic", (n) => trouble[n - 1] ?? "good", argv);
+    const { code, err, out } = await ask(
+      "anthropic",
+      (n) => trouble[n - 1] ?? "good",
+      argv,
+      folder(),
+      {},
+      started,
+    );
     expect({ code, err: code === 0 ? "" : err }).toEqual({ code: 0, err: "" });
     expect(err).toContain("not JSON");
     expect(err).toContain("no answer in time");
@@ -308,7 +320,7 @@ test("two at once pay once", async () => {
   };
   const argv = ["data", "generate", "garden", "--teacher", "anthropic", "-n", "50"];
   const ran = await Promise.all(
-    [1, 2, 3].map(() => whet([...argv, "--batch", "10", "-o", "r.jsonl"], dir, { env })),
+    [1, 2, 3].map(() => started([...argv, "--batch", "10", "-o", "r.jsonl"], dir, { env })),
   );
   expect(mock.seen).toHaveLength(5);
   const told = ran.map(({ code, err }) => `${code} ${err}`);

@@ -1,13 +1,6 @@
-import { parseArguments } from "../../src/commands/arguments.ts";
-import { tell } from "../../src/commands/errors.ts";
-import type { Io } from "../../src/commands/io.ts";
-import { readLines } from "../../src/commands/io.ts";
-import { table } from "../../src/commands/mod.ts";
-import { commonSettings } from "../../src/settings/common.ts";
-import { fieldsOf } from "../../src/settings/field.ts";
-import { resolve } from "../../src/settings/load.ts";
-import { canaries } from "../canary.ts";
-import { type Ran, searched } from "./run.ts";
+import { run } from "../../src/commands/cli.ts";
+import { type Io, readLines } from "../../src/commands/io.ts";
+import { bare, type Ran, searched } from "./run.ts";
 
 /** An Io that remembers what it is told. */
 export function recorder(json: boolean): Io & { readonly told: { out: string; err: string } } {
@@ -41,38 +34,51 @@ export function recorder(json: boolean): Io & { readonly told: { out: string; er
   };
 }
 
+/** The command lines before this one: folder and environment are of the whole process, so one goes at a time. */
+let before: Promise<unknown> = Promise.resolve();
+
 /**
- * A command line in this process, which costs a hundredth of a new one; no config files, and of the
- * environment only what is given, with keys that must not be told. Not for several at once: the environment is of the whole process.
+ * A command line in this process, which saves the start of another; in its folder, with the environment
+ * of a stranger and what is given. For all whose point is not a process: signals, pipes, kills.
  */
-export async function inside(
+export function whet(
+  argv: readonly string[],
+  cwd: string,
+  options: { env?: Record<string, string> } = {},
+): Promise<Ran> {
+  const mine = before.then(() => one(argv, cwd, options.env ?? {}));
+  before = mine.catch(() => {});
+  return mine;
+}
+
+async function one(
+  argv: readonly string[],
+  cwd: string,
+  given: Record<string, string>,
+): Promise<Ran> {
+  const folder = process.cwd(), env = { ...process.env }, told = { 1: "", 2: "" };
+  const cache = env.WHET_CACHE ? { WHET_CACHE: env.WHET_CACHE } : {};
+  const become = (to: Readonly<Record<string, string | undefined>>) => {
+    for (const key of Object.keys(process.env)) if (to[key] === undefined) delete process.env[key];
+    Object.assign(process.env, to);
+  };
+  process.chdir(cwd);
+  become({ ...bare(), ...cache, ...given });
+  try {
+    const stop = { requested: undefined, watched: false };
+    const code = await run(argv, stop, (fd, text) => void (told[fd] += text));
+    return searched({ code, out: told[1], err: told[2] });
+  } finally {
+    become(env);
+    process.chdir(folder);
+  }
+}
+
+/** A command by its name, wherever it runs. */
+export function inside(
   name: string,
   argv: readonly string[],
   given: Record<string, string> = {},
 ): Promise<Ran> {
-  const env: Record<string, string> = { ...canaries, ...given };
-  const io = recorder(argv.includes("--json"));
-  const hidden = Object.keys(process.env).filter((key) => /^(PHOENIX|WHET)_/.test(key));
-  const before = Object.fromEntries(
-    [...hidden, ...Object.keys(env)].map((k) => [k, process.env[k]]),
-  );
-  for (const key of hidden) if (key !== "WHET_CACHE") delete process.env[key];
-  Object.assign(process.env, env);
-  let code: number;
-  try {
-    const command = await table.find((entry) => entry.name === name)!.load();
-    const own = fieldsOf(command.settings), common = fieldsOf(commonSettings);
-    const parsed = parseArguments(`whet ${name}`, [...own, ...common], argv);
-    const { settings } = resolve(command.settings, [parsed.given]);
-    const general = resolve(commonSettings, [parsed.given]).settings;
-    code = await command.run({ ...general, ...(settings as object) }, io) ?? 0;
-  } catch (error) {
-    code = tell(error, io, false);
-  } finally {
-    for (const [key, value] of Object.entries(before)) {
-      if (value === undefined) delete process.env[key];
-      else process.env[key] = value;
-    }
-  }
-  return searched({ code, ...io.told });
+  return whet([...name.split(" "), ...argv], process.cwd(), { env: given });
 }

@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readRun } from "../../src/report/folder.ts";
-import { whet } from "./run.ts";
+import { whet } from "./inside.ts";
 
 setDefaultTimeout(300_000);
 const folder = mkdtempSync(join(tmpdir(), "whet-objectives-"));

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sha256 } from "../../src/base/sha256.ts";
-import { whet } from "./run.ts";
+import { whet } from "./inside.ts";
 
 setDefaultTimeout(120_000);
 const folder = mkdtempSync(join(tmpdir(), "whet pipeline "));

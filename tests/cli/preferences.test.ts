@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readPairs } from "../../src/data/pairs.ts";
 import { type Behaviour, mockTeacher } from "./mock_teacher.ts";
-import { start, whet } from "./run.ts";
+import { whet } from "./inside.ts";
+import { start } from "./run.ts";
 
 setDefaultTimeout(120_000);
 const root = mkdtempSync(join(tmpdir(), "whet preferences ü-"));

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Behaviour, mockTeacher } from "./mock_teacher.ts";
-import { whet } from "./run.ts";
+import { whet } from "./inside.ts";
 
 setDefaultTimeout(120_000);
 const root = mkdtempSync(join(tmpdir(), "whet reasoning ü-"));

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { whet } from "./run.ts";
+import { whet } from "./inside.ts";
 
 setDefaultTimeout(300_000);
 const folder = mkdtempSync(join(tmpdir(), "whet-sweep-"));
