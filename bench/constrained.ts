@@ -18,7 +18,7 @@ import { writeFile } from "../src/base/durable.ts";
 import { uniform } from "../src/base/random.ts";
 import { deviceSlug } from "../src/commands/bench/results.ts";
 import { quantile } from "../src/commands/bench/statistics.ts";
-import { schemaOf } from "../src/commands/constrained.ts";
+import { schemaOf } from "../src/commands/use/constrained.ts";
 import { openGgufModel } from "../src/export/gguf_folder.ts";
 import { exportGguf } from "../src/export/gguf_model.ts";
 import { openModel } from "../src/formats/model_folder.ts";

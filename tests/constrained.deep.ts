@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { testDevice } from "../kernels/check.ts";
 import { openModel } from "../src/architectures/model.ts";
-import { findSchema } from "../src/commands/schemas.ts";
+import { findSchema } from "../src/commands/data/schemas.ts";
 import { Generator } from "../src/generate/generator.ts";
 import { Memory } from "../src/graph/memory.ts";
 import { normalFill } from "../src/base/random.ts";

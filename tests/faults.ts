@@ -2,8 +2,8 @@
 import { cpSync, existsSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Io } from "../src/commands/io.ts";
-import { prepareRun } from "../src/commands/prepared.ts";
-import { train } from "../src/commands/training.ts";
+import { prepareRun } from "../src/commands/train/prepared.ts";
+import { train } from "../src/commands/train/training.ts";
 import { Device } from "../src/gpu/device.ts";
 import type { Faults } from "../src/gpu/faults.ts";
 import { commonSettings } from "../src/settings/common.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { testDevice } from "../kernels/check.ts";
 import { loadWeights, openModel } from "../src/architectures/model.ts";
-import { writeModel } from "../src/commands/full_weights.ts";
+import { writeModel } from "../src/commands/train/full_weights.ts";
 import { Scorer } from "../src/evaluate/score.ts";
 import { exportRun } from "../src/export/export.ts";
 import { openModel as openFolder } from "../src/formats/model_folder.ts";

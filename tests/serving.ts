@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openModel } from "../src/architectures/model.ts";
 import { normalFill } from "../src/base/random.ts";
-import { serveModels } from "../src/commands/serving.ts";
+import { serveModels } from "../src/commands/serve/serving.ts";
 import { PROMPT_FILE, promptLock } from "../src/data/prompt_lock.ts";
 import { loraDefaults, writeAdapter } from "../src/formats/peft.ts";
 import type { Device } from "../src/gpu/device.ts";

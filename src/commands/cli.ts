@@ -12,7 +12,7 @@ import type { Entry } from "./command.ts";
 import { tell } from "./errors.ts";
 import { commandHelp, topHelp } from "./help.ts";
 import { type Io, openIo, readText, type Stop, type Write } from "./io.ts";
-import { layersOf } from "./layers.ts";
+import { layersOf } from "./train/layers.ts";
 import { aliases, later, table } from "./mod.ts";
 
 /**

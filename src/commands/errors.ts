@@ -1,5 +1,5 @@
 import { Exit, type ExitCode, Fail } from "../base/fail.ts";
-import { exits } from "./explanations.ts";
+import { exits } from "./settings/explanations.ts";
 import type { Io } from "./io.ts";
 
 /**

@@ -10,7 +10,7 @@ const batchOf = ({ batch, objective }: { batch?: number; objective: string }) =>
 /** `whet plan` needs no rows, and knows how much memory there is to be. */
 export const planSettings = z.strictObject({
   ...trainFields,
-  model: field(z.array(path()).min(1), {
+  model: field(z.array(modelPath()).min(1), {
     group: "Main",
     short: "m",
     aliases: ["model-name-or-path", "base-model"],

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { explain } from "../../src/commands/explanations.ts";
+import { explain } from "../../src/commands/settings/explanations.ts";
 import { aliases, later, table } from "../../src/commands/mod.ts";
 import { fieldsOf } from "../../src/settings/field.ts";
 import { start, whet } from "./run.ts";

@@ -3,7 +3,7 @@ import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { schemaOf } from "../../src/commands/synthetic.ts";
+import { schemaOf } from "../../src/commands/data/synthetic.ts";
 import { Batch, listBatches } from "../../src/data/review.ts";
 import { inside } from "./inside.ts";
 import { judgement, mockPhoenix, routed } from "./mock_phoenix.ts";

@@ -2,9 +2,9 @@ import { uniform } from "../../base/random.ts";
 import { Exit, Fail } from "../../base/fail.ts";
 import { Generator } from "../../generate/generator.ts";
 import type { BenchSettings } from "../../settings/bench.ts";
-import { generatorSize } from "../infer.ts";
+import { generatorSize } from "../use/infer.ts";
 import type { Io } from "../io.ts";
-import type { Loaded, Opened } from "../loaded.ts";
+import type { Loaded, Opened } from "../use/loaded.ts";
 import { quantile } from "./statistics.ts";
 import { hostPeak, quantName } from "./training.ts";
 

@@ -6,7 +6,7 @@ import { fieldsOf, type SettingsSchema } from "../../settings/field.ts";
 import { type Given, type Layer, resolve } from "../../settings/load.ts";
 import { readTrainingConfig } from "../../settings/training_config.ts";
 import type { Io } from "../io.ts";
-import { layersOf } from "../layers.ts";
+import { layersOf } from "../train/layers.ts";
 import { table } from "../mod.ts";
 import type { Pipeline } from "./stage.ts";
 

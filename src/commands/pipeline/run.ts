@@ -7,7 +7,7 @@ import { columns, humanSeconds } from "../../base/text.ts";
 import { type CommonSettings, commonSettings } from "../../settings/common.ts";
 import { type PipelineSettings, type StageName, STAGES } from "../../settings/pipeline.ts";
 import type { Io } from "../io.ts";
-import { findSchema } from "../schemas.ts";
+import { findSchema } from "../data/schemas.ts";
 import {
   type Asked,
   type PipelineRecord,

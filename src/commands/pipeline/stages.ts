@@ -3,7 +3,7 @@ import { putAside } from "../../base/folder.ts";
 import { sha256 } from "../../base/sha256.ts";
 import { humanBytes, plural, thousands } from "../../base/text.ts";
 import type { Manifest } from "../../report/record.ts";
-import { findSchema } from "../schemas.ts";
+import { findSchema } from "../data/schemas.ts";
 import { call, given, layers } from "./call.ts";
 import { hash, needed, type Pipeline, type Stage } from "./stage.ts";
 import { dpo, finishedRun, HELD, kept, sft, sftRun, trainedModel, weightsOf } from "./training.ts";

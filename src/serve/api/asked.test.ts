@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { readChat, readCompletion, readEmbedding } from "./asked.ts";
 import type { ApiError } from "./errors.ts";
 
