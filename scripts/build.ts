@@ -20,6 +20,7 @@ import {
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import type { Asset } from "../src/base/assets.ts";
+import { RECIPES } from "../src/settings/init.ts";
 import { signMachO, sliceMachO } from "./macho.ts";
 
 const root = join(import.meta.dir, "..");
@@ -35,7 +36,14 @@ const templates = readdirSync(join(root, "templates"), { withFileTypes: true })
   .filter((entry) => entry.isDirectory()).map(({ name }) => `templates/${name}`);
 
 /** Folders whose files travel with the program as they are. */
-const carried = ["models/micro", "schemas", "training/configs", "templates", ...templates];
+const carried = [
+  "models/micro",
+  "schemas",
+  "training/configs",
+  ...RECIPES.map((name) => `training/data/${name}`),
+  "templates",
+  ...templates,
+];
 
 /** Programs of threads: entry points after the main one, found in the binary by these paths. */
 const threads = ["src/data/look_worker.ts", "src/export/quantize_worker.ts"];

@@ -57,6 +57,18 @@ const madeOf = async (...given: Parameters<typeof llamaAs>) => {
   made.push(folder);
   return folder;
 };
+/** Longer than the original context are the 48 ids, and no longer than it are texts of 32. */
+const longRope = {
+  max_position_embeddings: 256,
+  original_max_position_embeddings: 32,
+  rope_parameters: {
+    rope_theta: 10000,
+    rope_type: "longrope",
+    long_factor: Array.from({ length: 16 }, (_, i) => 1.1 + i),
+    short_factor: Array.from({ length: 16 }, (_, i) => 1 + i / 10),
+    original_max_position_embeddings: 32,
+  },
+};
 const special = { bos_token_id: 0, eos_token_id: 0 };
 const families: [string, () => Promise<string>][] = [
   ...["llama", "llama_tied", "phi2", "qwen2", "qwen3", "gemma2", "gemma3"].map((name) =>
@@ -82,6 +94,14 @@ const families: [string, () => Promise<string>][] = [
       architectures: ["Phi3ForCausalLM"],
       sliding_window: null,
       rope_parameters: { rope_theta: 10000, rope_type: "default" },
+      ...special,
+    }, inOne)],
+  ["phi3, stretched by LongRoPE", () =>
+    madeOf({
+      model_type: "phi3",
+      architectures: ["Phi3ForCausalLM"],
+      sliding_window: null,
+      ...longRope,
       ...special,
     }, inOne)],
 ];

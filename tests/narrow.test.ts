@@ -2,10 +2,14 @@
 // computes when they are whole.
 import { afterAll, expect, test } from "bun:test";
 import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { noise, testDevice } from "../kernels/check.ts";
-import { loadWeights, type Model, openModel } from "../src/architectures/model.ts";
+import { loadWeights, type Model, modelOf, openModel } from "../src/architectures/model.ts";
 import { Fail } from "../src/base/fail.ts";
 import { Scorer } from "../src/evaluate/score.ts";
+import { openGgufModel } from "../src/export/gguf_folder.ts";
+import { exportGguf } from "../src/export/gguf_model.ts";
+import { openModel as openFolder } from "../src/formats/model_folder.ts";
 import { Generator } from "../src/generate/generator.ts";
 import { Device } from "../src/gpu/device.ts";
 import { Memory } from "../src/graph/memory.ts";
@@ -97,6 +101,27 @@ for (const family of ["llama", "phi"] as const) {
     small.close();
   });
 }
+
+test.skipIf(!whole)("blocks of GGUF: the same in bindings of 256 KiB", async () => {
+  const tokenizerDir = join(import.meta.dir, "../models/micro"); // of 1,536 tokens
+  const changes = { hidden_size: 256, head_dim: 64, intermediate_size: 256, vocab_size: 1536 };
+  const dir = await tinyModel("llama", undefined, changes);
+  folders.push(dir);
+  for (const quant of ["q8_0", "q6_k", "q4_k_m"] as const) {
+    // The embedding, which is the head too, takes 315 or 408 KiB.
+    const out = join(dir, `${quant}.gguf`), small = await narrow(256 * 1024);
+    using folder = await openFolder(dir);
+    await exportGguf({ model: folder, quant, out, tokenizerDir });
+    const tiny = modelOf(openGgufModel(out));
+    const [cut, uncut] = [await step(small, tiny), await step(whole!, tiny)];
+    expect([quant, Math.abs(cut.loss - uncut.loss) < 1e-6 * uncut.loss]).toEqual([quant, true]);
+    const [a, b] = [await scores(small, tiny), await scores(whole!, tiny)];
+    b.forEach(({ logprobs }, i) => {
+      logprobs.forEach((v, t) => expect(Math.abs(a[i]!.logprobs[t]! - v)).toBeLessThan(2e-6));
+    });
+    small.close();
+  }
+});
 
 test.skipIf(!whole)("what cannot be taken in pieces is refused before the first step", async () => {
   const small = await narrow(8 * 1024), tiny = await model("llama");

@@ -55,13 +55,15 @@ const configs = {
 /**
  * Writes config.json and model.safetensors; the caller removes the folder.
  * @param times what the weights of this name are multiplied with
+ * @param changes to config.json
  */
 export async function tinyModel(
   family: keyof typeof configs = "llama",
   times: (name: string) => number = () => 1,
+  changes: Record<string, unknown> = {},
 ): Promise<string> {
   const dir = mkdtempSync(join(tmpdir(), "whet-tiny-"));
-  const config = configs[family];
+  const config = { ...configs[family], ...changes };
   writeFileSync(join(dir, "config.json"), JSON.stringify(config));
   await writeSafetensors(
     join(dir, "model.safetensors"),

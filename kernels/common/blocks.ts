@@ -12,15 +12,17 @@ export const rowBlocks = (T: number): number => Math.ceil(T / blockRows(T));
 /**
  * The launch of a kernel that walks down blocks of ROWS of T rows of C numbers: one Vec of one block a
  * lane, 64 lanes a workgroup.
+ * @param more constants of the kernel's own
  */
 export function inBlocks(
   kernel: Source,
   { T, C, ROWS = blockRows(T) }: { readonly T: number; readonly C: number; readonly ROWS?: number },
   bind: Launch["bind"],
+  more: Readonly<Record<string, number>> = {},
 ): Launch {
   const lanes = Math.ceil(T / ROWS) * (C % 4 === 0 ? C / 4 : C);
   return {
-    shader: { kernel, parts: [wide(C)], constants: { T, C, ROWS } },
+    shader: { kernel, parts: [wide(C)], constants: { T, C, ROWS, ...more } },
     workgroups: grid(Math.ceil(lanes / 64)),
     bind,
   };

@@ -40,19 +40,19 @@ export const embedding: Op<null> = {
     return [x];
   },
   launch({ inputs: [w, ids], outputs: [x] }, can) {
-    const N = count(x!.shape), [V, C] = w!.shape as [number, number];
-    if (isBlocks(w!.dtype)) {
+    const N = count(x!.shape), C = w!.shape[1]!, { dtype } = w!;
+    if (isBlocks(dtype)) {
       const kernel = { file: "kernels/embedding/embedding_blocks.wgsl", code: blocks };
-      return [{
-        shader: { kernel, parts: blockParts(w!.dtype) },
+      return rowRanges(w!, can).map(({ from, rows, bound }) => ({
+        shader: { kernel, parts: blockParts(dtype) },
         workgroups: grid(Math.ceil(N / 256)),
-        bind: [ids!, w!, x!, numbers(V, C)],
-      }];
+        bind: [ids!, bound, x!, numbers(rows, C, from)],
+      }));
     }
     return rowRanges(w!, can).map(({ from, rows, bound }) => ({
       shader: {
         kernel: { file: "kernels/embedding/embedding.wgsl", code: forward },
-        parts: [tables[w!.dtype as keyof typeof tables]],
+        parts: [tables[dtype as keyof typeof tables]],
         constants: { N, C },
       },
       workgroups: grid(Math.ceil(N / 64)),

@@ -1,13 +1,13 @@
 // embedding, of a table in blocks of GGUF: x[t, c] = w[ids[t], c]
-//   ids    u32[T]          read    below V
+//   ids    u32[T]          read
 //   table  see the parts blocks_*
 //   x      f32[T, C]       write   C is a multiple of 4
-//   size   vec2u           read    V and C
+//   size   vec3u           read    rows of the table, C, and the id of the first row; other ids are left as they are
 //   launch one lane four elements, 64 lanes a workgroup, grid in x and y
 
 @group(0) @binding(0) var<storage, read> ids: array<u32>;
 @group(0) @binding(2) var<storage, read_write> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read> size: vec2u;
+@group(0) @binding(3) var<storage, read> size: vec3u;
 
 fn right_height() -> u32 { return size.x; }
 fn right_width() -> u32 { return size.y; }
@@ -21,6 +21,6 @@ fn main(
   let i = (group.y * groups.x + group.x) * 64u + lane;
   if (i >= arrayLength(&x)) { return; }
   let across = size.y / 4u;
-  let id = ids[i / across];
-  if (id < size.x) { x[i] = right(id, i % across * 4u); }
+  let row = ids[i / across] - size.z;
+  if (row < size.x) { x[i] = right(row, i % across * 4u); }
 }

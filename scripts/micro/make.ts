@@ -18,7 +18,10 @@ import { corpus, type Example, repeats } from "./corpus.ts";
 
 const OUT = "models/micro";
 const VOCABULARY = 1536;
-const CONTEXT = 256;
+/** Longest row of the training, tokens. */
+const TRAINED = 256;
+/** Positions are rotary: an adapter can be trained on rows as long as this. */
+const CONTEXT = 2048;
 /** Tokens of repeating at the start. */
 const WARM_UP = 250_000;
 const SPECIAL = ["<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>"];
@@ -76,7 +79,7 @@ if (bpe.tokens.length !== VOCABULARY) {
 const files = tokenizerFiles(bpe, {
   endOfText: SPECIAL[0]!,
   chatTemplate: CHAT_TEMPLATE,
-  maxLength: CONTEXT,
+  maxLength: TRAINED,
 });
 const tokenizer = createTokenizer({ json: files.tokenizer, config: files.config });
 const encode = (text: string) => tokenizer.encode(text, { special: false });
@@ -93,7 +96,7 @@ let total = 0;
 let supervised = 0;
 for (const example of lesson()) {
   const { ids, answerFrom } = encodeExample(example);
-  if (ids.length > CONTEXT) continue;
+  if (ids.length > TRAINED) continue;
   const labels = ids.map((id, i) => i < answerFrom ? -100 : id);
   lines.push(JSON.stringify({ input_ids: ids, labels }));
   lengths.push(ids.length);

@@ -1,6 +1,7 @@
 /** Brings base weights from disk to device, in pieces; what is to be quantised is on the way. */
 import { layInt8 } from "../../kernels/common/int8.ts";
 import { isNf4, layNf4, layNf4Codes, layNf4Scales, tiled } from "../../kernels/common/nf4.ts";
+import { rowRanges } from "../../kernels/common/ranges.ts";
 import { type FloatType, sizeOf } from "../formats/encode.ts";
 import { type BlockDType, isBlocks, layBlocks, planePlaces } from "../formats/gguf_planes.ts";
 import { quantiseStoredRows } from "../formats/int8.ts";
@@ -49,8 +50,12 @@ type Load = (model: Model, memory: Memory, t: Tensor) => Iterable<number>;
 const widthOf = (t: Tensor) => count(t.shape.slice(1));
 
 /** Stretches of whole rows, of PIECE numbers at most, a multiple of `step` rows but for the last. */
-function* pieces(t: Tensor, step: number): Generator<readonly [from: number, to: number]> {
-  const rows = t.shape[0]!, most = Math.max(step, Math.floor(PIECE / widthOf(t) / step) * step);
+function* pieces(
+  t: Tensor,
+  step: number,
+  rows: number = t.shape[0]!,
+): Generator<readonly [from: number, to: number]> {
+  const most = Math.max(step, Math.floor(PIECE / widthOf(t) / step) * step);
   for (let from = 0; from < rows; from += most) yield [from, Math.min(rows, from + most)];
 }
 
@@ -123,15 +128,20 @@ function* loadInt8(model: Model, memory: Memory, t: Tensor): ReturnType<Load> {
   }
 }
 
-/** Blocks of a GGUF file, their words in another order and nothing else. */
+/** Blocks of a GGUF file, their words in another order and nothing else; planes for each range of rows. */
 function* loadBlocks({ folder }: Model, memory: Memory, t: Tensor): ReturnType<Load> {
-  const dtype = t.dtype as BlockDType, width = widthOf(t);
-  const { buffer, offset } = memory.place(t), places = planePlaces(dtype, t.shape[0]!, width);
-  for (const [from, to] of pieces(t, 4)) {
-    const planes = layBlocks(dtype, folder.blocks!(t.name, from, to), width);
-    for (const [i, { first, group }] of places.entries()) {
-      memory.device.write(buffer, offset + first + from / 4 * group, planes[i]!);
+  const dtype = t.dtype as BlockDType, width = widthOf(t), { buffer, offset } = memory.place(t);
+  let at = offset;
+  for (const range of rowRanges(t, memory.device.capabilities)) {
+    const places = planePlaces(dtype, range.rows, width);
+    for (const [from, to] of pieces(t, 4, range.rows)) {
+      const bytes = folder.blocks!(t.name, range.from + from, range.from + to);
+      const planes = layBlocks(dtype, bytes, width);
+      for (const [i, { first, group }] of places.entries()) {
+        memory.device.write(buffer, at + first + from / 4 * group, planes[i]!);
+      }
+      yield planes.reduce((sum, { byteLength }) => sum + byteLength, 0);
     }
-    yield planes.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    at += bytesOf({ shape: [range.rows, width], dtype });
   }
 }

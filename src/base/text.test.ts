@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import {
+  beside,
   columns,
   editDistance,
   excerpt,
@@ -91,4 +92,14 @@ test("lines", () => {
   expect(excerpt("x".repeat(100), 10)).toBe("xxxxxxxxx…");
   expect(columns([["a", "1"], ["long", "22"]], [1])).toBe("a      1\nlong  22");
   expect(wrap("one two three", 7)).toEqual(["one two", "three"]);
+});
+
+test("two texts beside each other keep their lines and indents; wide characters count twice", () => {
+  expect(beside("one two three\n  in", "日本語 four\nabcdefghij", 19).split("\n")).toEqual([
+    "one two  │ 日本語",
+    "three    │ four",
+    "  in     │ abcdefgh",
+    "         │ ij",
+  ]);
+  expect(beside("", "a", 19)).toBe("         │ a");
 });

@@ -155,3 +155,35 @@ export function wrap(text: string, width: number): string[] {
   if (line) lines.push(line);
   return lines;
 }
+
+/** Two texts beside each other in a terminal of `width` columns, lines broken at blanks where there are any. */
+export function beside(left: string, right: string, width: number): string {
+  const half = Math.floor((width - 3) / 2);
+  const [a, b] = [left, right].map((text) =>
+    text.split("\n").flatMap((line) => broken(line, half))
+  );
+  return Array.from({ length: Math.max(a!.length, b!.length) }, (_, i) => {
+    const cell = a![i] ?? "";
+    return `${cell}${" ".repeat(half - Bun.stringWidth(cell))} │ ${b![i] ?? ""}`.trimEnd();
+  }).join("\n");
+}
+
+/** A line in pieces that take at most `width` columns each. */
+function broken(line: string, width: number): string[] {
+  const pieces: string[] = [];
+  let piece = "", taken = 0, blank = 0;
+  for (const c of line) {
+    const wide = Bun.stringWidth(c);
+    if (taken + wide > width) {
+      const cut = blank > 0 && c !== " " ? blank : piece.length;
+      pieces.push(piece.slice(0, cut).trimEnd());
+      piece = piece.slice(cut).trimStart();
+      [taken, blank] = [Bun.stringWidth(piece), 0];
+      if (c === " ") continue;
+    }
+    piece += c;
+    taken += wide;
+    if (c === " ") blank = piece.length;
+  }
+  return [...pieces, piece];
+}

@@ -1,7 +1,6 @@
 import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openModel } from "../architectures/model.ts";
 import { makeFolder } from "../base/disk.ts";
 import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
@@ -17,6 +16,7 @@ import { fieldsOf, type SettingsSchema } from "../settings/field.ts";
 import { type Given, resolve } from "../settings/load.ts";
 import { trainSettings } from "../settings/train.ts";
 import { PASSED_ON, REMOTE_FIELDS, type TrainAutoSettings } from "../settings/train_auto.ts";
+import { openBase } from "./base_model.ts";
 import type { Io } from "./io.ts";
 import { runTraining } from "./run_training.ts";
 import { syntheticRows } from "./synthetic.ts";
@@ -126,7 +126,7 @@ function warnOfRemote(settings: Settings, io: Io) {
 
 /** How many weights the model has. @throws Fail (data) where it cannot be opened */
 async function parametersOf(dir: string): Promise<number> {
-  const { folder } = await openModel(dir);
+  const { folder } = await openBase(dir);
   try {
     return [...folder.tensors.values()].reduce(
       (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),

@@ -183,8 +183,9 @@ function unknown(first: string, second: string | undefined): Fail {
 /** A WHET_ variable that is nearly the name of a setting is a typing error. */
 function warnOfEnvironment(io: Io, fields: readonly Field[]) {
   const known = new Set(fields.map((f) => `WHET_${f.key.toUpperCase()}`));
+  const others = ["WHET_CACHE", "WHET_SERVE_TOKEN"];
   for (const name of Object.keys(process.env)) {
-    if (!name.startsWith("WHET_") || name === "WHET_CACHE" || known.has(name)) continue;
+    if (!name.startsWith("WHET_") || others.includes(name) || known.has(name)) continue;
     const near = suggest(name.slice(5), [...known].map((k) => k.slice(5)));
     if (near) io.warn("WH0203", `${name} is not a setting`, `did you mean WHET_${near}?`);
   }

@@ -14,7 +14,7 @@ import { mapOf } from "../settings/model.ts";
 import { encodeExample } from "../text/prompt.ts";
 import { command } from "./command.ts";
 import { type Io, readText } from "./io.ts";
-import { textsOf } from "./texts.ts";
+import { systemText, textsOf } from "./texts.ts";
 
 /** What can be done about each finding, in the order of the numbers. */
 const FIXES: readonly (readonly [Finding, string])[] = [
@@ -47,6 +47,7 @@ export const dataCheck = command({
     "first 1.5 million rows, near copies among the first 131,072; the report says where that was not " +
     "all. From stdin (-) the rows pass through to stdout unchanged, for the next in a pipe, and " +
     "the report goes to stderr. A file is never changed in place.",
+  section: "data_check",
   settings: dataCheckSettings,
   async run(settings, io) {
     const { file, fix, output } = settings;
@@ -99,6 +100,8 @@ export const dataCheck = command({
 });
 
 interface Settings {
+  readonly system?: string;
+  readonly json_indent: number;
   readonly file: string;
   readonly model?: string;
   readonly template?: string;
@@ -108,8 +111,13 @@ interface Settings {
   readonly map?: string;
 }
 
-async function optionsOf({ model, template: given, schema, against, map }: Settings) {
-  const rowOptions = { map: mapOf(map) };
+async function optionsOf(settings: Settings) {
+  const { model, template: given, schema, against } = settings;
+  const rowOptions = {
+    map: mapOf(settings.map),
+    system: systemText(settings.system),
+    jsonIndent: settings.json_indent,
+  };
   const problems = schema === undefined
     ? undefined
     : parseAnswerSchema(readText(schema, "the schema"), schema).problems;

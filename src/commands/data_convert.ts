@@ -35,6 +35,7 @@ export const dataConvert = command({
     "over. triplets: anchor, positive and negative.\n" +
     "--system puts one system prompt before every row, in place of their own. Any row that cannot be " +
     "converted stops the command, with its line, before anything is written.",
+  section: "data_convert",
   settings: dataConvertSettings,
   async run({ input, to, from, map: mapText, system: given, model, json_indent, output }, io) {
     const name = input === "-" ? "stdin" : input;

@@ -1,4 +1,3 @@
-import { openModel } from "../architectures/model.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { plural, short, thousands } from "../base/text.ts";
 import { Lengths } from "../data/lengths.ts";
@@ -8,10 +7,11 @@ import { dataShowSettings } from "../settings/data.ts";
 import { mapOf } from "../settings/model.ts";
 import { ignoredLabel } from "../text/prompt.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { openBase } from "./base_model.ts";
 import { command } from "./command.ts";
 import { histogram } from "./data_check.ts";
 import { type Io, paints } from "./io.ts";
-import { textsOf } from "./texts.ts";
+import { systemText, textsOf } from "./texts.ts";
 
 export const dataShow = command({
   examples: [
@@ -24,16 +24,18 @@ export const dataShow = command({
     "sees: begin and end tokens, the chat template, everything. --mask marks what is trained, green " +
     "on a terminal, else in 【 】 ([[ ]] where the terminal has only ASCII). Then how long all rows " +
     "are, and what --max-seq and --overlong would leave out or cut.",
+  section: "data_show",
   settings: dataShowSettings,
   async run(settings, io) {
     const { data, model: dir, mask, max_seq, overlong, n } = settings;
     const { tokenizer, template } = await textsOf(dir, settings.template);
-    const model = await openModel(dir);
+    const model = await openBase(dir);
     const { vocab, context } = model.sizes;
     model.folder.close();
     const name = data === "-" ? "stdin" : data;
     const { examples } = await readDataset(data, {
       map: mapOf(settings.map),
+      system: systemText(settings.system),
       jsonIndent: settings.json_indent,
       vocabulary: vocab,
     });

@@ -29,7 +29,7 @@ type Settings = z.output<typeof demoSettings> & CommonSettings;
 
 const SCHEMA = "schemas/garden.yaml";
 const MODEL = "models/micro";
-/** Longest row and answer of the schema, tokens; the micro model reads 256. */
+/** Longest row and answer of the schema, tokens; the micro model was made with 256. */
 const CONTEXT = 256;
 const ANSWER = 112;
 const VALIDATION = 60;

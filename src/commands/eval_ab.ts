@@ -166,7 +166,6 @@ async function ask(
   const reading = {
     ...settings,
     overlong: "error",
-    json_indent: 0,
     skip_bad: false,
     batch: 1,
     accum: 1,
@@ -174,7 +173,7 @@ async function ask(
   const asked = await readRows(data, reading, { vocab, context, ...texts }, io);
   const sections = settings.sections ?? [];
   const slices = await slicesOf(data, asked.examples, settings.slice, sections);
-  await warnOfTrained(side.adapter, asked.examples, settings.map, io);
+  await warnOfTrained(side.adapter, asked.examples, settings, io);
   using loaded = await load(opened, which, io);
   const { judged } = await measure(
     loaded,

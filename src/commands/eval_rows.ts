@@ -14,6 +14,7 @@ import type { AnswerSchema } from "../settings/answer_schema.ts";
 import { mapOf } from "../settings/model.ts";
 import type { Io } from "./io.ts";
 import { questionOf } from "./questions.ts";
+import { systemText } from "./texts.ts";
 
 /** Keys of rows by which measures are sliced unasked, the first that tells rows apart. */
 const USUAL = ["metadata.kind", "slice", "category", "kind"];
@@ -133,7 +134,7 @@ export function checkExpected(
 export async function warnOfTrained(
   adapter: string | undefined,
   examples: readonly SftExample[],
-  map: string | undefined,
+  { map, system, json_indent }: { map?: string; system?: string; json_indent: number },
   io: Io,
 ): Promise<void> {
   if (adapter === undefined || !existsSync(resolve(adapter, "run.json"))) return;
@@ -146,7 +147,11 @@ export async function warnOfTrained(
     return warn(`the weights of ${adapter} were chosen by these very rows`);
   }
   if (data.path === "-" || !existsSync(data.path)) return;
-  const trained = await readDataset(data.path, { map: mapOf(map) })
+  const trained = await readDataset(data.path, {
+    map: mapOf(map),
+    system: systemText(system),
+    jsonIndent: json_indent,
+  })
     .catch((error) => error instanceof Fail ? undefined : Promise.reject(error));
   if (!trained) return;
   const { exact, near } = leaks(trained.examples, examples);

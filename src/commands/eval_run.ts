@@ -45,14 +45,14 @@ export async function runEval(settings: Settings, io: Io): Promise<void> {
   const { vocab, context } = opened.model.sizes;
   const asked = await readRows(
     data,
-    { ...settings, overlong: "error", json_indent: 0, skip_bad: false, batch: 1, accum: 1 },
+    { ...settings, overlong: "error", skip_bad: false, batch: 1, accum: 1 },
     { vocab, context, ...texts },
     io,
   );
   const { examples } = asked;
   if (schema) checkExpected(examples, schema, settings.schema!, sections, io);
   const slices = await slicesOf(data, examples, settings.slice, sections);
-  await warnOfTrained(adapter, examples, settings.map, io);
+  await warnOfTrained(adapter, examples, settings, io);
   checkPrompt(settings, examples, texts, settings.strict_prompt, io);
   using loaded = await load(opened, settings, io);
   const began = performance.now();

@@ -252,6 +252,16 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     text:
       "The validation loss rose while training went on: too many epochs. The best weights are kept; fewer epochs cost less.",
   },
+  WH0324: {
+    title: "marks of another model",
+    text:
+      "A text such as </s> ends an answer only where the model has a token for it. For others it is three or four pieces of plain text, which are trained like any word. The model's own end token is added to every answer, so that such marks are not needed.",
+  },
+  WH0317: {
+    title: "an importance matrix of few tokens",
+    text:
+      "An importance matrix says how large each input of each layer is on average. From fewer than about two thousand tokens that is much chance. Some hundred rows like those the model will see are enough.",
+  },
   WH0601: {
     title: "a step was not applied",
     text:

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { Exit, Fail } from "../base/fail.ts";
 import { humanBytes, parseBytes, short } from "../base/text.ts";
 import type { ExportForm } from "../export/export.ts";
@@ -37,7 +37,10 @@ export const exportCommand = command({
         exit: Exit.usage,
       });
     }
-    const { exportTrained, trainedOf } = await import("./exporting.ts");
+    const [{ exportTrained, trainedOf }, { noteExport }] = await Promise.all([
+      import("./exporting.ts"),
+      import("../report/folder.ts"),
+    ]);
     const trained = trainedOf(source);
     const report = await exportTrained(
       {
@@ -49,7 +52,10 @@ export const exportCommand = command({
         quant: settings.quant as GgufQuant,
         pretokenizer: settings.pretokenizer,
         ollama: settings.ollama,
+        imatrix: settings.imatrix,
         shardBytes: parseBytes(settings.shard_size),
+        splitBytes: settings.split_max_size && parseBytes(settings.split_max_size) || undefined,
+        keep: !settings.force,
         verify: settings.verify !== "off" && form === "gguf",
         onProgress: ({ done, total, tensor }) =>
           io.progress(`${Math.round((100 * done) / total)} %  ${tensor}`),
@@ -64,6 +70,11 @@ export const exportCommand = command({
         report.sha256 ? `  sha256 ${report.sha256}` : ""
       }`,
     );
+    if (report.files.length > 1 && form === "gguf") {
+      io.out(
+        `in ${report.files.length} parts, of which the first is named: ${report.files.join(" ")}`,
+      );
+    }
     if (report.merged_onto) io.detail(`merged onto the base: ${report.merged_onto}`);
     if (report.drift) {
       const { worst, bound, tensor } = report.drift;
@@ -76,7 +87,26 @@ export const exportCommand = command({
       );
     }
     const asked = settings.verify === "answers" && await predicts(settings);
-    const found = asked ? await compared(settings, trained, io) : undefined;
+    const found = asked ? await compared(settings, report.path, trained, io) : undefined;
+    if (existsSync(join(source, "run.json"))) {
+      await noteExport(source, {
+        file: basename(report.path),
+        format: form === "gguf" ? settings.quant : form,
+        bytes: report.bytes,
+        sha256: report.sha256,
+        imatrix: settings.imatrix && basename(settings.imatrix),
+        drift: found && {
+          kl_mean: found.kl_mean,
+          same_top: found.same_top,
+          places: found.places,
+          passed: found.failed.length === 0,
+        },
+        at: new Date().toISOString(),
+      }).catch((error) => {
+        if (!(error instanceof Fail)) throw error;
+        io.warn("WH0308", `the model card of ${source} does not name the file: ${error.message}`);
+      });
+    }
     io.result({ ...report, ...(found ? { equivalence: found } : {}) });
     if (found) {
       const { driftTable, requireEquivalent } = await import("./verifying.ts");
@@ -104,10 +134,11 @@ async function predicts({ source, base }: ExportSettings): Promise<boolean> {
 /** Answers of what was written beside those of what was trained. */
 async function compared(
   settings: ExportSettings & CommonSettings,
+  written: string,
   { quant, rows, reading }: Trained,
   io: Io,
 ) {
-  const { source, base, output, merge_base, verify_data, verify_rows, max_tokens } = settings;
+  const { source, base, merge_base, verify_data, verify_rows, max_tokens } = settings;
   const adapter = existsSync(join(source, "adapter_config.json"))
     ? (await readAdapter(source)).config
     : undefined;
@@ -124,7 +155,7 @@ async function compared(
           template: reading.template,
         }
         : { model: source, template: reading.template },
-      written: output,
+      written,
       quant: settings.gguf ? settings.quant : "merged",
       data: verify_data ?? rows[0],
       reading,

@@ -21,6 +21,7 @@ export interface Trained {
   /** How rows were read. */
   readonly reading: {
     readonly map?: string;
+    readonly system?: string;
     readonly json_indent?: number;
     readonly template?: string;
   };

@@ -8,11 +8,10 @@ import { encodePrompt } from "../text/prompt.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { command } from "./command.ts";
 import { checked, grammarOf, schemaOf } from "./constrained.ts";
-import { readText } from "./io.ts";
 import { checkPrompt } from "./prompt_check.ts";
 import { routed, routedTold } from "./routed.ts";
 import { asIds, asObject, badRows, type Complaint, type Numbered, readRows } from "./rows.ts";
-import { textsOf } from "./texts.ts";
+import { systemText, textsOf } from "./texts.ts";
 
 const EXAMPLE =
   '{"prompt":"Hello"} or {"messages":[{"role":"user","content":"Hello"}]} or {"ids":[1,2]}';
@@ -44,10 +43,6 @@ export const samplingOf = (s: {
   repetitionPenalty: s.repetition_penalty,
   seed: s.seed,
 });
-
-/** The system message that --system gives or names. */
-export const systemOf = ({ system }: { readonly system?: string }): string | undefined =>
-  system?.startsWith("@") ? readText(system.slice(1), "the system message") : system;
 
 export const noTemplate = (what: string): Fail =>
   new Fail("this model has no chat template", {
@@ -85,7 +80,7 @@ export const infer = command({
   settings: inferSettings,
   async run(settings, io) {
     const { id_field, max_tokens } = settings;
-    const system = systemOf(settings);
+    const system = systemText(settings.system);
     const read = (value: unknown) => rowOf(value, id_field);
     const given: Numbered<Row>[] = settings.prompt === undefined
       ? await readRows<Row>(io, settings.rows, read, EXAMPLE)

@@ -71,6 +71,13 @@ export async function openBoth(
   };
 }
 
+/** Warns where the base is kept otherwise than when the adapter was trained. */
+export function unlikeTold({ unlike }: Opened, io: Io): void {
+  if (!unlike) return;
+  const message = "the adapter was trained on a base whose weights were kept another way";
+  io.warn("WH0309", `${message}; its answers may differ a little`, `add ${unlike}`);
+}
+
 /**
  * Puts what was opened on the device that the settings ask for, or on one that is open already and then
  * stays open.
@@ -84,11 +91,8 @@ export async function load(
   shared?: Device,
   tensors = Generator.tensors,
 ): Promise<Loaded> {
-  const { model, adapter, adapted, unlike } = opened;
-  if (unlike) {
-    const message = "the adapter was trained on a base whose weights were kept another way";
-    io.warn("WH0309", `${message}; its answers may differ a little`, `add ${unlike}`);
-  }
+  const { model, adapter, adapted } = opened;
+  unlikeTold(opened, io);
   const { frozen, trained } = tensors(model, adapted);
   const parameters = [...model.folder.tensors.values()]
     .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);

@@ -204,6 +204,18 @@ export const table: readonly Entry[] = [
     load: async () => (await import("./export.ts")).exportCommand,
   },
   {
+    name: "push",
+    group: "Ship",
+    about: "Uploads a run or an exported model to the Hugging Face Hub",
+    load: async () => (await import("./push.ts")).push,
+  },
+  {
+    name: "imatrix",
+    group: "Ship",
+    about: "Measures which inputs of a model matter, for better rounding",
+    load: async () => (await import("./imatrix.ts")).imatrix,
+  },
+  {
     name: "infer",
     group: "Use and measure",
     about: "Answers prompts",
@@ -214,6 +226,12 @@ export const table: readonly Entry[] = [
     group: "Use and measure",
     about: "Talks with a model, and with its base beside it",
     load: async () => (await import("./chat.ts")).chat,
+  },
+  {
+    name: "serve",
+    group: "Use and measure",
+    about: "Answers programs and a chat page, by OpenAI's API",
+    load: async () => (await import("./serve.ts")).serve,
   },
   {
     name: "score",
@@ -317,7 +335,6 @@ export const aliases: Readonly<Record<string, readonly string[]>> = {
 
 /** Commands that the contract names and this version refuses, each with what serves instead. */
 export const later: Readonly<Record<string, string>> = {
-  serve: "whet infer answers rows from stdin",
   "model pull": "name a folder with -m; whet does not download",
   "model ls": "models are folders: whet model show -m DIR explains one",
   "model verify": "whet model show -m DIR checks a folder's structure",

@@ -2,27 +2,37 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { columns, humanBytes, plural, thousands } from "../base/text.ts";
 import type { Model } from "../architectures/model.ts";
+import type { GgufModel } from "../export/gguf_folder.ts";
 import { modelShowSettings } from "../settings/model.ts";
 import { command } from "./command.ts";
-import { textsOf } from "./texts.ts";
+import { isGguf, textsOf } from "./texts.ts";
 
 export const modelShow = command({
-  examples: ["whet model show -m ./model", "whet model show -m ./model --json"],
+  examples: [
+    "whet model show ./model",
+    "whet model show ./model --json",
+    "whet model show model.gguf",
+  ],
   details:
-    "Opens the folder, compares every weight with what config.json asks for, and computes nothing.",
+    "Opens the folder or GGUF file, compares every weight with what config.json asks for, and computes " +
+    "nothing. Of GGUF's types the GPU reads Q4_0, Q5_0, Q8_0, Q4_K, Q5_K and Q6_K as they are; Q4_1, " +
+    "Q5_1 and the others become f32 while they are loaded.",
   settings: modelShowSettings,
   async run({ model: dir }, io) {
-    const { openModel } = await import("../architectures/model.ts");
-    const model = await openModel(dir), { sizes, architecture, folder } = model;
+    const { openBase } = await import("./base_model.ts");
+    const model = await openBase(dir), { sizes, architecture, folder } = model;
     const { tokenizer, template } = await textsOf(dir);
-    const names = readdirSync(dir), weights = names.filter((n) => n.endsWith(".safetensors"));
+    const single = isGguf(dir), names = single ? [] : readdirSync(dir);
+    const weights = single
+      ? [dir]
+      : names.filter((n) => n.endsWith(".safetensors")).map((n) => join(dir, n));
     const stored = kinds(model), details = architecture.describe?.(model.config) ?? [];
     const answer = {
       path: dir,
       family: architecture.modelType,
       parameters: stored.reduce((sum, { parameters }) => sum + parameters, 0),
       files: weights.length,
-      bytes: weights.reduce((sum, name) => sum + statSync(join(dir, name)).size, 0),
+      bytes: weights.reduce((sum, file) => sum + statSync(file).size, 0),
       stored,
       layers: sizes.layers,
       width: sizes.width,
@@ -59,7 +69,7 @@ export const modelShow = command({
       ["licence", answer.licence.join(", ") || "no file says"],
       ["sha256", answer.sha256],
     ]));
-    if (folder.quantised) {
+    if (folder.quantised && !single) {
       io.note("\nQuantised already: train on it without --quant.");
     }
   },
@@ -83,6 +93,8 @@ function kinds({ folder }: Model) {
 }
 
 function typeOf(folder: Model["folder"], name: string, dtype: string): string {
+  const inFile = (folder as Partial<GgufModel>).types?.get(name);
+  if (inFile !== undefined) return inFile;
   const kept = folder.quantised?.get(name);
   if (kept === "int8") return "int8, of f16";
   if (kept !== "nf4") return dtype.toLowerCase();

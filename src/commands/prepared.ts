@@ -26,7 +26,8 @@ import { objectiveFor, pairsOf, type PreferenceSettings, unpaired } from "./obje
 import { dateOf } from "./resuming.ts";
 import { type Room, roomOf } from "./room.ts";
 import { fallback, targetsOf, tellFallback } from "./targets.ts";
-import { type Texts, textsOf } from "./texts.ts";
+import { spelledMarks } from "../text/spelled.ts";
+import { systemText, type Texts, textsOf } from "./texts.ts";
 
 /** Rows of a file, tokenised, and what is to be recorded of them. */
 export interface TokenRows {
@@ -175,6 +176,7 @@ export interface Reading {
   readonly loss_on?: string;
   readonly compute?: "f32" | "f16";
   readonly map?: string;
+  readonly system?: string;
   readonly json_indent: number;
   readonly skip_bad: boolean;
   readonly limit?: number;
@@ -204,6 +206,7 @@ export async function readRows(
   const { max_seq, overlong, limit, smoke } = settings;
   const options = {
     map: mapOf(settings.map),
+    system: systemText(settings.system),
     jsonIndent: settings.json_indent,
     vocabulary: model.vocab,
     skipBad: settings.skip_bad,
@@ -229,6 +232,7 @@ export async function readRows(
   const most = smoke ? Math.min(limit ?? Infinity, 3 * settings.batch * settings.accum) : limit;
   const examples = most === undefined ? all : all.slice(0, most);
   const name = path === "-" ? "stdin" : path;
+  warnOfMarks(name, examples, model, io);
   const { report, ...read } = tokenised(path, examples, settings, model);
   const { rows } = read;
   warnOfLength(name, report, Math.min(max_seq, model.context), model.context, overlong, io);
@@ -239,6 +243,40 @@ export async function readRows(
     } trained`,
   );
   return read;
+}
+
+/** Rows in which marks are looked for. */
+const LOOKED_AT = 100;
+
+/** Warns of begin and end marks that were written for another model. */
+function warnOfMarks(
+  name: string,
+  examples: readonly object[],
+  { tokenizer, template }: Texts,
+  io: Io,
+) {
+  const chat = examples.some((example) => "messages" in example);
+  const written = examples.slice(0, LOOKED_AT).flatMap((example) =>
+    "messages" in example ? [] : Object.values(example).filter((part) => typeof part === "string")
+  );
+  const { eos } = tokenizer;
+  for (
+    const [where, text] of [
+      [name, written.join("\n")],
+      ["the chat template", chat ? template?.source.replace(/\{#[\s\S]*?#\}/g, "") ?? "" : ""],
+    ] as const
+  ) {
+    const marks = spelledMarks(text, tokenizer);
+    if (marks.length === 0) continue;
+    io.warn(
+      "WH0324",
+      `${where} writes ${marks.join(" and ")}, which this model has no token for: plain text to it`,
+      "leave such marks out" +
+        (eos === undefined
+          ? ""
+          : `: ${tokenizer.tokenText(eos)}, which ends its answers, is added`),
+    );
+  }
 }
 
 export function tokenised(

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { type Model, openModel } from "../architectures/model.ts";
+import type { Model } from "../architectures/model.ts";
 import type { TokenRow } from "../architectures/packed.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { plural, thousands } from "../base/text.ts";
@@ -16,6 +16,7 @@ import type { Measures } from "../trainer/loop.ts";
 import { embed } from "../trainer/objectives/embed.ts";
 import { prepare, type Prepared } from "../trainer/prepare.ts";
 import type { Trainer } from "../trainer/trainer.ts";
+import { openBase } from "./base_model.ts";
 import type { Io } from "./io.ts";
 import type { PreparedRun, TokenRows } from "./prepared.ts";
 import { roomOf } from "./room.ts";
@@ -41,7 +42,7 @@ type Row = PreparedRow & Required<Pick<TokenRow, "texts">>;
  * @throws Fail (usage) (data)
  */
 export async function prepareEmbedRun(asked: Settings, io: Io): Promise<PreparedRun> {
-  const opened = await openModel(asked.model, merged(asked.task));
+  const opened = await openBase(asked.model, merged(asked.task));
   const instruction = instructionOf(opened, asked.task);
   const instead = fallback(asked, opened);
   const settings = {

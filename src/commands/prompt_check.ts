@@ -29,7 +29,7 @@ export function checkPrompt(
 ): void {
   const asked = questions.filter((question) => !("ids" in question));
   if (asked.length === 0) return;
-  const kept = adapter === undefined ? ofGguf(model) : ofFolder(adapter);
+  const kept = promptOf({ model, adapter });
   if (!kept) return;
   const { trained, path } = kept;
   const differ = lockDifferences(trained, promptLock(asked, template?.source, tokenizer));
@@ -56,7 +56,7 @@ export function lockedSystem(
   questions: readonly object[],
   io: Io,
 ): string | undefined {
-  const kept = adapter === undefined ? ofGguf(model) : ofFolder(adapter);
+  const kept = promptOf({ model, adapter });
   const bare = questions.every((one) =>
     "messages" in one && systemOf(one.messages as readonly Message[]) === undefined
   );
@@ -65,12 +65,21 @@ export function lockedSystem(
   return kept.trained.system;
 }
 
-interface Kept {
+/** Under which prompt a model or adapter was trained; undefined where nothing says so. */
+export const promptOf = (
+  { model, adapter }: { readonly model: string; readonly adapter?: string },
+): Kept | undefined => {
+  const source = adapter ?? model;
+  return isGguf(source) ? ofGguf(source) : ofFolder(source);
+};
+
+export interface Kept {
   readonly trained: PromptLock;
   /** Where a person can read it. */
   readonly path: string;
 }
 
+/** An adapter or a merged model keeps the prompt of its training beside its weights. */
 function ofFolder(adapter: string): Kept | undefined {
   const path = join(adapter, PROMPT_FILE);
   if (!existsSync(path)) return undefined;
@@ -79,7 +88,6 @@ function ofFolder(adapter: string): Kept | undefined {
 
 /** An exported file carries the prompt of its training. */
 function ofGguf(model: string): Kept | undefined {
-  if (!isGguf(model)) return undefined;
   using file = openGguf(model);
   const kept = stringAt(file.metadata, PROMPT_KEY);
   if (kept === undefined) return undefined;

@@ -7,6 +7,7 @@ import { PROMPT_FILE, promptLock } from "../data/prompt_lock.ts";
 import { listCheckpoints, loadCheckpoint } from "../formats/checkpoint.ts";
 import { bytesIn, parseObject } from "../formats/model_files.ts";
 import { loraDefaults, writeAdapter } from "../formats/peft.ts";
+import { hubIdOf, licenceOf } from "../report/origin.ts";
 import type { LayerPoint, Manifest, Sample } from "../report/record.ts";
 import type { CommonSettings } from "../settings/common.ts";
 import type { TrainSettings } from "../settings/train.ts";
@@ -47,6 +48,8 @@ export function manifestOf(
       parameters: plan.parameters,
       trainable: plan.trainable,
       sha256: model.folder.hash(),
+      id: hubIdOf(settings.model),
+      license: licenceOf(settings.model),
     },
     data: data!.facts,
     validation: validation?.facts,

@@ -9,6 +9,7 @@ import {
   loadChatTemplate,
 } from "../text/chat_template.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import { readText } from "./io.ts";
 
 /** How a model reads and writes: its tokenizer, and its chat template where it has one. */
 export interface Texts {
@@ -20,6 +21,12 @@ export interface Texts {
 export function isGguf(model: string): boolean {
   return model.endsWith(".gguf") &&
     (statSync(model, { throwIfNoEntry: false })?.isFile() ?? true);
+}
+
+/** The system message that --system gives: a text, or the file after @. */
+export function systemText(given: string | undefined): string | undefined {
+  if (!given?.startsWith("@")) return given;
+  return readText(given.slice(1), "the system message").replace(/\r?\n$/, "");
 }
 
 /**

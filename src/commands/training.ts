@@ -284,12 +284,13 @@ function tellEnd(
   );
   io.out(`${what}   ${output}\nreport  ${join(output, "report.html")}`);
   if (status !== "stopped") {
-    const { model, quant, double_quant } = settings;
+    const { model, quant, double_quant, template } = settings;
     const kept = quant === "none"
       ? ""
       : ` --quant ${quant}${double_quant ? " --double-quant" : ""}`;
     const use = settings.full ? `-m ${output}` : `-m ${model} -a ${output}${kept}`;
-    const chat = data!.facts.chat ? "--chat " : "";
+    const written = template === undefined ? "" : `--template ${template} `;
+    const chat = data!.facts.chat ? `--chat ${written}` : "";
     if (objectiveOf(prepared.recipe).kind === "embed") {
       return io.note(`\nNext: whet embed ${use} --json < texts.jsonl`);
     }

@@ -2,6 +2,8 @@
 import { Exit, Fail } from "../base/fail.ts";
 import { columns, plural, short } from "../base/text.ts";
 import { collectRows } from "../data/rows.ts";
+import type { Judged } from "../evaluate/judge.ts";
+import { mcnemar } from "../evaluate/significance.ts";
 import { type Divergence, divergence, logitsAt, type Places } from "../evaluate/distributions.ts";
 import type { Measures } from "../evaluate/measures.ts";
 import type { CommonSettings } from "../settings/common.ts";
@@ -29,7 +31,11 @@ export interface Pairing {
   readonly quant: string;
   /** Rows to compare on, and how they are read; built-in ones where there are none. */
   readonly data?: string;
-  readonly reading?: { readonly map?: string; readonly json_indent?: number };
+  readonly reading?: {
+    readonly map?: string;
+    readonly system?: string;
+    readonly json_indent?: number;
+  };
   readonly rows: number;
   /** Longest answer compared, tokens. */
   readonly max_tokens: number;
@@ -73,8 +79,8 @@ const LIMITS: Readonly<Record<string, number>> = {
   q4_k_s: 0.2,
   q4_0: 0.3,
 };
-/** Shares of right answers may fall by this, or by what a row and a half is. */
-const DROP = 0.05;
+/** Shares of right answers may fall by this, and by what chance explains (McNemar's test). */
+const DROP = 0.05, CHANCE = 0.05;
 /** Places of a row that are compared. */
 const PLACES = 16;
 
@@ -159,7 +165,8 @@ export async function equivalence(
       ...(known ? { measures: { source: before.measures, written: after.measures } } : {}),
       texts: textDifferences(texts, theirs),
     };
-    return { ...result, failed: failures(result) };
+    const falls = known ? fallen(before.judged, after.judged) : [];
+    return { ...result, failed: [...failures(result), ...falls] };
   } finally {
     device?.close();
   }
@@ -174,15 +181,22 @@ function failures(e: Omit<Equivalence, "failed">): string[] {
       } is rounding`,
     );
   }
-  for (const name of ["exact_match", "json_valid"] as const) {
-    if (!e.measures) break;
-    const { [name]: was = 0 } = e.measures.source, { [name]: is = 0 } = e.measures.written;
-    const fall = was - is;
-    if (fall > Math.max(DROP, 1.5 / e.measures.source.n)) {
-      failed.push(`${name} falls from ${short(was)} to ${short(is)}`);
-    }
-  }
   return [...failed, ...e.texts];
+}
+
+/**
+ * What more answers have lost than gained, beyond chance: a model that is unsure answers otherwise after
+ * any rounding, one way as often as the other.
+ */
+function fallen(before: readonly Judged[], after: readonly Judged[]): string[] {
+  const shares = { "exact match": "right", "valid JSON": "json" } as const;
+  return Object.entries(shares).flatMap(([name, key]) => {
+    const lost = before.filter((one, i) => one[key] && !after[i]![key]).length;
+    const gained = before.filter((one, i) => !one[key] && after[i]![key]).length;
+    const share = (all: readonly Judged[]) => all.filter((one) => one[key]).length / all.length;
+    const beyond = lost - gained > DROP * before.length && mcnemar(lost, gained) < CHANCE;
+    return beyond ? [`${name} falls from ${short(share(before))} to ${short(share(after))}`] : [];
+  });
 }
 
 /** The rows to compare on, tokenised as they were for training. */
@@ -198,6 +212,7 @@ async function rowsOf(
     overlong: "drop",
     json_indent: reading?.json_indent ?? 0,
     map: reading?.map,
+    system: reading?.system,
     skip_bad: false,
     batch: 1,
     accum: 1,

@@ -5,7 +5,7 @@ import type { Value } from "./json_values.ts";
 import { type AnyRow, anyRow, type Kind, kindOf } from "./kinds.ts";
 import { Lengths } from "./lengths.ts";
 import { BAD, type Looks, type Marks, marksOf, QUESTION, SIGNED, Tally, WORDS } from "./look.ts";
-import type { BadRow, RowOptions } from "./rows.ts";
+import { type BadRow, type RowOptions, statedIn } from "./rows.ts";
 import { BINS, SeenTexts, similarity, SimilarRows } from "./similar.ts";
 
 /** From this share of common runs of five characters on, two rows are nearly the same. */
@@ -188,7 +188,7 @@ export class Checker {
     if (!problems || answer === undefined || kind === "triplet") return undefined;
     let parsed: unknown;
     try {
-      parsed = JSON.parse(answer);
+      parsed = JSON.parse(statedIn(answer));
     } catch {
       return "the answer is not valid JSON";
     }

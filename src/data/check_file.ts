@@ -14,7 +14,7 @@ const BATCH_BYTES = 2 ** 19, BATCH_LINES = 2 ** 14;
 /** Each needs some 60 MB, and two are enough for 50 MB/s. */
 const MOST_THREADS = 2;
 /** Bytes of rows after which memory is given back. */
-const COLLECT = 64 * 2 ** 20;
+const COLLECT = 32 * 2 ** 20;
 
 export interface CheckFileOptions {
   /** What is done with every value; with it one thread reads. */
@@ -100,7 +100,7 @@ async function inThreads(
     checker.take(await looks ?? lookAt(task));
     collect(task.bytes.length);
   };
-  const { map, vocabulary, jsonIndent } = checker.options;
+  const { map, system, vocabulary, jsonIndent } = checker.options;
   for await (const batch of batches(path)) {
     const { kind } = checker;
     if (kind === undefined) {
@@ -108,7 +108,7 @@ async function inThreads(
       for (const value of valuesOf(batch)) checker.row(value);
       continue;
     }
-    const task: LookTask = { ...batch, kind, options: { map, vocabulary, jsonIndent } };
+    const task: LookTask = { ...batch, kind, options: { map, system, vocabulary, jsonIndent } };
     waiting.push({ task, looks: pool.run(task) });
     if (waiting.length > 2 * threads) await takeFirst();
   }

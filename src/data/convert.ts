@@ -1,7 +1,7 @@
 import { isObject } from "../base/strict_json.ts";
 import type { Message } from "../text/chat_template.ts";
 import type { Value } from "./json_values.ts";
-import { exampleOf } from "./rows.ts";
+import { exampleOf, inSections as sections } from "./rows.ts";
 
 /** Forms that can be read. */
 export type SourceForm =
@@ -266,9 +266,6 @@ function instructionOf(asked: string, system: string | undefined, parts: Talk["p
   if (!parts) return { instruction: system, input: asked };
   return { instruction: `${system}\n\n${parts.instruction}`, input: parts.input };
 }
-
-const sections = (reasoning: string, json: string) =>
-  `<reasoning>\n${reasoning}\n</reasoning>\n\n<intent_ir>\n${json}\n</intent_ir>`;
 
 function oneTurn({ turns }: Talk): { asked: string; said: string } {
   const [asked, said] = turns;

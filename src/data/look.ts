@@ -2,7 +2,7 @@
 import { Balance, type Counted } from "./balance.ts";
 import { lineValue, type Value } from "./json_values.ts";
 import { type AnyRow, anyRow, contentOf, type Kind } from "./kinds.ts";
-import type { RowOptions } from "./rows.ts";
+import { type RowOptions, statedIn } from "./rows.ts";
 import { BINS, hashOf, sign, type TextHash } from "./similar.ts";
 
 /** What a row is compared by. */
@@ -51,7 +51,7 @@ export class Tally {
 
   add(row: AnyRow, value: unknown): void {
     this.forms[row.form] = (this.forms[row.form] ?? 0) + 1;
-    if (row.kind === "sft" && row.answer !== undefined) this.balance.add(row.answer);
+    if (row.kind === "sft" && row.answer !== undefined) this.balance.add(statedIn(row.answer));
     if (row.form === "clitron") this.#mixOf(value, row.answer!);
   }
 

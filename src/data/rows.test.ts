@@ -34,6 +34,42 @@ async function only(row: unknown, options?: RowOptions) {
 const GOOD = '{"prompt":"a","completion":"b"}';
 
 describe("forms", () => {
+  const answer = { kind: "bus", stop: null };
+  const asked = (content: string) => ({ role: "user", content });
+  const said = (content: string) => ({ role: "assistant", content });
+
+  test("a query and its data, under the one system message of all rows", async () => {
+    const row = { query: "where is the 14", data: answer };
+    const talk = [asked("where is the 14"), said('{"kind":"bus","stop":null}')];
+    expect(await only(row)).toEqual({ line: 1, messages: talk });
+    const system = { role: "system", content: "Answer in JSON." };
+    expect(await only(row, { system: "Answer in JSON." }))
+      .toEqual({ line: 1, messages: [system, ...talk] });
+    const own = { messages: [{ role: "system", content: "Old." }, ...talk] };
+    expect(await only(own, { system: "Answer in JSON." }))
+      .toEqual({ line: 1, messages: [system, ...talk] });
+  });
+
+  test("a request, its reasons and its reading", async () => {
+    const row = { gtm_prompt: "deals", intent_ir: { motion: "unknown" } };
+    const json = '{\n  "motion": "unknown"\n}';
+    expect(await only(row, { jsonIndent: 2 })).toEqual({
+      line: 1,
+      messages: [asked("deals"), said(json)],
+    });
+    const reasoned = `<reasoning>\n- one noun\n</reasoning>\n\n<intent_ir>\n${json}\n</intent_ir>`;
+    expect(await only({ ...row, reasoning: "- one noun\n" }, { jsonIndent: 2 }))
+      .toEqual({ line: 1, messages: [asked("deals"), said(reasoned)] });
+    const plain = { prompt: "deals", reasoning: "- one noun", response: { motion: "unknown" } };
+    expect(await only(plain, { jsonIndent: 2 }))
+      .toEqual({ line: 1, prompt: "deals", answer: reasoned });
+  });
+
+  test("rows that are no conversation have no place for a system message", async () => {
+    const { why } = await failure(read(GOOD, { system: "Answer in JSON." }));
+    expect(why).toContain("a system message needs a conversation");
+  });
+
   test("ids with labels", async () => {
     expect(await only({ input_ids: [1, 2, 3], labels: [-100, 2, 3] }, { vocabulary: 4 }))
       .toEqual({ line: 1, ids: [1, 2, 3], labels: [-100, 2, 3] });

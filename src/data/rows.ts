@@ -19,6 +19,8 @@ export type RowForm =
   | "prompt_response"
   | "alpaca"
   | "clitron"
+  | "raw"
+  | "cot"
   | "text"
   | "mapped";
 
@@ -27,6 +29,8 @@ export interface RowOptions {
   readonly map?: { readonly prompt: string; readonly response: string };
   /** Spaces of indentation for an answer that is an object; 0 writes it on one line. */
   readonly jsonIndent?: number;
+  /** The one system message of all conversations, in place of their own. */
+  readonly system?: string;
   /** Size of the model's vocabulary, against which ids are checked. */
   readonly vocabulary?: number;
   /** Passes over broken rows, as long as they are no more than one in a hundred. */
@@ -185,6 +189,9 @@ const FORMS: readonly {
     needs: ["conversations"],
     read: (row) => conversation(systemFirst(row, list(row, "conversations").map(fromShareGpt))),
   },
+  { form: "raw", needs: ["query", "data"], read: asked("query", "data") },
+  { form: "cot", needs: ["gtm_prompt", "intent_ir"], read: asked("gtm_prompt", "intent_ir") },
+  { form: "cot", needs: ["prompt", "reasoning", "response"], read: promptReasoned },
   { form: "prompt_completion", needs: ["prompt", "completion"], read: promptAnd("completion") },
   { form: "prompt_response", needs: ["prompt", "response"], read: promptAnd("response") },
   { form: "clitron", needs: ["instruction", "context", "output"], read: fromClitron },
@@ -205,13 +212,29 @@ function readRow(
     return { form: "mapped", example: promptAnd(map.response, map.prompt)(value, options) };
   }
   const found = FORMS.find(({ needs }) => needs.every((key) => key in value));
-  if (found) return { form: found.form, example: found.read(value, options) };
-  const nearest = FORMS.find(({ needs }) => needs.some((key) => key in value));
-  if (nearest) requireFields(value, nearest.needs, index);
+  if (found) return { form: found.form, example: underSystem(found.read(value, options), options) };
+  const has = (needs: readonly string[]) =>
+    needs.filter((key) => key in value).length / needs.length;
+  const [nearest] = FORMS.toSorted((a, b) => has(b.needs) - has(a.needs));
+  if (has(nearest!.needs) > 0) requireFields(value, nearest!.needs, index);
   refuse(
     "no form of row has these fields: expected prompt and completion, messages, conversations, " +
       `instruction and output, text, or input_ids and labels; got ${quoted(Object.keys(value))}`,
   );
+}
+
+/** A conversation under the one system message of all; other rows have no place for one. */
+function underSystem(body: Body, { system }: RowOptions): Body {
+  if (system === undefined) return body;
+  if (!("messages" in body)) {
+    return refuse(
+      "a system message needs a conversation, and this row is none: " +
+        "whet data convert --to messages makes it one",
+    );
+  }
+  const { messages: [first, ...rest] } = body;
+  const talk = first!.role === "system" ? rest : [first!, ...rest];
+  return { messages: [{ role: "system", content: system }, ...talk] };
 }
 
 export function requireFields(row: Row, needs: readonly string[], index: number, what = "dataset") {
@@ -271,6 +294,37 @@ function promptAnd(answer: string, prompt = "prompt") {
     return { prompt: text(row, prompt), answer: answerText(row, answer, jsonIndent) };
   };
 }
+
+/** As whet data reasoning writes rows that are no conversations. */
+function promptReasoned(row: Row, { jsonIndent = 0 }: RowOptions): Body {
+  return { prompt: text(row, "prompt"), answer: reasoned(row, "response", jsonIndent) };
+}
+
+/** A question and its answer under names of their own. */
+function asked(question: string, answer: string) {
+  return (row: Row, { jsonIndent = 0 }: RowOptions): Body => ({
+    messages: [
+      { role: "user", content: filled(row, question) },
+      { role: "assistant", content: reasoned(row, answer, jsonIndent) },
+    ],
+  });
+}
+
+/** The answer; where the row tells why it follows, the reasons first, each in a section. */
+function reasoned(row: Row, answer: string, indent: number): string {
+  const said = answerText(row, answer, indent), { reasoning } = row;
+  if (reasoning === undefined || reasoning === null) return said;
+  const reasons = text(row, "reasoning").trim();
+  return reasons === "" ? said : inSections(reasons, said);
+}
+
+/** What an answer states after its reasons; all of one that has no such sections. */
+export const statedIn = (answer: string) =>
+  /<intent_ir>\s*([\s\S]*?)\s*<\/intent_ir>/.exec(answer)?.[1] ?? answer;
+
+/** An answer that reasons before it states the JSON. */
+export const inSections = (reasoning: string, json: string) =>
+  `<reasoning>\n${reasoning}\n</reasoning>\n\n<intent_ir>\n${json}\n</intent_ir>`;
 
 /** The prompt of the Stanford Alpaca data, in the wording that the trainings of S3 use. */
 function fromAlpaca(row: Row, { jsonIndent = 0 }: RowOptions): Body {

@@ -141,6 +141,28 @@ describe.skipIf(!present)("a run is exported", () => {
     expect(readFileSync(file, "utf8")).toBe("mine");
   });
 
+  test("in parts, verified; what is there is kept where it must be", async () => {
+    const out = join(dir, "parts", "m.gguf");
+    const options = { source: base, out, form: "gguf", quant: "q8_0", splitBytes: 4e5 } as const;
+    const { path, files, drift } = await exportRun({ ...options, verify: true });
+    expect(files.length).toBeGreaterThan(1);
+    expect(files[0]).toBe(`m-00001-of-0000${files.length}.gguf`);
+    expect(path).toBe(join(dir, "parts", files[0]!));
+    expect(drift!.worst).toBeGreaterThan(0);
+    const again = exportRun({ ...options, keep: true });
+    await expect(again).rejects.toThrow(`${files[0]} is there already`);
+    await exportRun(options);
+
+    const single = { source: base, out: join(dir, "kept.gguf"), form: "gguf", keep: true } as const;
+    await exportRun(single);
+    await expect(exportRun(single)).rejects.toThrow("kept.gguf is there already");
+    const merged = { source, base, out: join(dir, "kept"), form: "merged", keep: true } as const;
+    await exportRun(merged);
+    await expect(exportRun(merged)).rejects.toThrow("kept is there already");
+    const both = exportRun({ ...options, ollama: "x" });
+    await expect(both).rejects.toMatchObject({ exit: Exit.usage });
+  });
+
   test("a changed byte of the file is found when it is read back", async () => {
     const out = join(dir, "flipped.gguf");
     using model = await openModel(base);

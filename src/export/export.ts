@@ -4,6 +4,7 @@ import { writeFile } from "../base/durable.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import { openCheckpoint, type Quant, specOf } from "../architectures/model.ts";
 import { bytesIn } from "../formats/model_files.ts";
+import { readImatrix } from "../formats/imatrix.ts";
 import type { ModelFolder } from "../formats/model_folder.ts";
 import { withQuantised } from "../formats/quantised_folder.ts";
 import { readSentenceConfig, writeSentenceConfig } from "../formats/sentence.ts";
@@ -11,6 +12,7 @@ import { type Adapter, readAdapter, writeAdapter } from "../formats/peft.ts";
 import { exportGgufLora } from "./gguf_lora.ts";
 import type { GgufQuant } from "./gguf_mixtures.ts";
 import { exportGguf, type Progress } from "./gguf_model.ts";
+import { requireNew } from "./place.ts";
 import { asTrained } from "./as_trained.ts";
 import { openGgufModel } from "./gguf_folder.ts";
 import { exportMerged } from "./merge.ts";
@@ -40,8 +42,14 @@ export interface ExportOptions {
   /** The prompt lock of the run: into the GGUF file, and what the Modelfile says. */
   readonly prompt?: TrainedPrompt;
   readonly pretokenizer?: string;
+  /** An importance matrix of llama.cpp's, for GGUF of mixed types. */
+  readonly imatrix?: string;
   /** Writes an Ollama Modelfile for this name beside the GGUF file. */
   readonly ollama?: string;
+  /** Bytes of a GGUF file at most: more is written in parts. */
+  readonly splitBytes?: number;
+  /** Refuses to write over what is there. */
+  readonly keep?: boolean;
   /** Bytes of a file of a merged model at most, 5 GB as transformers has it. */
   readonly shardBytes?: number;
   /** Reads a GGUF file back and compares every tensor with the source. */
@@ -143,7 +151,10 @@ async function writeSentence({ source, out }: ExportOptions, { model }: Source):
 }
 
 async function gguf(options: ExportOptions, source: Source): Promise<ExportReport> {
-  const { out, quant = "f16", verify, ollama } = options;
+  const { out, quant = "f16", verify, ollama, imatrix } = options;
+  const importance = imatrix === undefined
+    ? undefined
+    : { ...readImatrix(imatrix), file: basename(imatrix) };
   const { warnings, ...written } = await exportGguf({
     ...source,
     quant,
@@ -152,15 +163,19 @@ async function gguf(options: ExportOptions, source: Source): Promise<ExportRepor
     pooling: poolingOf(options, source),
     pretokenizer: options.pretokenizer,
     prompt: options.prompt,
+    importance,
+    splitBytes: options.splitBytes,
+    check: options.keep ? requireNew : undefined,
     onProgress: options.onProgress,
   });
-  const report = { form: options.form, files: [basename(out)], warnings, ...written };
+  const { path, paths } = written, files = paths.map((path) => basename(path));
+  const report = { form: options.form, files, warnings, ...written };
   const { model, adapter } = source;
   const drift = verify
-    ? checkDrift(out, adapter === undefined ? model : mergeAdapter(model, adapter))
+    ? checkDrift(path, adapter === undefined ? model : mergeAdapter(model, adapter), !!importance)
     : undefined;
   if (ollama === undefined) return { ...report, drift };
-  const beside = await writeModelfile(out, options.prompt);
+  const beside = await writeModelfile(path, options.prompt);
   return {
     ...report,
     drift,
@@ -184,12 +199,21 @@ async function adapterFolder(options: ExportOptions, source: Source) {
   return { path: out, form: "adapter", bytes: size, sha256, files, warnings: [] } as const;
 }
 
-/** A file is not written where a folder is, nor a folder where a file is, nor anything over its source. */
-function checkPlace({ source, out, form }: ExportOptions): void {
+/**
+ * A file is not written where a folder is, nor a folder where a file is, nor anything over its source;
+ * nor, where that is to be kept, over what is there.
+ */
+function checkPlace({ source, out, form, keep, ollama, splitBytes }: ExportOptions): void {
   const there = statSync(out, { throwIfNoEntry: false });
   const file = form === "gguf" || form === "gguf-lora";
   const own = resolve(source) === resolve(out);
-  if (!own && (!there || there.isDirectory() !== file)) return;
+  if (!own && (!there || there.isDirectory() !== file)) {
+    if (!keep) return;
+    // Parts have names of their own.
+    if (!file || !splitBytes) requireNew(out);
+    if (ollama !== undefined) requireNew(join(dirname(out), "Modelfile"));
+    return;
+  }
   const kind = there?.isDirectory() ? "a folder" : "a file";
   throw new Fail(own ? `${out} is what is to be exported` : `${out} is ${kind}`, {
     why: file ? "a GGUF file is written" : "a folder is written",
@@ -206,10 +230,25 @@ function checkPlace({ source, out, form }: ExportOptions): void {
  */
 export async function exportRun(options: ExportOptions): Promise<ExportReport> {
   const { form, out, shardBytes, onProgress } = options;
+  if (options.imatrix !== undefined && form !== "gguf") {
+    throw new Fail("--imatrix belongs to --gguf", {
+      why: "only GGUF has types that an importance matrix helps to quantise",
+      fix: "add --gguf --quant q4_k_m, or leave it out",
+      exit: Exit.usage,
+    });
+  }
   if ((options.ollama !== undefined || options.verify) && form !== "gguf") {
     throw new Fail("--ollama and --verify belong to --gguf", {
       why: "they describe and check a GGUF file",
       fix: "add --gguf and a file, as in -o model.gguf",
+      exit: Exit.usage,
+    });
+  }
+  const { splitBytes, ollama } = options;
+  if (splitBytes && (form !== "gguf" || ollama !== undefined)) {
+    throw new Fail(`--split-max-size does not go with ${form === "gguf" ? "--ollama" : form}`, {
+      why: form === "gguf" ? "Ollama imports one file" : "only a GGUF model is split by it",
+      fix: form === "merged" ? "--shard-size" : "leave it out",
       exit: Exit.usage,
     });
   }

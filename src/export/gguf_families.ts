@@ -166,11 +166,12 @@ const pairwise = (
     const values = ropeFactors(theta, sizes(config).headDim, scaling);
     return [{ name: "rope_freqs.weight", shape: [values.length], values }];
   },
-  config(metadata, vocab_size, factors) {
+  config(metadata, vocab_size, generated) {
     const need = (end: string) => needed(metadata, `${arch}.${end}`);
     const [width, heads] = [need("embedding_length"), need("attention.head_count")];
     const head_dim = integerAt(metadata, `${arch}.attention.key_length`) ?? width / heads;
     const rope_theta = numberAt(metadata, `${arch}.rope.freq_base`) ?? 10000;
+    const factors = generated.get("rope_freqs.weight");
     return {
       architectures: [architectures[0]],
       model_type: modelType,

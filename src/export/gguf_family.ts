@@ -9,6 +9,13 @@ export interface Generated {
   readonly values: Float32Array;
 }
 
+/** Tensors that only say how positions are turned. */
+export const generatedNames: readonly string[] = [
+  "rope_freqs.weight",
+  "rope_factors_long.weight",
+  "rope_factors_short.weight",
+];
+
 /**
  * How one model family is written to GGUF. Names leave out ".weight" and ".bias"; "{}" stands for
  * the layer number. Another family is another object of this kind and a line in gguf_families.ts.
@@ -44,8 +51,12 @@ export interface GgufFamily {
   /** What is added to the values of a tensor, undefined for most. */
   shift?(name: string): number | undefined;
   generated?(config: Record<string, unknown>): Generated[];
-  /** The way back: a config.json that says what the file says. `factors` are the generated values. */
-  config(metadata: Metadata, vocabSize: number, factors?: Float32Array): Record<string, unknown>;
+  /** The way back: a config.json that says what the file says, its generated tensors by their names. */
+  config(
+    metadata: Metadata,
+    vocabSize: number,
+    generated: ReadonlyMap<string, Float32Array>,
+  ): Record<string, unknown>;
 }
 
 const left = /(\.attention\.masked_bias|\.attention\.bias|\.rotary_emb\.inv_freq)$/;

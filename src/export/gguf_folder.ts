@@ -9,7 +9,7 @@ import type { QuantisedFolder } from "../formats/quantised_folder.ts";
 import type { ChatTemplate } from "../text/chat_template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { ggufFamilyOf } from "./gguf_families.ts";
-import { checkpointName } from "./gguf_family.ts";
+import { checkpointName, generatedNames } from "./gguf_family.ts";
 import { separate } from "./gguf_model.ts";
 import { ggufTemplate, tokenizerFromGguf } from "./gguf_tokenizer_read.ts";
 
@@ -36,14 +36,16 @@ export function openGgufModel(path: string): GgufModel {
     const family = ggufFamilyOf(metadata);
     const tokenizer = tokenizerFromGguf(metadata);
     const vocabSize = stringsAt(metadata, "tokenizer.ggml.tokens")!.length;
-    const rope = "rope_freqs.weight";
-    const factors = file.tensors.has(rope) ? file.readF32(rope) : undefined;
+    const generated = new Map(
+      generatedNames.filter((name) => file.tensors.has(name))
+        .map((name) => [name, file.readF32(name)]),
+    );
 
     const stored = new Map<string, string>();
     const tensors = new Map<string, ModelTensor>();
     const types = new Map<string, string>(), quantised = new Map<string, BlockDType>();
     for (const [name, { shape, type }] of file.tensors) {
-      if (name === rope) continue;
+      if (generated.has(name)) continue;
       const checkpoint = checkpointName(family, name);
       if (checkpoint === undefined) {
         throw new Fail(`tensor ${name} has no place in a ${family.arch} model`, {
@@ -60,7 +62,7 @@ export function openGgufModel(path: string): GgufModel {
       tensors.set(checkpoint, { dtype, shape, bytes: values * (dtype === "F32" ? 4 : 2) });
     }
     const config = {
-      ...family.config(metadata, vocabSize, factors),
+      ...family.config(metadata, vocabSize, generated),
       tie_word_embeddings: !tensors.has("lm_head.weight"),
       eos_token_id: tokenizer.eos ?? null,
       bos_token_id: tokenizer.bos ?? null,

@@ -73,6 +73,7 @@ export async function exportGgufLora(options: {
   const written = await writeGguf(out, { metadata, tensors });
   return {
     path: out,
+    paths: [out],
     bytes: written.size,
     sha256: written.sha256,
     tensors: tensors.length,

@@ -21,7 +21,7 @@ interface Mixture {
   readonly base: string;
   /** What attn_v and ffn_down of layer i of n have instead, in some layers. */
   readonly value?: (layer: number, layers: number) => string | undefined;
-  readonly down?: (layer: number, layers: number) => string | undefined;
+  readonly down?: (layer: number, layers: number, weighted: boolean) => string | undefined;
 }
 
 /** The first and the last eighth of the layers, and every third between them. */
@@ -32,7 +32,11 @@ const moreBits = (i: number, n: number): boolean => {
 const q6InSome = (i: number, n: number) => moreBits(i, n) ? "q6_K" : undefined;
 
 const mixtures: Partial<Record<GgufQuant, Mixture>> = {
-  q4_0: { base: "q4_0" },
+  q4_0: {
+    base: "q4_0",
+    // A matrix may let few columns of the first layers take all the weight.
+    down: (i, n, weighted) => weighted && i < Math.floor(n / 8) ? "q4_1" : undefined,
+  },
   q4_k_s: {
     base: "q4_K",
     value: (i) => i < 4 ? "q5_K" : undefined,
@@ -81,6 +85,7 @@ function mixed(
   { name, shape }: Named,
   tensors: readonly Named[],
   config: Record<string, unknown>,
+  weighted: boolean,
 ): string {
   const head = tensors.some(({ name }) => name === "output.weight")
     ? "output.weight"
@@ -90,7 +95,7 @@ function mixed(
   if (role === undefined) return base;
   const layers = new Set(tensors.map(({ name }) => layerOf(name)).filter((layer) => layer >= 0));
   const rule = role === "ffn_down" ? down : value;
-  const type = rule?.(layerOf(name), layers.size) ?? base;
+  const type = rule?.(layerOf(name), layers.size, weighted) ?? base;
   return role === "attn_v" && type === "q4_K" && sharesValues(config) ? "q5_K" : type;
 }
 
@@ -101,12 +106,14 @@ const kept = (name: string) => name === "position_embd.weight" || name === "toke
  * The type of every tensor: vectors, norms and small tables f32; matrices as the quantisation has it, or in a type
  * with shorter blocks (in the end f16) where their rows are no whole blocks.
  *
- * The rules of mixtures are those of llama.cpp's llama-quant.cpp without an importance matrix.
+ * The rules of mixtures are those of llama.cpp's llama-quant.cpp.
+ * @param weighted whether there is an importance matrix
  */
 export function storedTypes(
   quant: GgufQuant,
   tensors: readonly Named[],
   config: Record<string, unknown>,
+  weighted = false,
 ): { readonly types: readonly BlockType[]; readonly warnings: readonly string[] } {
   const mixture = mixtures[quant];
   const replaced = new Map<string, string[]>();
@@ -117,7 +124,7 @@ export function storedTypes(
     ) {
       return blockType("f32");
     }
-    const wanted = blockType(mixture ? mixed(mixture, tensor, tensors, config) : quant);
+    const wanted = blockType(mixture ? mixed(mixture, tensor, tensors, config, weighted) : quant);
     let type = wanted;
     while (shape.at(-1)! % type.block !== 0) type = blockType(narrower[type.name] ?? "f16");
     if (type !== wanted) {

@@ -2,7 +2,9 @@ import { basename } from "node:path";
 import { Exit, Fail } from "../base/fail.ts";
 import { type BlockType, bytesOf } from "../formats/gguf_blocks.ts";
 import { f32, type GgufValue, i32, text, u32 } from "../formats/gguf_types.ts";
-import { type GgufSource, writeGguf } from "../formats/gguf_write.ts";
+import { writeGgufParts } from "../formats/gguf_split.ts";
+import type { GgufSource } from "../formats/gguf_write.ts";
+import type { ImportanceMatrix } from "../formats/imatrix.ts";
 import type { Adapter } from "../formats/peft.ts";
 import { findChatTemplate } from "../text/chat_template.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
@@ -47,16 +49,31 @@ export interface GgufOptions {
   readonly pretokenizer?: string;
   /** Under which prompt the model was trained: kept in the file as JSON, under PROMPT_KEY. */
   readonly prompt?: object;
+  /** Weighs the columns while mixtures are quantised. */
+  readonly importance?: NamedMatrix;
+  /** Bytes of tensors in a file at most; with more the model is split. */
+  readonly splitBytes?: number;
+  /** Is told every path before anything is written. */
+  readonly check?: (path: string) => void;
   readonly onProgress?: (progress: Progress) => void;
+}
+
+/** An importance matrix, and the name of its file. */
+export interface NamedMatrix extends ImportanceMatrix {
+  readonly file: string;
 }
 
 /** A key of our own: other programs pass over it. */
 export const PROMPT_KEY = "whet.prompt";
 
 export interface ExportResult {
+  /** The file, or the first of its parts. */
   readonly path: string;
+  /** All parts, in order. */
+  readonly paths: readonly string[];
   readonly bytes: number;
-  readonly sha256: string;
+  /** Of the one file. */
+  readonly sha256?: string;
   readonly tensors: number;
   /** What was not done as asked, in whole sentences. */
   readonly warnings: readonly string[];
@@ -171,13 +188,14 @@ function encoded(
   { name, shape, values }: Planned,
   type: BlockType,
   quantizer: Quantizer,
+  importance?: Float32Array,
 ): GgufSource {
   const chunks = async function* () {
     // One piece is read while the one before is quantised.
     let before: Promise<Uint8Array> | undefined;
     for (const piece of values()) {
       checkRange(name, piece, type.name);
-      const bytes = quantizer.quantize(type, piece);
+      const bytes = quantizer.quantize(type, piece, importance);
       if (before) yield await before;
       before = bytes;
     }
@@ -230,6 +248,67 @@ function checkWeights(family: GgufFamily, weights: Weights): void {
 }
 
 /**
+ * The columns' weights of each tensor that is quantised, and a warning where some have none: those are
+ * quantised as without a matrix.
+ *
+ * @throws Fail where the matrix belongs to a model of another shape, or to no tensor of this one
+ */
+function weighing(
+  planned: readonly Planned[],
+  types: readonly BlockType[],
+  quant: GgufQuant,
+  importance: NamedMatrix | undefined,
+): { readonly columns: readonly (Float32Array | undefined)[]; readonly warnings: string[] } {
+  if (!importance) return { columns: [], warnings: [] };
+  const without: string[] = [];
+  const columns = planned.map(({ name, shape }, i) => {
+    if (types[i]!.block === 1 || types[i]!.name === "q8_0") return undefined; // nothing is searched
+    const found = importance.columns.get(name), width = shape.at(-1)!;
+    if (found?.length === width) return found;
+    // llama.cpp's tool leaves out embeddings and, mostly, the head.
+    if (name === "token_embd.weight" || (name === "output.weight" && !found)) return undefined;
+    if (found) {
+      throw new Fail(`${importance.file} has ${found.length} columns for ${name} of ${width}`, {
+        why: "the importance matrix was made from another model",
+        fix: "make one of this model: whet imatrix",
+        exit: Exit.data,
+      });
+    }
+    without.push(name);
+    return undefined;
+  });
+  if (columns.some((found) => found)) {
+    const warnings = without.length === 0 ? [] : [
+      `${importance.file} says nothing of ${without.length} tensors: ${
+        without.slice(0, 3).join(", ")
+      }${without.length > 3 ? " …" : ""}`,
+    ];
+    return { columns, warnings };
+  }
+  const plain = !isMixture(quant);
+  throw new Fail(
+    plain
+      ? `an importance matrix does nothing for ${quant}`
+      : `${importance.file} names no tensor of this model`,
+    plain ? { fix: "--quant q4_k_m, or without --imatrix", exit: Exit.usage } : {
+      why: "the importance matrix was made from another model",
+      fix: "make one of this model: whet imatrix",
+      exit: Exit.data,
+    },
+  );
+}
+
+/** What llama-quantize says of the matrix it used. */
+const matrixMetadata = (importance: NamedMatrix): [string, GgufValue][] => [
+  ["quantize.imatrix.file", text(importance.file)],
+  ...importance.dataset === undefined
+    ? []
+    : [["quantize.imatrix.dataset", text(importance.dataset)] as [string, GgufValue]],
+  ["quantize.imatrix.entries_count", u32(importance.columns.size)],
+  ["quantize.imatrix.chunks_count", u32(importance.chunks)],
+];
+
+/**
  * Writes a model, with an adapter merged in if one is given, as one GGUF file that llama.cpp and
  * Ollama load: same keys, values and bytes as llama.cpp's converter, for
  * mixtures of types as its llama-quantize makes from the converter's f32 file.
@@ -246,8 +325,17 @@ export async function exportGguf(options: GgufOptions): Promise<ExportResult> {
   const weights = adapter === undefined ? model : mergeAdapter(model, adapter);
   using quantizer = createQuantizer();
   const planned = inFileOrder(quant, [...planTensors(family, weights)]);
-  const { types, warnings: fallbacks } = storedTypes(quant, planned, model.config);
-  const sources = planned.map((tensor, i) => encoded(tensor, types[i]!, quantizer));
+  const { importance } = options;
+  const { types, warnings: fallbacks } = storedTypes(
+    quant,
+    planned,
+    model.config,
+    importance !== undefined,
+  );
+  const weighed = weighing(planned, types, quant, importance);
+  const sources = planned.map((tensor, i) =>
+    encoded(tensor, types[i]!, quantizer, weighed.columns[i])
+  );
   const parameters = planned.reduce((sum, tensor) => sum + countOf(tensor), 0);
 
   const dir = options.tokenizerDir ?? model.dir;
@@ -271,6 +359,7 @@ export async function exportGguf(options: GgufOptions): Promise<ExportResult> {
     ...extra?.before ?? [],
     ...entries,
     ...extra?.after ?? [],
+    ...importance ? matrixMetadata(importance) : [],
     ...options.prompt ? [[PROMPT_KEY, text(JSON.stringify(options.prompt))] as const] : [],
   ]);
   if (isMixture(quant)) {
@@ -280,12 +369,19 @@ export async function exportGguf(options: GgufOptions): Promise<ExportResult> {
       metadata.set(key, value);
     }
   }
-  const written = await writeGguf(out, { metadata, tensors: watched(sources, onProgress) });
+  const file = { metadata, tensors: watched(sources, onProgress) };
+  const { paths, size, sha256 } = await writeGgufParts(
+    out,
+    file,
+    options.splitBytes,
+    options.check,
+  );
   return {
-    path: out,
-    bytes: written.size,
-    sha256: written.sha256,
+    path: paths[0]!,
+    paths,
+    bytes: size,
+    sha256,
     tensors: sources.length,
-    warnings: [...warnings, ...fallbacks],
+    warnings: [...warnings, ...fallbacks, ...weighed.warnings],
   };
 }

@@ -1,9 +1,19 @@
 import { ConfigReader } from "../architectures/config.ts";
-import { f32, integerAt, numberAt, u32 } from "../formats/gguf_types.ts";
+import { Exit, Fail } from "../base/fail.ts";
+import {
+  f32,
+  type GgufValue,
+  integerAt,
+  type Metadata,
+  numberAt,
+  u32,
+} from "../formats/gguf_types.ts";
 import { decoderConfig, layers, unwritable } from "./gguf_decoder.ts";
 import type { GgufFamily } from "./gguf_family.ts";
 
-/** Phi 3 and 4, as long as positions are not stretched. */
+const [LONG, SHORT] = ["rope_factors_long.weight", "rope_factors_short.weight"] as const;
+
+/** Phi 3 and 4; LongRoPE's divisors travel as two tensors. */
 export const phi3: GgufFamily = {
   arch: "phi3",
   architectures: ["Phi3ForCausalLM"],
@@ -20,7 +30,9 @@ export const phi3: GgufFamily = {
   },
   metadata(json, fileType) {
     const config = new ConfigReader(json), { theta, scaling, partial } = config.rope();
-    if (scaling) throw unwritable("Phi 3", `its ${scaling.type} rotary scaling is not written yet`);
+    if (scaling && scaling.type !== "longrope") {
+      throw unwritable("Phi 3", `llama.cpp has no ${scaling.type} rotary scaling for it`);
+    }
     const key = (end: string) => `phi3.${end}`;
     const width = config.size("hidden_size"), heads = config.size("num_attention_heads");
     const context = config.size("max_position_embeddings", 4096);
@@ -28,7 +40,7 @@ export const phi3: GgufFamily = {
       [key("context_length"), u32(context)],
       [
         key("rope.scaling.original_context_length"),
-        u32(config.size("original_max_position_embeddings", context)),
+        u32(scaling?.originalContext ?? config.size("original_max_position_embeddings", context)),
       ],
       [key("embedding_length"), u32(width)],
       [key("feed_forward_length"), u32(config.size("intermediate_size"))],
@@ -40,9 +52,23 @@ export const phi3: GgufFamily = {
       [key("rope.freq_base"), f32(theta)],
       ["general.file_type", fileType],
       [key("attention.sliding_window"), u32(config.optional("sliding_window") ?? 0)],
+      ...(scaling
+        ? [[key("rope.scaling.attn_factor"), f32(scaling.attentionFactor)]] as [string, GgufValue][]
+        : []),
     ];
   },
-  config(metadata, vocabSize) {
+  generated(json) {
+    const { scaling } = new ConfigReader(json).rope();
+    if (scaling?.type !== "longrope") return [];
+    return [[LONG, scaling.long] as const, [SHORT, scaling.short] as const].map((
+      [name, values],
+    ) => ({
+      name,
+      shape: [values.length],
+      values: Float32Array.from(values),
+    }));
+  },
+  config(metadata, vocabSize, generated) {
     const { rope_parameters: _, head_dim: __, ...rest } = decoderConfig(
       "phi3",
       metadata,
@@ -57,10 +83,34 @@ export const phi3: GgufFamily = {
       sliding_window: window ? window : null,
       rope_parameters: {
         rope_theta: numberAt(metadata, "phi3.rope.freq_base") ?? 10000,
-        rope_type: "default",
+        ...stretched(metadata, generated),
         partial_rotary_factor: (integerAt(metadata, "phi3.rope.dimension_count") ?? headDim) /
           headDim,
       },
     };
   },
 };
+
+/** What rope_parameters say of stretched positions. */
+function stretched(metadata: Metadata, generated: ReadonlyMap<string, Float32Array>) {
+  const [long, short] = [generated.get(LONG), generated.get(SHORT)];
+  if (!long && !short) return { rope_type: "default" };
+  if (!long || !short) {
+    throw new Fail(`the GGUF file has no ${long ? SHORT : LONG}`, {
+      why: "long and short texts have divisors of their own",
+      fix: "convert the model again",
+      exit: Exit.data,
+    });
+  }
+  const factor = numberAt(metadata, "phi3.rope.scaling.attn_factor");
+  return {
+    rope_type: "longrope",
+    long_factor: [...long],
+    short_factor: [...short],
+    original_max_position_embeddings: integerAt(
+      metadata,
+      "phi3.rope.scaling.original_context_length",
+    ),
+    ...(factor === undefined ? {} : { attention_factor: factor }),
+  };
+}

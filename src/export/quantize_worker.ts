@@ -6,10 +6,11 @@ import { blockCodec, blockType, bytesOf } from "../formats/gguf_blocks.ts";
 export interface Task {
   readonly type: string;
   readonly values: Float32Array;
+  readonly importance?: Float32Array;
 }
 
-parentPort?.on("message", ({ type, values }: Task) => {
+parentPort?.on("message", ({ type, values, importance }: Task) => {
   const bytes = new Uint8Array(bytesOf(blockType(type), values.length));
-  blockCodec(type).quantize(values, bytes);
+  blockCodec(type).quantize(values, bytes, importance);
   parentPort!.postMessage(bytes, [bytes.buffer]);
 });

@@ -22,6 +22,17 @@ describe("quantising in threads", () => {
     expect([values.length, quantizer.running]).toEqual([(1 << 19) + 512, 2]);
   });
 
+  test("by an importance matrix in whole rows, as one thread does", async () => {
+    const rows = values.subarray(0, 768 * 683), importance = rows.slice(0, 768).map((x) => x * x);
+    using quantizer = createQuantizer(2);
+    for (const name of ["q4_K", "q4_0"]) {
+      const type = blockType(name), alone = new Uint8Array(bytesOf(type, rows.length));
+      blockCodec(name).quantize(rows, alone, importance);
+      const found = await quantizer.quantize(type, rows, importance);
+      expect([name, Buffer.compare(found, alone), quantizer.running]).toEqual([name, 0, 2]);
+    }
+  });
+
   test("small pieces and plain types need no thread", async () => {
     using quantizer = createQuantizer(2, "/there/is/no/such/program.ts");
     const small = await quantizer.quantize(type, values.subarray(0, 512));

@@ -23,6 +23,7 @@ export const companions = [
   "tokenizer.model",
   "chat_template.jinja",
   "chat_template.json",
+  "prompt.json",
   "LICENSE",
   "LICENSE.txt",
   "NOTICE",

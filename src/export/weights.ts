@@ -35,6 +35,7 @@ const largest: Readonly<Record<string, number>> = {
   bf16: 3.3961e38,
   q8_0: 127 * 65519.99,
   q4_0: 8 * 65519.99,
+  q4_1: 65519.99,
   q5_0: 16 * 65519.99,
   q5_1: 65519.99,
   // Scales and minima of sub-blocks are 6- or 8-bit multiples of an f16; the search may stretch them.

@@ -9,10 +9,10 @@ export type CodedDType = "int8" | "nf4" | "nf4_double" | BlockDType;
 
 /** Bytes of such a matrix on the device, whole u32 words; undefined for numbers that stand for themselves. */
 export function codedBytes(shape: readonly number[], dtype: string): number | undefined {
-  const n = shape.reduce((a, b) => a * b, 1);
+  const width = shape.slice(1).reduce((a, b) => a * b, 1), n = shape[0]! * width;
   const words = (...parts: number[]) => parts.reduce((sum, part) => sum + Math.ceil(part), 0);
   if (dtype === "int8") return 4 * words(n / 4, shape[0]!);
   if (dtype === "nf4") return 4 * words(n / 8, n / 64);
   if (dtype === "nf4_double") return 16 * words(words(n / 8, 260, n / 2 ** 14, n / 256) / 4);
-  return isBlocks(dtype) ? planeBytes(dtype, shape[0]!, n / shape[0]!) : undefined;
+  return isBlocks(dtype) ? planeBytes(dtype, shape[0]!, width) : undefined;
 }

@@ -3,6 +3,7 @@ import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { Exit, Fail } from "../base/fail.ts";
 import { blockCodec } from "./gguf_blocks.ts";
 import { type GgufHeader, HeaderContinues, parseGgufHeader } from "./gguf_header.ts";
+import { joinParts } from "./gguf_split.ts";
 import { readExactly } from "./safetensors.ts";
 
 /** An open GGUF file: checked header, tensors read on demand. */
@@ -44,11 +45,14 @@ function readHeader(fd: number, path: string, size: number): GgufHeader {
 
 /**
  * Opens a GGUF file and checks its whole header (see parseGgufHeader); no tensor can be had from a
- * file that fails a check.
+ * file that fails a check. The first of several parts is all of them.
  *
- * @throws Fail when it cannot be opened, is not a regular file, or breaks a rule of the format
+ * @throws Fail when it cannot be opened, is not a regular file, breaks a rule of the format, or another
+ *   part is missing
  */
-export function openGguf(path: string): GgufFile {
+export const openGguf = (path: string): GgufFile => joinParts(openPart(path), openPart);
+
+function openPart(path: string): GgufFile {
   let fd: number;
   try {
     // Non-blocking, or a pipe of that name would wait for a writer for ever.

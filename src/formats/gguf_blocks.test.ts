@@ -1,6 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
+import { importances, KINDS, rows, TYPES } from "../../tests/fixtures/imatrix/values.ts";
 import { blockCodec, blockType, bytesOf } from "./gguf_blocks.ts";
+
+const vectors = `${import.meta.dir}/../../tests/fixtures/imatrix`;
 
 const folder = `${import.meta.dir}/../../../shared/fixtures/quant`;
 const present = existsSync(folder);
@@ -133,6 +136,22 @@ describe("hard rows", () => {
         quantize(values, out);
         expect(out.slice(0, size)).toEqual(clean.slice(0, size));
         expect(out.slice(2 * size)).toEqual(clean.slice(2 * size));
+      }
+    });
+  }
+});
+
+describe("with an importance matrix, against ggml's own bytes", () => {
+  const values = rows();
+  for (const name of TYPES) {
+    test(name, async () => {
+      const expected = await Bun.file(`${vectors}/${name}.bin`).bytes();
+      const size = bytesOf(blockType(name), values.length);
+      for (let kind = 0; kind < KINDS; kind++) {
+        const out = new Uint8Array(size);
+        blockCodec(name).quantize(values, out, importances(kind));
+        const wrong = out.findIndex((byte, i) => byte !== expected[kind * size + i]);
+        expect([name, kind, wrong]).toEqual([name, kind, -1]);
       }
     });
   }

@@ -2,7 +2,7 @@ import { fromF32, toF32 } from "../base/bits.ts";
 import { Exit, Fail } from "../base/fail.ts";
 import type { BlockCodec } from "./gguf_codec.ts";
 import { q4KCodec, q5KCodec, q6KCodec } from "./gguf_kquants.ts";
-import { q4Codec, q5Codec, q5MinCodec, q8Codec } from "./gguf_legacy.ts";
+import { q4Codec, q4MinCodec, q5Codec, q5MinCodec, q8Codec } from "./gguf_legacy.ts";
 
 /**
  * A ggml tensor type: `block` values are stored together in `bytes` bytes, and a row (the last
@@ -96,6 +96,7 @@ const codecs = new Map<string, BlockCodec>([
   ["f16", plainCodec("F16")],
   ["bf16", plainCodec("BF16")],
   ["q4_0", q4Codec],
+  ["q4_1", q4MinCodec],
   ["q5_0", q5Codec],
   ["q5_1", q5MinCodec],
   ["q8_0", q8Codec],

@@ -1,7 +1,11 @@
 /** Bytes to float32 and back. Both work on whole blocks and are bit-exact with ggml on x86-64. */
 export interface BlockCodec {
-  /** `values` (a multiple of the block) into `out`, which must hold them exactly. */
-  quantize(values: Float32Array, out: Uint8Array): void;
+  /**
+   * `values` (a multiple of the block) into `out`, which must hold them exactly.
+   * @param importance weight of each column, where there is an importance matrix; values are then whole
+   *   rows of so many columns. Types that ggml does not weigh ignore it.
+   */
+  quantize(values: Float32Array, out: Uint8Array, importance?: Float32Array): void;
   dequantize(bytes: Uint8Array, out: Float32Array): void;
 }
 
@@ -21,4 +25,11 @@ const shiftedBits = new Uint32Array(shifted.buffer);
 export function nearest(x: number): number {
   shifted[0] = x + roundingShift;
   return (shiftedBits[0]! & 0x7f_ffff) - 0x40_0000;
+}
+
+/** Σ x² over values [from, to), each sum and product rounded. */
+export function squareSum(x: Float32Array, from: number, to: number): number {
+  let sum = 0;
+  for (let i = from; i < to; i++) sum = Math.fround(sum + Math.fround(x[i]! * x[i]!));
+  return sum;
 }

@@ -4,8 +4,9 @@
  * some twenty candidates with the least weighted squared error (ggml-quants.c, *_ref functions).
  */
 import { f16ToF32, f32ToF16 } from "../base/bits.ts";
-import { type BlockCodec, nearest } from "./gguf_codec.ts";
+import { type BlockCodec, nearest, squareSum } from "./gguf_codec.ts";
 import { searcher } from "./gguf_search.ts";
+import { quantiseScales } from "./gguf_scales.ts";
 
 const round = Math.fround;
 const blockValues = 256;
@@ -29,6 +30,17 @@ function putScale(bytes: Uint8Array, at: number, j: number, scale: number, min: 
   }
 }
 
+/** Scales in steps of a 63rd of the largest, into `steps`. @returns the step */
+function plainScales(scales: Float32Array, steps: Uint8Array): number {
+  let largest = 0;
+  for (const scale of scales) if (scale > largest) largest = scale;
+  const inverse = largest > 0 ? round(63 / largest) : 0;
+  scales.forEach((scale, j) => {
+    steps[j] = Math.min(63, nearest(round(inverse * scale)) & 255);
+  });
+  return largest / 63;
+}
+
 interface MinFormat {
   /** Largest code. */
   readonly top: 15 | 31;
@@ -48,29 +60,39 @@ function minCodec({ top, from, step, candidates }: MinFormat): BlockCodec {
   const low = fifth ? 48 : 16;
   const size = low + 128;
   const codes = new Uint8Array(blockValues);
+  const found = { scales: new Float32Array(8), minima: new Float32Array(8) };
+  const totals = new Float32Array(8);
+  const steps = { scales: new Uint8Array(8), minima: new Uint8Array(8) };
   return {
-    quantize(values, out) {
+    quantize(values, out, importance) {
       const view = new DataView(out.buffer, out.byteOffset, out.byteLength);
       const search = searcher();
       for (let start = 0, at = 0; start < values.length; start += blockValues, at += size) {
         search.load(values, start, blockValues, 32);
-        search.searchWithMin(2, top, from, step, candidates);
-        let [largestScale, largestMin] = [0, 0];
-        for (let j = 0; j < 8; j++) {
-          largestScale = Math.max(largestScale, search.scale(j) || 0);
-          largestMin = Math.max(largestMin, -search.min(j) || 0);
+        if (importance) {
+          search.loadWeights(importance, start % importance.length, blockValues, 32);
+          const spread = squareSum(values, start, start + blockValues) / (blockValues / 2);
+          search.spreadWeights(2, 32, spread);
+          search.searchWithMin(2, top, -0.9, 0.05, 36);
+        } else {
+          search.typicalWeights(2);
+          search.searchWithMin(2, top, from, step, candidates);
         }
-        const perScale = largestScale > 0 ? round(63 / largestScale) : 0;
-        const perMin = largestMin > 0 ? round(63 / largestMin) : 0;
-        const d = f32ToF16(largestScale / 63);
-        const dmin = f32ToF16(largestMin / 63);
+        for (let j = 0; j < 8; j++) {
+          found.scales[j] = search.scale(j);
+          found.minima[j] = -search.min(j);
+          totals[j] = search.total(j);
+        }
+        const fit = (from: Float32Array, to: Uint8Array) =>
+          importance ? quantiseScales(from, totals, to) : plainScales(from, to);
+        const d = f32ToF16(fit(found.scales, steps.scales));
+        const dmin = f32ToF16(fit(found.minima, steps.minima));
         view.setUint16(at, d, true);
         view.setUint16(at + 2, dmin, true);
         out.fill(0, at + 4, at + low);
         const [unit, minUnit] = [f16ToF32(d), f16ToF32(dmin)];
         for (let j = 0; j < 8; j++) {
-          const scale = Math.min(63, nearest(round(perScale * search.scale(j))) & 255);
-          const min = Math.min(63, nearest(round(perMin * -search.min(j))) & 255);
+          const [scale, min] = [steps.scales[j]!, steps.minima[j]!];
           putScale(out, at + 4, j, scale, min);
           search.setScale(j, unit * scale, minUnit * min);
         }
@@ -118,12 +140,14 @@ const codes6 = new Uint8Array(blockValues);
  * x = d · scale · (q − 32).
  */
 export const q6KCodec: BlockCodec = {
-  quantize(values, out) {
+  quantize(values, out, importance) {
     const view = new DataView(out.buffer, out.byteOffset, out.byteLength);
     const search = searcher();
     for (let start = 0, at = 0; start < values.length; start += blockValues, at += 210) {
       search.load(values, start, blockValues, 16);
-      search.searchSymmetric(4);
+      if (importance) search.loadWeights(importance, start % importance.length, blockValues, 16);
+      else search.squareWeights(4);
+      search.searchSymmetric(4, 16, 32);
       let [largest, size] = [0, 0];
       for (let j = 0; j < 16; j++) {
         const scale = search.scale(j);

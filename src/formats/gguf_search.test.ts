@@ -103,11 +103,13 @@ test("four lanes find what one value after the other finds, to the bit", () => {
       search.load(x, 0, 256, size);
       if (size === 32) {
         const [top, from, last] = turn % 2 === 0 ? [15, -1, 20] : [31, -0.5, 15];
+        search.typicalWeights(2);
         search.searchWithMin(2, top, from, 0.1, last);
         const found = blocks.map((_, j) => ({ scale: search.scale(j), min: search.min(j) }));
         expect(found).toEqual(blocks.map((block) => plainWithMin(block, top, from, 0.1, last)));
       } else {
-        search.searchSymmetric(4);
+        search.squareWeights(4);
+        search.searchSymmetric(4, 16, 32);
         expect(blocks.map((_, j) => search.scale(j))).toEqual(blocks.map(plainSymmetric));
       }
     }
@@ -118,6 +120,7 @@ test("codes are those of the scale given, or of the search where it is 0", () =>
   const search = searcher();
   const x = Float32Array.from({ length: 256 }, (_, i) => (i % 32) - 4);
   search.load(x, 0, 256, 32);
+  search.typicalWeights(2);
   search.searchWithMin(2, 15, -1, 0.1, 20);
   const codes = new Uint8Array(256);
   for (let j = 0; j < 8; j++) search.setScale(j, j === 5 ? 0 : 2, 4);

@@ -35,6 +35,8 @@ const best = 2048;
 /** One row each: scale and minimum found; then, from outside, those the codes are made for. */
 const scales = 2560;
 const minima = 2576;
+/** One row: the sum of the weights. */
+const totals = 2592;
 
 const { add, sub, mul, div } = f32x4;
 const zero = f32x4.const(0);
@@ -49,7 +51,7 @@ interface Row {
 }
 
 /** Goes over the first `count` rows of the region at `base`, four in a turn. */
-function eachRow(count: number, base: Local, declare: Declare, body: (row: Row) => Code[]): Code {
+function eachRow(count: Code, base: Local, declare: Declare, body: (row: Row) => Code[]): Code {
   const { at, end } = declare("i32", "at", "end");
   const four = [0, 1, 2, 3].flatMap((i) =>
     body({
@@ -59,23 +61,63 @@ function eachRow(count: number, base: Local, declare: Declare, body: (row: Row) 
   );
   return [
     at.set(base),
-    end.set(i32.add(base, i32.const(count * rowBytes))),
+    end.set(i32.add(base, i32.mul(count, i32.const(rowBytes)))),
     repeatWhile(i32.lt(at, end), ...four, at.set(i32.add(at, i32.const(4 * rowBytes)))),
   ].flat();
 }
 
+/** Weights of sub-blocks of 32 without an importance matrix: sqrt(mean x²) + |x|. */
+const typicalWeights: WasmFunction = {
+  parameters: ["i32"],
+  body([base], declare) {
+    const rows = (body: (row: Row) => Code[]) => eachRow(i32.const(32), base!, declare, body);
+    const { typical } = declare("v128", "typical");
+    return [
+      typical.set(zero),
+      rows(({ load }) => [typical.set(add(typical, square(load(values))))]),
+      typical.set(f32x4.sqrt(div(typical, f32x4.const(32)))),
+      rows(({ load, store }) => [store(weights, add(typical, f32x4.abs(load(values))))]),
+    ].flat();
+  },
+};
+
+/** The same of sub-blocks of 16 that have no minimum: x². */
+const squareWeights: WasmFunction = {
+  parameters: ["i32"],
+  body: ([base], declare) =>
+    eachRow(i32.const(16), base!, declare, ({ load, store }) => [
+      store(weights, square(load(values))),
+    ]),
+};
+
+/** Weights with an importance matrix, of which they hold the numbers q: q · sqrt(spread + x²). */
+const spreadWeights: WasmFunction = {
+  parameters: ["i32", "i32", "f32"],
+  body([base, count, spread], declare) {
+    const { variance } = declare("v128", "variance");
+    return [
+      variance.set(f32x4.splat(spread!)),
+      eachRow(count!, base!, declare, ({ load, store }) => [
+        store(
+          weights,
+          mul(load(weights), f32x4.sqrt(add(variance, square(load(values))))),
+        ),
+      ]),
+    ].flat();
+  },
+};
+
 /**
- * Scales and minima (<= 0) of sub-blocks of 32 for codes 0..top: the least squared error, weighted
- * by sqrt(mean x²) + |x|, among the plain scale and those with top + from + step · (0..last) steps in
- * the range, each of them made better by linear regression (ggml make_qkx2_quants).
+ * Scales and minima (<= 0) of sub-blocks of 32 for codes 0..top: the least weighted squared error
+ * among the plain scale and those with top + from + step · (0..last) steps in the range, each of them
+ * made better by linear regression (ggml make_qkx2_quants and, of ordinary values, make_qkx3_quants).
  */
 const searchWithMin: WasmFunction = {
   parameters: ["i32", "f32", "f32", "f32", "f32"],
   body([base, topValue, from, step, last], declare) {
-    const rows = (body: (row: Row) => Code[]) => eachRow(32, base!, declare, body);
+    const rows = (body: (row: Row) => Code[]) => eachRow(i32.const(32), base!, declare, body);
     const { candidate } = declare("f32", "candidate");
-    const v = declare("v128", "low", "high", "top", "typical", "flat");
-    const { low, high, top, typical, flat } = v;
+    const { low, high, top, flat } = declare("v128", "low", "high", "top", "flat");
     const { x, w, code } = declare("v128", "x", "w", "code");
     const { sumW, sumX, sumL, sumL2, sumXL } = declare(
       "v128",
@@ -113,22 +155,15 @@ const searchWithMin: WasmFunction = {
 
     return [
       top.set(f32x4.splat(topValue!)),
-      typical.set(zero),
       low.set(v128.load(base!, values)),
       high.set(low),
-      rows(({ load }) => [
-        x.set(load(values)),
-        typical.set(add(typical, square(x))),
-        low.set(f32x4.min(low, x)),
-        high.set(f32x4.max(high, x)),
-      ]),
-      typical.set(f32x4.sqrt(div(typical, f32x4.const(32)))),
       sumW.set(zero),
       sumX.set(zero),
-      rows(({ load, store }) => [
+      rows(({ load }) => [
         x.set(load(values)),
-        w.set(add(typical, f32x4.abs(x))),
-        store(weights, w),
+        low.set(f32x4.min(low, x)),
+        high.set(f32x4.max(high, x)),
+        w.set(load(weights)),
         sumW.set(add(sumW, w)),
         sumX.set(add(sumX, mul(w, x))),
       ]),
@@ -186,24 +221,24 @@ const searchWithMin: WasmFunction = {
       ),
       v128.store(base!, scales, scale),
       v128.store(base!, minima, low),
+      v128.store(base!, totals, sumW),
     ].flat();
   },
 };
 
 /**
- * Scales of sub-blocks of 16 for codes −32..31: the least squared error, weighted by x², of those
- * with 32 ± 0.1 · (0..9) codes on the side of the value of largest magnitude (ggml make_qx_quants).
- * Sub-blocks below 1e-15 get 0.
+ * Scales of sub-blocks of `count` values for codes −half..half − 1: the least weighted squared error of
+ * those with half ± 0.1 · (0..9) codes on the side of the value of largest magnitude (ggml
+ * make_qx_quants). Sub-blocks below 1e-15 get 0.
  */
 const searchSymmetric: WasmFunction = {
-  parameters: ["i32"],
-  body([base], declare) {
-    const rows = (body: (row: Row) => Code[]) => eachRow(16, base!, declare, body);
+  parameters: ["i32", "i32", "f32"],
+  body([base, count, half], declare) {
+    const rows = (body: (row: Row) => Code[]) => eachRow(count!, base!, declare, body);
     const { candidate } = declare("f32", "candidate");
-    const { x, w, code, largest, size, inverse, better, scale, score } = declare(
+    const { x, code, largest, size, inverse, better, scale, score } = declare(
       "v128",
       "x",
-      "w",
       "code",
       "largest",
       "size",
@@ -213,8 +248,11 @@ const searchSymmetric: WasmFunction = {
       "score",
     );
     const { sumLX, sumL2, first } = declare("v128", "sumLX", "sumL2", "first");
+    const { lowest, highest } = declare("v128", "lowest", "highest");
     const tenth = f32.const(0.1);
     return [
+      lowest.set(f32x4.neg(f32x4.splat(half!))),
+      highest.set(f32x4.sub(f32x4.splat(half!), f32x4.const(1))),
       largest.set(zero),
       size.set(zero),
       rows(({ load, store }) => [
@@ -222,9 +260,7 @@ const searchSymmetric: WasmFunction = {
         better.set(f32x4.gt(f32x4.abs(x), size)),
         update(size, f32x4.abs(x), better),
         update(largest, x, better),
-        w.set(square(x)),
-        store(weights, w),
-        store(derived, mul(w, x)),
+        store(derived, mul(load(weights), x)),
       ]),
       // The plain scale, which stands at candidate −10, comes first and is always taken.
       first.set(f32x4.eq(zero, zero)),
@@ -235,8 +271,8 @@ const searchSymmetric: WasmFunction = {
           f32x4.neg(
             div(
               v128.select(
-                f32x4.const(32),
-                f32x4.splat(f32.add(f32.const(32), f32.mul(tenth, candidate))),
+                f32x4.splat(half!),
+                f32x4.splat(f32.add(half!, f32.mul(tenth, candidate))),
                 first,
               ),
               largest,
@@ -248,7 +284,7 @@ const searchSymmetric: WasmFunction = {
         rows((row) => [
           code.set(f32x4.nearest(mul(inverse, row.load(values)))),
           code.set(v128.and(code, f32x4.eq(code, code))),
-          code.set(f32x4.min(f32x4.max(code, f32x4.const(-32)), f32x4.const(31))),
+          code.set(f32x4.min(f32x4.max(code, lowest), highest)),
           row.store(codes, code),
           sumLX.set(add(sumLX, mul(row.load(derived), code))),
           sumL2.set(add(sumL2, mul(mul(row.load(weights), code), code))),
@@ -279,7 +315,7 @@ const searchSymmetric: WasmFunction = {
       v128.store(base!, scales, v128.without(scale, better)),
       // ggml's unsigned code 0.
       rows(({ load, store }) => [
-        store(best, v128.select(f32x4.const(-32), load(best), better)),
+        store(best, v128.select(lowest, load(best), better)),
       ]),
     ].flat();
   },
@@ -324,8 +360,11 @@ const encode: WasmFunction = {
 
 interface Exports {
   readonly memory: WebAssembly.Memory;
+  typicalWeights(at: number): void;
+  squareWeights(at: number): void;
+  spreadWeights(at: number, rows: number, spread: number): void;
   searchWithMin(at: number, top: number, from: number, step: number, last: number): void;
-  searchSymmetric(at: number): void;
+  searchSymmetric(at: number, rows: number, half: number): void;
   encode(at: number, rows: number, low: number, high: number): void;
 }
 
@@ -333,12 +372,20 @@ interface Exports {
 export interface Searcher {
   /** `x` of `count` values for each sub-block of this size, into the groups. */
   load(x: Float32Array, start: number, count: number, size: number): void;
+  /** Weighs what was loaded as ggml does without an importance matrix. */
+  typicalWeights(groups: number): void;
+  squareWeights(groups: number): void;
+  /** Weighs by numbers of an importance matrix, in the order of the values. */
+  loadWeights(importance: Float32Array, start: number, count: number, size: number): void;
+  /** Multiplies them by sqrt(spread + x²). */
+  spreadWeights(groups: number, size: number, spread: number): void;
   searchWithMin(groups: number, top: number, from: number, step: number, last: number): void;
-  searchSymmetric(groups: number): void;
-  /** Scale or minimum found for sub-block j. */
+  searchSymmetric(groups: number, size: number, half: number): void;
+  /** Scale, minimum and sum of weights found for sub-block j. */
   scale(j: number): number;
   min(j: number): number;
-  /** Sets what `encode` divides by and adds. */
+  total(j: number): number;
+  /** Sets what `encode` divides by and adds; with scale 0 it gives the codes of the search. */
   setScale(j: number, scale: number, min: number): void;
   encode(groups: number, size: number, low: number, high: number): void;
   /** Writes the codes of `encode`, plus an offset, in the order of the values. */
@@ -346,9 +393,15 @@ export interface Searcher {
 }
 
 function createSearcher(): Searcher {
-  const module = new WebAssembly.Module(
-    wasmModule({ searchWithMin, searchSymmetric, encode }) as Uint8Array<ArrayBuffer>,
-  );
+  const functions = {
+    typicalWeights,
+    squareWeights,
+    spreadWeights,
+    searchWithMin,
+    searchSymmetric,
+    encode,
+  };
+  const module = new WebAssembly.Module(wasmModule(functions) as Uint8Array<ArrayBuffer>);
   const wasm = new WebAssembly.Instance(module).exports as unknown as Exports;
   const floats = new Float32Array(wasm.memory.buffer);
   const integers = new Int32Array(wasm.memory.buffer);
@@ -358,18 +411,26 @@ function createSearcher(): Searcher {
   const each = (groups: number, run: (at: number) => void) => {
     for (let group = 0; group < groups; group++) run(group * regionBytes);
   };
+  const place = (array: number, x: Float32Array, start: number, count: number, size: number) => {
+    for (let j = 0, from = start; from < start + count; j++, from += size) {
+      const to = lane(j, array);
+      for (let i = 0; i < size; i++) floats[to + 4 * i] = x[from + i]!;
+    }
+  };
   return {
-    load(x, start, count, size) {
-      for (let j = 0, from = start; from < start + count; j++, from += size) {
-        const to = lane(j);
-        for (let i = 0; i < size; i++) floats[to + 4 * i] = x[from + i]!;
-      }
-    },
+    load: (x, start, count, size) => place(values, x, start, count, size),
+    typicalWeights: (groups) => each(groups, wasm.typicalWeights),
+    squareWeights: (groups) => each(groups, wasm.squareWeights),
+    loadWeights: (importance, start, count, size) => place(weights, importance, start, count, size),
+    spreadWeights: (groups, size, spread) =>
+      each(groups, (at) => wasm.spreadWeights(at, size, spread)),
     searchWithMin: (groups, top, from, step, last) =>
       each(groups, (at) => wasm.searchWithMin(at, top, from, step, last)),
-    searchSymmetric: (groups) => each(groups, wasm.searchSymmetric),
+    searchSymmetric: (groups, size, half) =>
+      each(groups, (at) => wasm.searchSymmetric(at, size, half)),
     scale: (j) => floats[lane(j, scales)]!,
     min: (j) => floats[lane(j, minima)]!,
+    total: (j) => floats[lane(j, totals)]!,
     setScale(j, scale, min) {
       floats[lane(j, scales)] = scale;
       floats[lane(j, minima)] = min;

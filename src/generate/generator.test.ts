@@ -6,6 +6,7 @@ import { Exit } from "../base/fail.ts";
 import { Device } from "../gpu/device.ts";
 import { Memory } from "../graph/memory.ts";
 import { tinyModel } from "../../tests/tiny.ts";
+import type { Grammar } from "../text/grammar/constraint.ts";
 import { Generator, type GeneratorSize, type Sampling } from "./generator.ts";
 
 const device = await testDevice();
@@ -92,6 +93,48 @@ describe.skipIf(!device)("generating", () => {
     });
   });
 
+  test("a long prompt does not hold up who is being answered", async () => {
+    await generating({ slots: 2, context: 256, prefill: 8 }, async (g) => {
+      const ask = { stop: none, sampling: greedy };
+      const talking = { ...ask, ids: prompt(5), maxTokens: 100 };
+      const long = { ...ask, ids: prompt(160, 7), maxTokens: 4 };
+      const alone = [await g.submit(talking).answer, await g.submit(long).answer];
+      const first = g.submit(talking);
+      let told = 0, second: typeof first | undefined, before = 0, meanwhile = 0;
+      const listening = (async () => {
+        for await (const _ of first) {
+          if (++told !== 3) continue;
+          before = told;
+          second = g.submit(long);
+          void second[Symbol.asyncIterator]().next().then(() => meanwhile = told - before);
+        }
+      })();
+      await listening;
+      // 20 runs of 8 tokens, each followed by a step.
+      expect([meanwhile >= 18, meanwhile <= 24]).toEqual([true, true]);
+      expect([await first.answer, await second!.answer].map(({ ids }) => ids)).toEqual(
+        alone.map(({ ids }) => ids),
+      );
+    });
+  });
+
+  test("who is cancelled while its prompt is computed leaves its place", async () => {
+    await generating({ slots: 2, context: 256, prefill: 8 }, async (g) => {
+      const ask = { stop: none, sampling: greedy };
+      const first = g.submit({ ...ask, ids: prompt(5), maxTokens: 40 });
+      const long = g.submit({ ...ask, ids: prompt(200, 7), maxTokens: 4 });
+      const waits = g.submit({ ...ask, ids: prompt(9), maxTokens: 5 });
+      let told = 0;
+      for await (const _ of first) if (++told === 4) long.cancel();
+      expect(await long.answer).toMatchObject({ ids: [], finish: "cancelled" });
+      expect((await waits.answer).ids).toEqual(
+        (await g.submit({ ...ask, ids: prompt(9), maxTokens: 5 }).answer).ids,
+      );
+      await g.idle();
+      expect([g.running, g.waiting]).toEqual([0, 0]);
+    });
+  });
+
   test("when the device is lost every request is told, those that wait too", async () => {
     const own = await Device.open({ faults: { loseAtSubmit: 9 } });
     const memory = new Memory(own);
@@ -121,5 +164,31 @@ describe.skipIf(!device)("generating", () => {
       expect(() => g.submit(long)).toThrow("the prompt has 64 tokens; 1 to 63 fit");
       expect(() => g.submit({ ...long, ids: [] })).toThrow("the prompt has 0 tokens");
     });
+  });
+
+  test("a grammar that fails ends its own request, and leaves its place to others", async () => {
+    for (const [most, at] of [[0, "mask"], [1, "take"], [3, "take"]] as const) {
+      let left: number = most;
+      const broken = () => {
+        if (left-- === 0) throw new RangeError("too deep");
+      };
+      const mask = new Uint32Array(Math.ceil(model.sizes.vocab / 32)).fill(0xffffffff);
+      const constraint = {
+        done: false,
+        mask: () => (at === "mask" && broken(), mask),
+        take: (id: number) => (at === "take" && broken(), id),
+      };
+      const grammar = { begin: () => constraint } as unknown as Grammar;
+      await generating({ slots: 2, context: 64, prefill: 32 }, async (g) => {
+        const ask = { ids: prompt(5), maxTokens: 59, stop: none, sampling: greedy };
+        const alone = await g.submit(ask).answer;
+        const [bad, good] = [g.submit({ ...ask, grammar }), g.submit(ask)];
+        await expect(bad.answer).rejects.toThrow("too deep");
+        expect((await good.answer).ids).toEqual(alone.ids);
+        // Two that need all pages: none was lost.
+        const again = await Promise.all([g.submit(ask).answer, g.submit(ask).answer]);
+        for (const { ids } of again) expect(ids).toEqual(alone.ids);
+      });
+    }
   });
 });

@@ -25,7 +25,7 @@ export interface GeneratorSize {
   readonly slots: number;
   /** Longest prompt and answer together, tokens. */
   readonly context: number;
-  /** Prompt tokens computed in one run. */
+  /** Prompt tokens computed in one run; between two of them answers under way get a token. */
   readonly prefill: number;
   /**
    * Tokens that the cache holds for all requests together; a request waits until there is room for its
@@ -38,6 +38,13 @@ export interface GeneratorSize {
 
 const NONE = 0xffffffff;
 
+/** A token of a prompt that is to be computed. */
+interface PromptToken {
+  readonly job: Job;
+  readonly id: number;
+  readonly position: number;
+}
+
 /**
  * Generation with a paged key-value cache, several requests at once: those that are done leave and others
  * enter between two steps (continuous batching, Yu et al. 2022). Tokens are drawn on the device; a step
@@ -45,6 +52,8 @@ const NONE = 0xffffffff;
  */
 export class Generator {
   readonly #waiting: Job[] = [];
+  /** What is to be computed of the prompts of those that have a slot. */
+  #prompts: PromptToken[] = [];
   /** By slot. */
   readonly #active = new Map<number, Job>();
   readonly #freePages: number[];
@@ -175,11 +184,23 @@ export class Generator {
   #wake(): void {
     this.#work ??= this.#run().catch((error) => {
       for (const job of [...this.#active.values(), ...this.#waiting.splice(0)]) job.fail(error);
-      this.#active.clear();
+      this.#vacate();
     }).finally(() => {
       this.#work = undefined;
       if (this.#waiting.length > 0) this.#wake();
     });
+  }
+
+  /** Takes everybody away after an error; where the device still works others may come. */
+  #vacate(): void {
+    for (const { seat } of this.#active.values()) this.#freePages.push(...seat!.pages);
+    this.#active.clear();
+    this.#prompts = [];
+    try {
+      this.#clear(this.decode.requests.cursor);
+    } catch {
+      // The device is gone: so is what it knew.
+    }
   }
 
   async #run(): Promise<void> {
@@ -191,17 +212,19 @@ export class Generator {
     };
     for (;;) {
       this.#leave();
-      await this.#enter();
-      const more = [...this.#active.values()].some(({ seat, most, over }) =>
-        !over && this.#steps - seat!.base < most - 1
-      );
+      this.#enter();
+      if (this.#prompts.length > 0) {
+        await this.#prompt(this.#prompts.splice(0, this.prefill.tokens));
+      }
+      const begun = [...this.#active.values()].filter(({ drawn, over }) => drawn > 0 && !over);
+      const more = begun.some(({ seat, most }) => this.#steps - seat!.base < most - 1);
       if (more) {
         await runner.run();
         const notes = runner.readU32(requests.notes);
         notes.catch(() => {}); // told where it is awaited, if it still is
         flying.push({ step: ++this.#steps, notes });
         // What may come next in a constrained answer depends on what came last.
-        const bound = [...this.#active.values()].some(({ constraint }) => constraint);
+        const bound = begun.some(({ constraint }) => constraint);
         if (flying.length < (bound ? 1 : this.#ahead)) {
           await new Promise(setImmediate); // the copy is submitted before the next step
           continue;
@@ -216,15 +239,17 @@ export class Generator {
   /** Gives every running request the tokens that were drawn up to a step. */
   #take(step: number, notes: Uint32Array): void {
     for (const [slot, job] of this.#active) {
+      if (job.drawn === 0) continue; // the first token is the prefill's
       const { base } = job.seat!, prompt = job.asked.ids.length;
-      // The first token is the prefill's.
       while (!job.over && !job.cancelled && job.drawn <= step - base) {
-        const drawn = notes[slot * NOTES + (prompt + job.drawn) % NOTES]!, id = job.take(drawn);
-        if (id !== drawn && !job.over) {
-          const at = prompt + job.drawn - 1, left = job.most - job.drawn;
-          this.#put(this.decode.requests.cursor, slot, Uint32Array.of(id, at, left, 0));
-        }
-        this.#allow(slot, job);
+        alone(job, () => {
+          const drawn = notes[slot * NOTES + (prompt + job.drawn) % NOTES]!, id = job.take(drawn);
+          if (id !== drawn && !job.over) {
+            const at = prompt + job.drawn - 1, left = job.most - job.drawn;
+            this.#put(this.decode.requests.cursor, slot, Uint32Array.of(id, at, left, 0));
+          }
+          this.#allow(slot, job);
+        });
       }
     }
   }
@@ -241,6 +266,7 @@ export class Generator {
       if (!job.over) continue;
       this.#active.delete(slot);
       this.#freePages.push(...job.seat!.pages);
+      if (job.drawn === 0) this.#prompts = this.#prompts.filter((token) => token.job !== job);
       this.#put(this.decode.requests.cursor, slot, new Uint32Array(4));
     }
     for (const job of this.#waiting.filter(({ cancelled }) => cancelled)) {
@@ -249,9 +275,9 @@ export class Generator {
     }
   }
 
-  /** Gives slots and pages to who waits, in order, and computes their prompts. */
-  async #enter(): Promise<void> {
-    const fresh: Job[] = [], { slots, context } = this.#cache;
+  /** Gives slots and pages to who waits, in order. */
+  #enter(): void {
+    const { slots, context } = this.#cache;
     for (let slot = 0; slot < slots && this.#waiting.length > 0; slot++) {
       if (this.#active.has(slot)) continue;
       const { asked, most } = this.#waiting[0]!, { ids, sampling, stream = 0 } = asked;
@@ -261,27 +287,21 @@ export class Generator {
       const pages = this.#freePages.splice(-wanted);
       job.sit({ slot, pages, base: this.#steps });
       this.#active.set(slot, job);
-      fresh.push(job);
       const table = new Uint32Array(context / PAGE);
       table.set(pages);
       this.#put(requests.pages, slot, table);
       const constrained = job.constraint !== undefined;
       this.#put(requests.ask, slot, askOf({ ...sampling, constrained }, stream, ids.length));
-      this.#allow(slot, job);
+      alone(job, () => this.#allow(slot, job));
       if ((sampling.repetitionPenalty ?? 1) !== 1) {
         this.#put(requests.seen, slot, tokenBits(ids, this.model.sizes.vocab));
       }
-    }
-    const items = fresh.flatMap((job) =>
-      job.asked.ids.map((id, position) => ({ job, id, position }))
-    );
-    for (let at = 0; at < items.length; at += this.prefill.tokens) {
-      await this.#prompt(items.slice(at, at + this.prefill.tokens));
+      ids.forEach((id, position) => this.#prompts.push({ job, id, position }));
     }
   }
 
   /** Computes some tokens of prompts; of a prompt that ends here the answer's first is drawn. */
-  async #prompt(items: readonly { job: Job; id: number; position: number }[]): Promise<void> {
+  async #prompt(items: readonly PromptToken[]): Promise<void> {
     const { runner, inputs, tokens, drawn } = this.prefill, { context, slots } = this.#cache;
     const ids = new Uint32Array(tokens), positions = new Uint32Array(tokens);
     const rows = new Uint32Array(tokens).fill(NONE), spans = new Uint32Array(2 * tokens);
@@ -306,10 +326,13 @@ export class Generator {
     if (ended.length === 0) return;
     const first = await runner.readU32(drawn);
     for (const job of ended) {
-      const { slot } = job.seat!, id = job.take(first[slot]!), left = job.most - 1;
-      this.#allow(slot, job);
-      const at = Uint32Array.of(id, job.asked.ids.length, job.over ? 0 : left, 0);
-      this.#put(this.decode.requests.cursor, slot, at);
+      if (job.over) continue;
+      alone(job, () => {
+        const { slot } = job.seat!, id = job.take(first[slot]!), left = job.most - 1;
+        this.#allow(slot, job);
+        const at = Uint32Array.of(id, job.asked.ids.length, job.over ? 0 : left, 0);
+        this.#put(this.decode.requests.cursor, slot, at);
+      });
       job.sit({ ...job.seat!, base: this.#steps });
     }
   }
@@ -327,6 +350,15 @@ export class Generator {
   free(): void {
     this.prefill.runner.free();
     this.decode.runner.free();
+  }
+}
+
+/** What goes wrong with one request's grammar ends that request alone. */
+function alone(job: Job, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    job.fail(error);
   }
 }
 

@@ -93,9 +93,10 @@ export class Runner {
   /** The bytes behind a tensor or a stretch of one. */
   place(bound: Tensor | View): Place {
     if ("tensor" in bound) {
-      const { buffer, offset, size } = this.place(bound.tensor), word = sizes[bound.tensor.dtype];
-      if (!word) throw new Error(`${show(bound.tensor)} has no views`);
-      const from = bound.offset * word, bytes = count(bound.shape) * word;
+      const { buffer, offset, size } = this.place(bound.tensor), { dtype } = bound.tensor;
+      const word = sizes[dtype], row = bound.shape.at(-1)!;
+      const at = (n: number) => word ? n * word : bytesOf({ shape: [n / row, row], dtype });
+      const from = at(bound.offset), bytes = at(count(bound.shape));
       if (from % 256 !== 0 || from + bytes > size) {
         throw new Error(`a view of ${show(bound.tensor)} at byte ${from} of ${bytes} bytes`);
       }
@@ -178,7 +179,8 @@ function tooLarge(bound: Tensor | View, size: number, { capabilities }: Device):
   return new Fail(
     `${what} takes ${size} bytes, one binding of this GPU holds ${capabilities.maxBinding}`,
     {
-      why: "frozen matrices of 16- and 32-bit numbers are taken in pieces; nothing else is yet",
+      why:
+        "frozen matrices of 16- and 32-bit numbers and of GGUF blocks are taken in pieces; nothing else is",
       fix: "choose fewer tokens a step, a model with smaller matrices, or another GPU",
       exit: Exit.memory,
     },

@@ -48,7 +48,10 @@ export interface Tensor extends Spec {
   readonly data?: Float32Array | Uint32Array;
 }
 
-/** A stretch of a tensor, for binding: `offset` in elements, a multiple of 256 bytes. */
+/**
+ * A stretch of a tensor, for binding: `offset` in elements, a multiple of 256 bytes; of blocks of GGUF some
+ * rows, as `rowRanges` cuts them.
+ */
 export interface View {
   readonly tensor: Tensor;
   readonly offset: number;
@@ -61,9 +64,8 @@ export const count = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
 export const sizes: { readonly [dtype in DType]?: number } = { f32: 4, u32: 4, f16: 2, bf16: 2 };
 
 /** Bytes on the device, rounded up to whole u32 words. */
-export function bytesOf({ shape, dtype }: Spec): number {
-  return codedBytes(shape, dtype) ?? 4 * Math.ceil(count(shape) * sizes[dtype]! / 4);
-}
+export const bytesOf = ({ shape, dtype }: Spec): number =>
+  codedBytes(shape, dtype) ?? 4 * Math.ceil(count(shape) * sizes[dtype]! / 4);
 
 export const show = (t: Tensor): string => `${t.name} ${t.dtype}[${t.shape.join(", ")}]`;
 

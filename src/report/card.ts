@@ -2,6 +2,7 @@ import { humanBytes, humanSeconds, short, thousands } from "../base/text.ts";
 import { type Field, fieldsOf } from "../settings/field.ts";
 import { settingsOf } from "../settings/kinds.ts";
 import { bestOf, FOUND, type Manifest, type RunRecord, type StepPoint } from "./record.ts";
+import type { ExportEntry } from "./exports.ts";
 import { labelOf } from "./tags.ts";
 
 /** Settings that say how a model was trained: all that change its weights, and what was done to rows. */
@@ -38,7 +39,9 @@ export function modelCard(record: RunRecord): string {
   const place = full ? "-m ." : `-m ${model.path} -a .`;
   const lines: (string | undefined)[] = [
     "---",
-    `base_model: ${quoted(model.path)}`,
+    // The Hub takes names of its own only.
+    ...(model.id ? [`base_model: ${quoted(model.id)}`] : []),
+    ...(model.license ? [`license: ${quoted(model.license)}`] : []),
     ...(full ? [] : ["library_name: peft"]),
     `pipeline_tag: ${embeds ? "sentence-similarity" : "text-generation"}`,
     `tags: [${full ? "full-fine-tune" : "lora"}, ${manifest.kind}, whet]`,
@@ -77,7 +80,8 @@ export function modelCard(record: RunRecord): string {
     "",
     "| | |",
     "|---|---|",
-    row("base model", code(model.path)),
+    row("base model", code(model.id ?? model.path)),
+    row("licence of the base model", model.license),
     row("architecture", model.type),
     row("base model sha256", model.sha256 && code(model.sha256)),
     row("training rows", `${code(data.path)}, ${thousands(data.rows)} rows`),
@@ -146,9 +150,9 @@ export function modelCard(record: RunRecord): string {
   lines.push(
     "## How it was made",
     "",
-    `whet ${whet.version} (${whet.commit}) on ${
+    `whet ${whet.version} (${whet.commit})${whet.bun ? `, Bun ${whet.bun},` : ""} on ${
       String(manifest.device.adapter ?? "an unknown device")
-    }, ` +
+    }${manifest.device.driver ? ` (driver ${String(manifest.device.driver)})` : ""}, ` +
       `started ${manifest.started}, ${
         humanSeconds(manifest.seconds ?? 0)
       }, seed ${settings.seed}. ` +
@@ -174,6 +178,7 @@ export function modelCard(record: RunRecord): string {
         "the adapter" + (adapter?.bytes ? ` (${humanBytes(adapter.bytes)})` : "") +
         " and the cache of keys and values of each conversation.",
     "",
+    ...exported(record.exports ?? []),
     "## Limits",
     "",
     "It answers in the manner of its training rows and is no better than they are; on requests unlike " +
@@ -182,6 +187,32 @@ export function modelCard(record: RunRecord): string {
     "",
   );
   return lines.filter((line) => line !== undefined).join("\n");
+}
+
+/** The files that were exported, and how far their predictions are from those of the trained model. */
+function exported(files: readonly ExportEntry[]): string[] {
+  if (files.length === 0) return [];
+  const drift = ({ drift }: ExportEntry) =>
+    drift
+      ? `${short(drift.kl_mean)} | ${short(100 * drift.same_top)} %${
+        drift.passed ? "" : ", too far"
+      }`
+      : "not measured | ";
+  return [
+    "## Exported files",
+    "",
+    "| file | format | size | drift, nats a token | same likeliest token |",
+    "|---|---|---:|---:|---:|",
+    ...files.map((file) =>
+      `| ${code(file.file)} | ${file.format}${file.imatrix ? `, by ${code(file.imatrix)}` : ""} | ${
+        humanBytes(file.bytes)
+      } | ${drift(file)} |`
+    ),
+    "",
+    ...files.filter(({ sha256 }) => sha256).map(({ file, sha256 }) =>
+      `sha256 of ${code(file)}: ${code(sha256!)}\n`
+    ),
+  ];
 }
 
 /** How training went, in a few numbers. */

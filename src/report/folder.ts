@@ -6,6 +6,7 @@ import { modelCard } from "./card.ts";
 import { reportHtml } from "./html.ts";
 import { reportMarkdown } from "./markdown.ts";
 import { type Manifest, recordOf, type RunEvent, type RunRecord } from "./record.ts";
+import { addExport, type ExportEntry, readExports } from "./exports.ts";
 import { readTags } from "./tags.ts";
 import { trainingArgs } from "./training_args.ts";
 
@@ -64,6 +65,13 @@ export async function writeReport(path: string, record: RunRecord): Promise<void
   await writeFile(join(path, "report.md"), reportMarkdown(record));
 }
 
+/** Notes what was exported from a run that has ended, also in its model card. */
+export async function noteExport(path: string, entry: ExportEntry): Promise<void> {
+  await addExport(path, entry);
+  const record = readRun(path);
+  if (record.manifest.adapter) await writeFile(join(path, "README.md"), modelCard(record));
+}
+
 /**
  * Reads a run's record back from its folder. Lines that a crash cut short are passed over.
  * @throws Fail (data) where the folder holds no run, or one of a newer format
@@ -104,7 +112,7 @@ export function readRun(path: string): RunRecord {
     });
   }
   const record = recordOf(manifest, eventsOf(join(path, "metrics.jsonl")));
-  return { ...record, tags: readTags(path) };
+  return { ...record, tags: readTags(path), exports: readExports(path) };
 }
 
 /** What every reader of a manifest takes for granted. */

@@ -4,6 +4,7 @@
  * time, also of a run that was killed.
  */
 
+import type { ExportEntry } from "./exports.ts";
 import type { Tag } from "./tags.ts";
 
 /** What training on pairs measures beside the loss, by TRL's names: means over pairs. */
@@ -81,6 +82,10 @@ export interface Weights {
   readonly parameters?: number;
   readonly trainable?: number;
   readonly sha256?: string;
+  /** Its name on the Hub, where it lies in the Hub's cache. */
+  readonly id?: string;
+  /** As its model card names it. */
+  readonly license?: string;
 }
 
 export interface Rows {
@@ -142,6 +147,7 @@ export interface RunRecord {
   readonly samples: readonly Sample[];
   readonly warnings: readonly string[];
   readonly tags?: readonly Tag[];
+  readonly exports?: readonly ExportEntry[];
 }
 
 /** An event as it stands in metrics.jsonl. */

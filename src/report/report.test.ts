@@ -10,6 +10,7 @@ import { diagnose, smooth } from "./diagnose.ts";
 import { readRun, RunFolder } from "./folder.ts";
 import { reportHtml } from "./html.ts";
 import { gradientsByLayer, idleModules, movementByModule } from "./layers.ts";
+import { hubIdOf, licenceOf } from "./origin.ts";
 import { reportMarkdown } from "./markdown.ts";
 import {
   byQuestion,
@@ -206,7 +207,6 @@ test("the model card has a header that YAML reads and no holes", () => {
   const card = modelCard(run((i) => 3 - i / 30, [0.8, 0.5]));
   const [, head, body] = /^---\n([\s\S]*?)\n---\n([\s\S]*)$/.exec(card)!;
   expect(parse(head!)).toEqual({
-    base_model: "./models/micro",
     library_name: "peft",
     pipeline_tag: "text-generation",
     tags: ["lora", "sft", "whet"],
@@ -216,6 +216,50 @@ test("the model card has a header that YAML reads and no holes", () => {
   expect(body).toContain("**0.5**");
   expect(body).toContain("seed 42");
   expect(body).toContain("5,000 of 1,000,000 (0.5 %)");
+});
+
+test("the model card names what the Hub knows, the licence, versions and exported files", () => {
+  const record = run((i) => 3 - i / 30, [0.8, 0.5]);
+  const exports = [
+    { file: "a.gguf", format: "q8_0", bytes: 2 ** 20, sha256: "ab", at: "2026-01-03T00:00:00Z" },
+    {
+      file: "b.gguf",
+      format: "q4_k_m",
+      bytes: 2 ** 19,
+      imatrix: "m.imatrix",
+      drift: { kl_mean: 0.03, same_top: 0.96, places: 640, passed: true },
+      at: "2026-01-03T00:00:00Z",
+    },
+  ];
+  const model = { ...record.manifest.model, id: "org/name", license: "apache-2.0" };
+  const whet = { ...record.manifest.whet, bun: "1.4.5" };
+  const card = modelCard({ ...record, exports, manifest: { ...record.manifest, model, whet } });
+  const [, head, body] = /^---\n([\s\S]*?)\n---\n([\s\S]*)$/.exec(card)!;
+  expect(parse(head!)).toMatchObject({ base_model: "org/name", license: "apache-2.0" });
+  expect(body).toContain("| licence of the base model | apache-2.0 |");
+  expect(body).toContain(
+    "whet 0.1.0 (abc), Bun 1.4.5, on A <GPU> (driver 1.2), started 2026-01-02",
+  );
+  expect(body).toContain("| `a.gguf` | q8_0 | 1.00 MiB | not measured |  |");
+  expect(body).toContain("| `b.gguf` | q4_k_m, by `m.imatrix` | 512 KiB | 0.03 | 96 % |");
+  expect(body).toContain("sha256 of `a.gguf`: `ab`");
+});
+
+test("where a model comes from: the Hub's cache, and the licence its card names", () => {
+  const dir = mkdtempSync(join(tmpdir(), "whet-origin-"));
+  expect(hubIdOf("/x/hub/models--org--a.b-1B--x/snapshots/abc")).toBe("org/a.b-1B--x");
+  expect(hubIdOf("models/a")).toBeUndefined();
+  expect(licenceOf(dir)).toBeUndefined();
+  const cards: [string, string | undefined][] = [
+    ["---\ntags:\n- x\nlicense: apache-2.0\n---\n# A\n", "apache-2.0"],
+    ["---\nlicense: other\nlicense_name: llama3.2\n---\n", "llama3.2"],
+    ["# A\nlicense: mit\n", undefined],
+  ];
+  for (const [text, licence] of cards) {
+    writeFileSync(join(dir, "README.md"), text);
+    expect([text, licenceOf(dir)]).toEqual([text, licence]);
+  }
+  rmSync(dir, { recursive: true });
 });
 
 test("a resumed run's repeated steps replace the first ones", () => {

@@ -54,7 +54,7 @@ export function refusal(request: Request, door: Door, changes = false): Response
 }
 
 /** In constant time, whatever their lengths. */
-function same(a: string, b: string): boolean {
+export function same(a: string, b: string): boolean {
   const hash = (text: string) => createHash("sha256").update(text).digest();
   return timingSafeEqual(hash(a), hash(b));
 }

@@ -1,6 +1,13 @@
 import { z } from "zod";
 import { field, fraction, path, positive, whole } from "./field.ts";
-import { mapField, modelField, templateField } from "./model.ts";
+import {
+  jsonIndentField,
+  mapField,
+  modelField,
+  modelPath,
+  systemField,
+  templateField,
+} from "./model.ts";
 
 /** Settings of the data commands. */
 
@@ -19,13 +26,15 @@ const seed = () =>
 
 export const dataCheckSettings = z.strictObject({
   file: file(),
-  model: field(path().optional(), {
+  model: field(modelPath().optional(), {
     group: "Main",
     short: "m",
     value: "DIR",
     help: "count lengths in this model's tokens; else they are characters",
   }),
   template: templateField(),
+  system: systemField(),
+  json_indent: jsonIndentField(),
   max_seq: field(whole(8).optional(), {
     group: "Main",
     value: "N",
@@ -104,7 +113,7 @@ export const dataConvertSettings = z.strictObject({
     value: "FILE",
     help: "the one system prompt of all rows: a file, @FILE, or the text itself",
   }),
-  model: field(path().optional(), {
+  model: field(modelPath().optional(), {
     group: "Main",
     short: "m",
     value: "DIR",
@@ -155,11 +164,8 @@ export const dataShowSettings = z.strictObject({
     help: "what training would do with longer rows",
   }),
   map: mapField(),
-  json_indent: field(whole().max(16).default(0), {
-    group: "Main",
-    value: "N",
-    help: "spaces of indentation for answers that are JSON objects; 0 writes them on one line",
-  }),
+  system: systemField(),
+  json_indent: jsonIndentField(),
 });
 
 export const dataSplitSettings = z.strictObject({

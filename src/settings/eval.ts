@@ -6,9 +6,11 @@ import {
   checkQuant,
   computeField,
   doubleQuantField,
+  jsonIndentField,
   mapField,
   modelField,
   quantField,
+  systemField,
   templateField,
 } from "./model.ts";
 import { generation } from "./use.ts";
@@ -29,6 +31,8 @@ const METRICS = [
 const asking = {
   template: templateField(),
   map: mapField(),
+  system: systemField(),
+  json_indent: jsonIndentField(),
   limit: field(whole(1).optional(), { group: "Main", value: "N", help: "only the first N rows" }),
   schema: field(path().optional(), {
     group: "Answers",

@@ -1,10 +1,12 @@
 import { z } from "zod";
 import { commonSettings } from "./common.ts";
+import { dataCheckSettings, dataConvertSettings, dataShowSettings } from "./data.ts";
 import { type Field, fieldsOf, objectOf, type SettingsSchema } from "./field.ts";
 import { dpoSettings } from "./dpo.ts";
 import { trainEmbedSettings } from "./embed.ts";
 import { ktoSettings } from "./kto.ts";
 import { orpoSettings } from "./orpo.ts";
+import { serveSettings } from "./serve.ts";
 import { simpoSettings } from "./simpo.ts";
 import { pipelineSettings } from "./pipeline.ts";
 import { trainSettings } from "./train.ts";
@@ -31,12 +33,16 @@ export const sectionSchemas: Readonly<Record<string, SettingsSchema>> = {
   train_auto: trainAutoSettings,
   infer: inferSettings,
   chat: chatSettings,
+  serve: serveSettings,
   eval: evalSettings,
   eval_ab: abSettings,
   score: scoreSettings,
   embed: embedSettings,
   tokenize: tokenizeSettings,
   export: exportSettings,
+  data_check: dataCheckSettings,
+  data_convert: dataConvertSettings,
+  data_show: dataShowSettings,
   pipeline: pipelineSettings,
 };
 

@@ -3,16 +3,20 @@ import { modelNamed } from "../base/model_names.ts";
 import { parseBytes } from "../base/text.ts";
 import { field, path } from "./field.ts";
 
+/** A path, or the folder of a model named as in the Hugging Face cache, or micro. */
+export const modelPath = () => path().transform((name) => modelNamed(name) ?? name);
+
 /**
  * The base model; one that is named by its name in the Hugging Face cache, or micro, becomes its folder.
  * @param gguf whether the command reads GGUF files too
  */
-export const modelField = (gguf = false) =>
-  field(path().transform((name) => modelNamed(name) ?? name), {
+export const modelField = (gguf = false, positional?: number) =>
+  field(modelPath(), {
     group: "Main",
     short: "m",
     aliases: ["model-name-or-path", "base-model"],
     value: "DIR",
+    positional,
     help: "the base model: a Hugging Face folder (config.json, *.safetensors, tokenizer.json)" +
       (gguf ? ", or a GGUF file" : ""),
   });
@@ -110,13 +114,29 @@ export const mapField = () =>
     },
   );
 
+export const systemField = () =>
+  field(z.string().min(1).optional(), {
+    group: "Main",
+    value: "TEXT",
+    changes: "rows",
+    help: "the one system message of all conversations, in place of their own; @FILE reads it",
+  });
+
+export const jsonIndentField = () =>
+  field(z.int().min(0).max(16).default(0), {
+    group: "Main",
+    value: "N",
+    changes: "rows",
+    help: "spaces of indentation for answers that are JSON objects; 0 writes them on one line",
+  });
+
 /** The two keys of --map. */
 export function mapOf(text: string | undefined): { prompt: string; response: string } | undefined {
   const found = text && /^prompt=([^,]+),response=([^,]+)$/.exec(text);
   return found ? { prompt: found[1]!, response: found[2]! } : undefined;
 }
 
-export const modelShowSettings = z.strictObject({ model: modelField() });
+export const modelShowSettings = z.strictObject({ model: modelField(true, 0) });
 
 export const modelQuantizeSettings = z.strictObject({
   model: modelField(),

@@ -11,12 +11,13 @@ const {
   mask_prompt: _mask,
   neftune_alpha: _noise,
   map: _map,
+  system: _system,
   ...shared
 } = trainFields;
 /** What all training has and this one does not choose. */
 export const fixed: Pick<
   z.output<z.ZodObject<typeof trainFields>>,
-  "on_lora_failure" | "loss_on" | "mask_prompt" | "neftune_alpha" | "map"
+  "on_lora_failure" | "loss_on" | "mask_prompt" | "neftune_alpha" | "map" | "system"
 > = {
   on_lora_failure: "error",
   mask_prompt: true,

@@ -6,9 +6,11 @@ import {
   checkQuant,
   computeField,
   doubleQuantField,
+  jsonIndentField,
   mapField,
   modelField,
   quantField,
+  systemField,
   templateField,
 } from "./model.ts";
 
@@ -68,12 +70,8 @@ export const trainFields = {
     otherwise: "today; where a run is resumed, the day it was begun",
   }),
   map: mapField(),
-  json_indent: field(whole().max(16).default(0), {
-    group: "Main",
-    value: "N",
-    changes: "rows",
-    help: "spaces of indentation for answers that are JSON objects; 0 writes them on one line",
-  }),
+  system: systemField(),
+  json_indent: jsonIndentField(),
   skip_bad: field(z.boolean().default(false), {
     group: "Main",
     changes: "rows",

@@ -7,6 +7,7 @@ import {
   checkQuant,
   computeField,
   doubleQuantField,
+  mapField,
   modelField,
   poolingField,
   quantField,
@@ -62,6 +63,13 @@ export const embedSettings = z.strictObject({
   double_quant: doubleQuantField(),
   compute: computeField(),
 }).superRefine(checkQuant);
+
+const schemaField = () =>
+  field(path().optional(), {
+    group: "Answers",
+    value: "FILE",
+    help: "hold answers to this CLI schema or JSON Schema while they are made: they always fit it",
+  });
 
 /** How answers are drawn. */
 export const generation = {
@@ -135,11 +143,7 @@ export const inferSettings = z.strictObject({
     value: "KEY",
     help: "copy this key of each row to its answer",
   }),
-  schema: field(path().optional(), {
-    group: "Answers",
-    value: "FILE",
-    help: "hold answers to this CLI schema or JSON Schema while they are made: they always fit it",
-  }),
+  schema: schemaField(),
   sections: sectionsField(),
   thresholds: thresholdsField(),
   ...generation,
@@ -167,6 +171,8 @@ export const chatSettings = z.strictObject({
     help: "system message before the conversation; @FILE reads it from a file",
   }),
   template: templateField(),
+  schema: schemaField(),
+  sections: sectionsField(),
   ...generation,
   quant: quantField(),
   double_quant: doubleQuantField(),
@@ -186,6 +192,13 @@ export const tokenizeSettings = z.strictObject({
     off: "without the model's begin and end tokens; with --decode, without special tokens",
   }),
 });
+
+const forceField = () =>
+  field(z.boolean().default(false), {
+    group: "Main",
+    help: "write over what is there",
+    flagOnly: true,
+  });
 
 const GGUF_TYPES = [
   "f32",
@@ -214,6 +227,7 @@ export const exportSettings = z.strictObject({
     value: "PATH",
     help: "the file (--gguf) or folder to write",
   }),
+  force: forceField(),
   base: field(path().optional(), {
     group: "Main",
     value: "DIR",
@@ -237,6 +251,11 @@ export const exportSettings = z.strictObject({
     group: "Form",
     help: "the adapter alone as GGUF, for llama.cpp's --lora",
     excludes: ["gguf", "merge"],
+  }),
+  imatrix: field(path().optional(), {
+    group: "Form",
+    value: "FILE",
+    help: "importance matrix by which --quant q4_0 to q6_k round: of whet imatrix or llama.cpp",
   }),
   ollama: field(z.string().optional(), {
     group: "Form",
@@ -262,6 +281,15 @@ export const exportSettings = z.strictObject({
       value: "SIZE",
       aliases: ["max-shard-size"],
       help: "largest file of a merged model",
+    },
+  ),
+  split_max_size: field(
+    z.coerce.string().refine((text) => (parseBytes(text) ?? 0) > 0, "write 2GB, 500MB").optional(),
+    {
+      group: "Form",
+      value: "SIZE",
+      otherwise: "one file",
+      help: "write the GGUF in parts of at most so much, NAME-00001-of-0000N.gguf",
     },
   ),
   verify: field(z.enum(["off", "tensors", "answers"]).default("off"), {
@@ -291,6 +319,59 @@ export const exportSettings = z.strictObject({
     group: "Verify",
     value: "N",
     help: "longest answer compared",
+  }),
+});
+
+export const imatrixSettings = z.strictObject({
+  model: modelField(true),
+  adapter: adapterField(),
+  data: field(path(), {
+    group: "Main",
+    short: "d",
+    value: "FILE",
+    help: "rows like those that the model will see",
+  }),
+  output: field(path(), {
+    group: "Main",
+    short: "o",
+    aliases: ["out"],
+    value: "FILE",
+    help: "the importance matrix to write",
+  }),
+  force: forceField(),
+  template: templateField(),
+  map: mapField(),
+  limit: field(whole(1).optional(), { group: "Main", value: "N", help: "only the first N rows" }),
+  quant: quantField(),
+  double_quant: doubleQuantField(),
+}).superRefine(checkQuant);
+
+export const pushSettings = z.strictObject({
+  source: field(path(), {
+    group: "Main",
+    value: "DIR",
+    positional: 0,
+    help: "a run, an exported folder or a GGUF file",
+  }),
+  repo: field(z.string(), {
+    group: "Main",
+    value: "USER/REPO",
+    positional: 1,
+    help: "the repository on the Hub",
+  }),
+  private: field(z.boolean().default(false), {
+    group: "Main",
+    help: "a new repository is for you and your organisation only",
+  }),
+  message: field(z.string().min(1).default("Upload by whet"), {
+    group: "Main",
+    value: "TEXT",
+    help: "of the commit",
+  }),
+  exclude: field(z.array(z.string().min(1)).default([]), {
+    group: "Main",
+    value: "GLOB",
+    help: "leave these files out, for example *.html,metrics.jsonl",
   }),
 });
 

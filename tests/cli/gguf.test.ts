@@ -1,6 +1,6 @@
 // A GGUF file in the place of a model folder, and what is said with it.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { whet } from "./run.ts";
@@ -67,7 +67,58 @@ test("chat: every line is a turn, the base answers beside the adapter", async ()
   expect(turns.map(({ prompt }) => prompt)).toEqual(["hello", "hello", "yes"]);
   expect(turns[1]).toEqual(turns[0]);
   expect(turns.every(({ base, answer }) => base !== "" && answer !== "")).toBe(true);
+  writeFileSync(join(folder, "answer.json"), JSON.stringify({ enum: ["yes", "no"] }));
+  const saved = await ran(
+    [...how, "--json", "--schema", "answer.json"],
+    '/system Be brief.\n"""one\ntwo"""\n/save talk.jsonl\n/system @missing\n/nothing\n/quit\nnever\n',
+  );
+  const [turn, ...none] = objects(saved);
+  expect(turn).toMatchObject({ prompt: "one\ntwo", _valid: true });
+  expect(['"yes"', '"no"']).toContain(String(turn!.answer));
+  expect(none).toEqual([]);
+  expect(JSON.parse(readFileSync(join(folder, "talk.jsonl"), "utf8"))).toEqual({
+    messages: [
+      { role: "system", content: "Be brief." },
+      { role: "user", content: "one\ntwo" },
+      { role: "assistant", content: turn!.answer },
+    ],
+  });
   const alone = await whet([...how, "--compare", "base"], folder);
   expect(alone.code).toBe(2);
   expect(alone.err).toContain("needs an adapter");
 });
+
+test("model show and data show read a GGUF file", async () => {
+  const [shown] = objects(await ran(["model", "show", "model.gguf", "--json"]));
+  const [folderShown] = objects(await ran(["model", "show", "model", "--json"]));
+  expect(shown.stored[0]).toMatchObject({ type: "q8_0", parameters: 983_040 });
+  for (const key of ["family", "parameters", "layers", "width", "vocabulary", "context", "end"]) {
+    expect([key, shown[key]]).toEqual([key, folderShown[key]]);
+  }
+  const rowsOf = (model: string) => ran(["data", "show", "rows.jsonl", "-m", model, "--json"]);
+  expect(objects(await rowsOf("model.gguf"))[0].ids).toEqual(
+    objects(await rowsOf("model"))[0].ids,
+  );
+});
+
+const bert = join(import.meta.dir, "../../../shared/fixtures/models/bert/hf");
+if (!existsSync(bert)) console.log(`skipped: no encoder at ${bert}`);
+test.skipIf(!existsSync(bert))(
+  "an encoder's GGUF embeds as its folder does, and is trained",
+  async () => {
+    await ran(["export", bert, "-o", "bert.gguf", "--gguf", "--quant", "f32"]);
+    writeFileSync(
+      join(folder, "triplets.jsonl"),
+      JSON.stringify({ anchor: "The quick", positive: "soil moist", negative: "beans" }),
+    );
+    const text = JSON.stringify({ text: "The quick water" });
+    const embedded = async (...model: string[]): Promise<number[]> =>
+      objects(await ran(["embed", "-m", ...model, "--raw", "--json"], text))[0].embedding;
+    const [whole, file] = [await embedded(bert), await embedded("bert.gguf")];
+    whole.forEach((v, i) => expect(Math.abs(file[i]! - v)).toBeLessThan(1e-5));
+    const train = ["train", "embed", "-m", "bert.gguf", "-d", "triplets.jsonl", "-o", "near"];
+    await ran([...train, "--iters", "3", "--lr", "1e-2"]);
+    const after = await embedded("bert.gguf", "-a", "near");
+    expect(after.some((v, i) => Math.abs(v - file[i]!) > 1e-3)).toBe(true);
+  },
+);

@@ -1,5 +1,13 @@
 import { run } from "../../src/commands/cli.ts";
+import { type Io, openIo } from "../../src/commands/io.ts";
 import { bare, type Ran, searched } from "./run.ts";
+
+/** An Io that remembers what it is told. */
+export function recorder(json: boolean): Io & { readonly told: { out: string; err: string } } {
+  const told = { out: "", err: "" }, stop = { requested: undefined, watched: false };
+  const write = (fd: 1 | 2, text: string) => void (told[fd === 1 ? "out" : "err"] += text);
+  return Object.assign(openIo({ json, color: false, stop, write }), { told });
+}
 
 /** The command lines before this one: folder and environment are of the whole process, so one goes at a time. */
 let before: Promise<unknown> = Promise.resolve();

@@ -31,16 +31,9 @@ export interface Oracle {
 
 const folder = import.meta.dir;
 
-/** Installs llama.cpp's prebuilt CPU library into this folder. Returns why not, if not. */
-async function install(): Promise<string | undefined> {
-  if (process.platform !== "linux" || process.arch !== "x64") {
-    return `llama.cpp is installed for linux-x64 only, this is ${process.platform}-${process.arch}`;
-  }
-  if (
-    existsSync(
-      join(folder, "node_modules/@node-llama-cpp/linux-x64/package.json"),
-    )
-  ) return;
+/** Installs what other programs are asked with into this folder. Returns why not, if not. */
+export async function install(name: string): Promise<string | undefined> {
+  if (existsSync(join(folder, "node_modules", name, "package.json"))) return;
   const command = [
     process.execPath,
     "install",
@@ -56,8 +49,13 @@ async function install(): Promise<string | undefined> {
   });
   const said = await new Response(child.stderr).text();
   if (await child.exited === 0) return;
-  return `llama.cpp could not be installed: ${said.trim().split("\n").at(-1) ?? "no reason given"}`;
+  return `${name} could not be installed: ${said.trim().split("\n").at(-1) ?? "no reason given"}`;
 }
+
+/** llama.cpp's prebuilt CPU library is for one system only. */
+const elsewhere = process.platform === "linux" && process.arch === "x64"
+  ? undefined
+  : `llama.cpp is installed for linux-x64 only, this is ${process.platform}-${process.arch}`;
 
 /**
  * Starts llama.cpp in a process of its own, installing it the first time.
@@ -65,7 +63,7 @@ async function install(): Promise<string | undefined> {
  * @returns the oracle, or the reason why there is none
  */
 export async function startOracle(): Promise<Oracle | string> {
-  const reason = await install();
+  const reason = elsewhere ?? await install("@node-llama-cpp/linux-x64");
   if (reason !== undefined) return reason;
   const child = Bun.spawn([process.execPath, join(folder, "llama.ts")], {
     stdin: "pipe",

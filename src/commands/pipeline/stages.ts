@@ -120,6 +120,7 @@ const quantize: Stage = {
       ...(adapter ? { base: model } : {}),
       output: p.places.gguf,
       gguf: true,
+      force: true, // what was not from this pipeline is copied first
       quant: p.asked.quant,
     };
     const value = await call(

@@ -7,10 +7,23 @@ import type { Cont, Node } from "./nodes.ts";
 export class Automaton {
   readonly #conts = new Map<string, Cont>();
   readonly #states = new Map<string, State>();
+  readonly #at = new Map<Cont, State>();
   readonly start: State;
 
   constructor(root: Node) {
-    this.start = this.#state([{ id: 0, node: root, next: undefined }]);
+    this.start = this.alone(root);
+  }
+
+  /** The state in which a node must come and nothing behind it. */
+  alone(node: Node): State {
+    return this.at(this.#cont(node, undefined));
+  }
+
+  /** The state in which this must still come. */
+  at(cont: Cont): State {
+    let state = this.#at.get(cont);
+    if (!state) this.#at.set(cont, state = this.#state([cont]));
+    return state;
   }
 
   /** The state after a byte; undefined where none may come. */
@@ -80,7 +93,7 @@ export class Automaton {
         accepts = true;
         continue;
       }
-      if (seen.has(cont.id) && cont.id !== 0) continue;
+      if (seen.has(cont.id)) continue;
       seen.add(cont.id);
       const { node, next } = cont;
       if (node.step) leaves.set(cont.id, cont);
@@ -99,6 +112,7 @@ export class Automaton {
       accepts,
       steps: [],
       end: undefined,
+      plan: undefined,
       mask: undefined,
     };
     this.#states.set(key, made);
@@ -114,6 +128,8 @@ export interface State {
   /** Where bytes lead, as far as they were tried; null: nowhere. */
   readonly steps: (State | null | undefined)[];
   end: string | null | undefined;
+  /** Set by `Grammar`: tokens that end the answer from here; null: none do. */
+  plan: readonly number[] | null | undefined;
   /** Set by `Vocabulary`: which tokens may come. */
   mask: Uint32Array | undefined;
 }

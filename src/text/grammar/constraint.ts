@@ -65,9 +65,11 @@ export class Grammar {
 
   /** The shortest way to end an answer, as tokens with the one that ends it. */
   ending(state: State): readonly number[] | undefined {
+    if (state.plan !== undefined) return state.plan ?? undefined;
     const text = this.#automaton.ending(state);
     const ids = text === undefined ? undefined : this.vocabulary.greedy(text);
-    return ids && [...ids, this.vocabulary.eosIds[0]!];
+    state.plan = ids ? [...ids, this.vocabulary.eosIds[0]!] : null;
+    return state.plan ?? undefined;
   }
 }
 

@@ -11,6 +11,7 @@ import { Grammar, inSections } from "./constraint.ts";
 import { jsonSchema } from "./json_schema.ts";
 import type { Node } from "./nodes.ts";
 import { number } from "./numbers.ts";
+import { Vocabulary } from "./vocabulary.ts";
 
 const root = join(import.meta.dir, "../../..");
 const micro = await loadTokenizer(join(root, "models/micro"));
@@ -132,6 +133,45 @@ test("every answer that the shipped schemas' templates write is admitted", async
   }
 });
 
+test("a mask has the tokens that fit when each is tried alone, at every place of an answer", () => {
+  const vocabulary = new Vocabulary(micro);
+  const sections = inSections(["thinking", "answer"], jsonSchema(schemas.union, "union"));
+  const nodes = [...Object.entries(schemas).map(([name, s]) => jsonSchema(s, name)), sections];
+  for (const [seed, node] of nodes.entries()) {
+    const automaton = new Automaton(node);
+    let at = automaton.start;
+    for (let t = 0; t < 60 && !(at.accepts && t > 40); t++) {
+      const mask = vocabulary.mask(automaton, at), fits: number[] = [], has: number[] = [];
+      for (let id = 0; id < micro.vocabSize; id++) {
+        if (mask[id >>> 5]! >>> (id & 31) & 1) has.push(id);
+        const bytes = micro.bytesOf(id);
+        const after = micro.eosIds.includes(id)
+          ? at.accepts
+          : bytes && bytes.length > 0 && automaton.read(at, String.fromCharCode(...bytes));
+        if (after) fits.push(id);
+      }
+      expect(has).toEqual(fits);
+      const texts = fits.filter((id) => !micro.eosIds.includes(id));
+      if (texts.length === 0) break;
+      const id = texts[Math.floor(uniform(seed, 9, t) * texts.length)]!;
+      at = automaton.read(at, String.fromCharCode(...micro.bytesOf(id)!))!;
+    }
+  }
+});
+
+test("tokens of the same bytes are all admitted, the first of them ends an answer", () => {
+  const texts = ["<eos>", "{", "}", "{", "{}", '"'], utf8 = new TextEncoder();
+  const tokens = {
+    vocabSize: texts.length,
+    eosIds: [0],
+    bytesOf: (id: number) => utf8.encode(texts[id]!),
+  };
+  const grammar = new Grammar(jsonSchema({ const: {} }, "empty"), tokens);
+  const constraint = grammar.begin(3);
+  expect([...constraint.mask()]).toEqual([1 << 1 | 1 << 3 | 1 << 4]);
+  expect([constraint.take(5), constraint.take(0)]).toEqual([4, 0]);
+});
+
 describe("numbers", () => {
   test.each(
     [
@@ -244,6 +284,8 @@ describe("refused", () => {
     [{ properties: { a: { not: {} } } }, '#/properties/a: "not" cannot be kept'],
     [{ type: "string", format: "iri" }, 'format "iri" cannot be kept'],
     [{ type: "text" }, 'there is no type "text"'],
+    [{ type: "array", minItems: 1e6 }, '"minItems" may be 4096 at most'],
+    [{ type: "string", minLength: 1e7 }, '"minLength" may be 4096 at most'],
     [{ type: "number", multipleOf: 0.5 }, "multipleOf 0.5"],
     [{ type: "string", pattern: "^(?=a)b$" }, "looks around"],
     [{ type: "integer", minimum: 5, maximum: 4 }, "no number is within its bounds"],
@@ -253,6 +295,10 @@ describe("refused", () => {
     [{ oneOf: [{ type: "integer" }, { type: "number" }] }, "oneOf"],
     [{ type: "array", uniqueItems: true, items: { type: "string" } }, "uniqueItems"],
   ])("%j", (schema, why) => expect(problem(schema)).toContain(why));
+
+  test("a value or name that only looks like a count is none", () => {
+    expect(problem({ properties: { maxItems: { const: { maxItems: 1e6 } } } })).toBeUndefined();
+  });
 
   test("all of them at once, by their places", () => {
     const both = problem({ properties: { a: { not: {} }, b: { contains: {} } } });

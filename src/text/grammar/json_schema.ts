@@ -20,6 +20,10 @@ const KEYWORDS: Readonly<Record<string, readonly string[]>> = {
 const TYPES = ["object", "array", "string", "number", "integer", "boolean", "null"];
 const SHARED = ["type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"];
 
+/** Beyond this a count has more states than an answer has tokens. */
+const LARGEST_COUNT = 4096;
+const COUNTS = ["minLength", "minItems", "maxItems"];
+
 /** Formats, as a part of what each admits that no reader of it disputes. */
 const FORMATS: Readonly<Record<string, string>> = {
   date: "^(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$",
@@ -83,6 +87,12 @@ class Reader {
     const known = new Set([...SHARED, ...Object.values(KEYWORDS).flat(), ...NOTES]);
     for (const key of Object.keys(schema)) {
       if (!known.has(key)) this.#refuse(at, `"${key}" cannot be kept`);
+    }
+    for (const key of COUNTS) {
+      const count = schema[key];
+      if (typeof count === "number" && count > LARGEST_COUNT) {
+        return this.#refuse(at, `"${key}" may be ${LARGEST_COUNT} at most, not ${count}`);
+      }
     }
     if ("const" in schema) return value(schema.const);
     if (Array.isArray(schema.enum)) return either(schema.enum.map(value));

@@ -14,6 +14,8 @@ const DIGITS = 15;
 /** Digits behind the point, unless a bound has more. */
 const FRACTION = 6;
 
+const TENS = Array.from({ length: 64 }, (_, i) => 10n ** BigInt(i));
+
 /** Exact limits in units of the last digit that may be written. */
 interface Range {
   readonly low: bigint;
@@ -27,7 +29,7 @@ export function number(limits: NumberLimits = {}): Node {
   const fraction = limits.integer
     ? 0
     : Math.max(FRACTION, ...bounds.map((bound) => bound === undefined ? 0 : places(bound) + 2));
-  const unit = 10n ** BigInt(fraction), far = 10n ** BigInt(DIGITS) * unit - 1n;
+  const unit = TENS[fraction]!, far = TENS[DIGITS]! * unit - 1n;
   const scaled = (bound: number, round: 1 | -1): bigint => {
     const [whole, rest] = decimal(bound);
     const kept = BigInt(whole + rest.slice(0, fraction).padEnd(fraction, "0"));
@@ -130,17 +132,17 @@ function possible(range: Range, text: string): boolean {
   // Of a negative number the magnitude is between these.
   const [least, most] = it.negative ? [-high, -low] : [low, high];
   const meets = (from: bigint, to: bigint) => from <= most && to >= least;
-  if (it.whole === "") return meets(0n, 10n ** BigInt(DIGITS + fraction) - 1n);
+  if (it.whole === "") return meets(0n, TENS[DIGITS + fraction]! - 1n);
   if (it.rest !== undefined) {
     const from = scaledOf(it, fraction);
     const behind = fraction - it.rest.length;
     if (behind === 0 && it.rest === "") return false;
-    return meets(from, from + 10n ** BigInt(behind) - 1n);
+    return meets(from, from + TENS[behind]! - 1n);
   }
-  const unit = 10n ** BigInt(fraction), whole = BigInt(it.whole);
+  const unit = TENS[fraction]!, whole = BigInt(it.whole);
   const more = it.whole === "0" ? 0 : DIGITS - it.whole.length;
   for (let digits = 0; digits <= more; digits++) {
-    const from = whole * 10n ** BigInt(digits), to = from + 10n ** BigInt(digits) - 1n;
+    const from = whole * TENS[digits]!, to = from + TENS[digits]! - 1n;
     if (meets(from * unit, to * unit + unit - 1n)) return true;
   }
   return false;
