@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { checkEmbed, embedFields, marginOf } from "./embed.ts";
 import { field, path, whole } from "./field.ts";
+import { modelPath } from "./model.ts";
 import { type ByAny, check, complete, trainFields } from "./train.ts";
 
 /** What training has where a plan is told nothing. */

@@ -1,37 +1,12 @@
 import { run } from "../../src/commands/cli.ts";
-import { type Io, readLines } from "../../src/commands/io.ts";
+import { type Io, openIo } from "../../src/commands/io.ts";
 import { bare, type Ran, searched } from "./run.ts";
 
 /** An Io that remembers what it is told. */
 export function recorder(json: boolean): Io & { readonly told: { out: string; err: string } } {
-  const told = { out: "", err: "" };
-  const say = (text: string) => void (told.err += text + "\n");
-  const data = (line: string) => void (told.out += line + "\n");
-  return {
-    told,
-    json,
-    quiet: false,
-    verbose: false,
-    live: false,
-    width: 100,
-    ascii: true,
-    closed: false,
-    stop: { requested: undefined, watched: false },
-    out: (line) => json || data(line),
-    result: (value) => json && data(JSON.stringify(value)),
-    data,
-    piece: (text) => void (json || (told.out += text)),
-    event: (kind, fields) => json && data(JSON.stringify({ event: kind, v: 1, ...fields })),
-    note: say,
-    say,
-    detail: () => {},
-    warn: (code, message, fix) =>
-      say(`warning: ${message} [${code}]${fix ? `\n  fix: ${fix}` : ""}`),
-    progress: () => {},
-    paint: (_, text) => text,
-    lines: readLines,
-    close: () => Promise.resolve(),
-  };
+  const told = { out: "", err: "" }, stop = { requested: undefined, watched: false };
+  const write = (fd: 1 | 2, text: string) => void (told[fd === 1 ? "out" : "err"] += text);
+  return Object.assign(openIo({ json, color: false, stop, write }), { told });
 }
 
 /** The command lines before this one: folder and environment are of the whole process, so one goes at a time. */
