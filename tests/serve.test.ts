@@ -220,7 +220,7 @@ describe.skipIf(!device)("serving", () => {
         "invalid_value",
         "messages.0.content.0.type",
       ],
-      [CHAT, { messages: say("x ".repeat(300)) }, 400, "context_length_exceeded", "messages"],
+      [CHAT, { messages: say("x ".repeat(3000)) }, 400, "context_length_exceeded", "messages"],
       [
         CHAT,
         {
