@@ -125,9 +125,12 @@ describe("whet bench", () => {
   });
 
   onDevice("refuses a prompt that the model cannot hold", async () => {
-    const ran = await whet(["bench", "-m", micro, "--prompt", "250", "--max-tokens", "20"], folder);
+    const ran = await whet(
+      ["bench", "-m", micro, "--prompt", "2040", "--max-tokens", "20"],
+      folder,
+    );
     expect(ran.code).toBe(2);
-    expect(ran.err).toContain("its context is 256 tokens");
+    expect(ran.err).toContain("its context is 2048 tokens");
   });
 
   test("refuses a file that is something else, and says where", async () => {

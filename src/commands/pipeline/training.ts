@@ -67,7 +67,7 @@ export const sft: Stage = {
     await trainStage(p, p.places.sft, "train sft", again, io, () => sftLayers(p)),
 };
 
-/** The built-in model is tiny and reads 256 tokens: what serves larger ones teaches it nothing. */
+/** The built-in model is tiny: what serves larger ones teaches it nothing. */
 const MICRO = "micro";
 const MICRO_SFT = given({
   target: "all-linear",
