@@ -1,6 +1,13 @@
 import { z } from "zod";
 import { field, path, whole } from "./field.ts";
-import { adapterField, checkQuant, computeField, doubleQuantField, quantField } from "./model.ts";
+import {
+  adapterField,
+  checkQuant,
+  computeField,
+  doubleQuantField,
+  modelPath,
+  quantField,
+} from "./model.ts";
 
 /** What `whet bench` measures when it is given no model. */
 export const BENCH_GROUPS = [
@@ -14,7 +21,7 @@ export const BENCH_GROUPS = [
 ] as const;
 
 export const benchSettings = z.strictObject({
-  model: field(path().optional(), {
+  model: field(modelPath().optional(), {
     group: "Main",
     short: "m",
     aliases: ["model-name-or-path", "base-model"],

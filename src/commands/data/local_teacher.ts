@@ -1,3 +1,4 @@
+import { modelNamed } from "../../base/model_names.ts";
 import { Exit, Fail } from "../../base/fail.ts";
 import type { CommonSettings } from "../../settings/common.ts";
 import type { Call, Teacher } from "../../teachers/teacher.ts";
@@ -18,8 +19,9 @@ export async function localTeacher(
   settings: CommonSettings & { temp: number; seed: number },
   io: Io,
 ): Promise<Teacher<Call> & Disposable> {
-  const { tokenizer, template } = await textsOf(path);
-  const opened = await openBoth({ model: path });
+  const model = modelNamed(path) ?? path;
+  const { tokenizer, template } = await textsOf(model);
+  const opened = await openBoth({ model });
   const { context } = opened.model.sizes;
   const { temp, seed } = settings;
   let loaded: Awaited<ReturnType<typeof load>> | undefined;
