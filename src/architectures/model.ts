@@ -6,7 +6,7 @@ import type { Storage } from "../../kernels/common/stored.ts";
 import { Graph } from "../graph/graph.ts";
 import { renamed } from "../formats/renamed_folder.ts";
 import { type QuantisedFolder, withQuantised } from "../formats/quantised_folder.ts";
-import { type DType, show, type Tensor } from "../graph/tensor.ts";
+import { count, type DType, show, type Tensor } from "../graph/tensor.ts";
 import { type Lora, Net } from "../nn/net.ts";
 import type { ModelSpec } from "./architecture.ts";
 import { architectureOf, knownArchitecture } from "./mod.ts";
@@ -105,6 +105,10 @@ function storage(model: Model, name: string): DType {
       return "f32"; // also what is missing: `compare` names it
   }
 }
+
+/** Numbers in all weights of a model, buffers that old exporters wrote along included. */
+export const parametersOf = ({ folder }: Pick<Model, "folder">): number =>
+  [...folder.tensors.values()].reduce((sum, { shape }) => sum + count(shape), 0);
 
 /** Every base weight the architecture reads, by checkpoint name, with its shape. */
 export function manifest(model: ModelSpec): Tensor[] {

@@ -1,5 +1,6 @@
 import { onePage } from "./local.ts";
 import look from "./chat.css" with { type: "text" };
+import controls from "./controls.css" with { type: "text" };
 import client from "./chat_client.js" with { type: "text" };
 
 const body = `<main>
@@ -25,4 +26,5 @@ const body = `<main>
 </main>`;
 
 /** A page to chat with the models of the server that sends it. */
-export const chatPage = (): Response => onePage({ title: "chat", look, body, client });
+export const chatPage = (): Response =>
+  onePage({ title: "chat", look: controls + look, body, client });

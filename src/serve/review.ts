@@ -4,6 +4,7 @@ import { escape } from "../report/svg.ts";
 import type { Act, Batch, Item } from "../data/review.ts";
 import { folded, type SeenRow, unfolded } from "../data/review_row.ts";
 import { addressOf, CAREFUL, type Door, newToken, onePage, plain, refusal } from "./local.ts";
+import controls from "./controls.css" with { type: "text" };
 import look from "./review.css" with { type: "text" };
 import client from "./review_client.js" with { type: "text" };
 
@@ -222,5 +223,5 @@ function page({ batch: { facts }, by }: Desk): Response {
 <div id="toast" role="status"></div>
 <dialog id="dialog"></dialog>
 </main>`;
-  return onePage({ title: `${facts.agent} review`, look, body, client });
+  return onePage({ title: `${facts.agent} review`, look: controls + look, body, client });
 }

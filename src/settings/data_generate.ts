@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { field, fraction, path, whole } from "./field.ts";
-import { budgetFields, callFields, handFields } from "./teacher.ts";
+import { budgetFields, callFields, drawFields, handFields } from "./teacher.ts";
 
 /** Settings of whet data generate. */
 export const generateSettings = z.strictObject({
@@ -66,23 +66,7 @@ export const generateSettings = z.strictObject({
       "words of the prompt, with {schema_yaml}, {n}, {cases}, {context}, {avoid}, {name} in them",
   }),
   ...callFields,
-  max_tokens: field(whole(16).optional(), {
-    group: "Teacher",
-    value: "N",
-    help: "longest answer of a call in tokens",
-    otherwise: "240 a row and 1,000",
-  }),
-  temp: field(z.number().min(0).max(100).default(0.8), {
-    group: "Teacher",
-    aliases: ["temperature"],
-    value: "T",
-    help: "of a local teacher: 0 takes the likeliest token, higher is more varied",
-  }),
-  seed: field(whole().max(2 ** 32 - 1).default(1), {
-    group: "Teacher",
-    value: "N",
-    help: "of the template teacher, of a local one, and of the split",
-  }),
+  ...drawFields("240 a row and 1,000", "of the template teacher, of a local one, and of the split"),
   ...budgetFields,
   ...handFields,
 });

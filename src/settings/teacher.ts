@@ -21,6 +21,31 @@ export const callFields = {
   }),
 };
 
+/**
+ * How answers are drawn.
+ * @param answer the longest answer of a call where none is told, in words
+ * @param seeded what the seed is of
+ */
+export const drawFields = (answer: string, seeded: string) => ({
+  max_tokens: field(whole(16).optional(), {
+    group: "Teacher",
+    value: "N",
+    help: "longest answer of a call in tokens",
+    otherwise: answer,
+  }),
+  temp: field(z.number().min(0).max(100).default(0.8), {
+    group: "Teacher",
+    aliases: ["temperature"],
+    value: "T",
+    help: "of a local teacher: 0 takes the likeliest token, higher is more varied",
+  }),
+  seed: field(whole().max(2 ** 32 - 1).default(1), {
+    group: "Teacher",
+    value: "N",
+    help: seeded,
+  }),
+});
+
 /** What they may use. */
 export const budgetFields = {
   max_calls: field(whole(1).optional(), {

@@ -1,3 +1,4 @@
+import { parametersOf } from "../../architectures/model.ts";
 import { cpus, loadavg } from "node:os";
 import { commit } from "../../base/assets.ts";
 import { Exit, Fail } from "../../base/fail.ts";
@@ -216,9 +217,7 @@ async function training(
   ]);
   const model = { ...await openBase(path), quant: quantOf(settings) };
   try {
-    const parameters = [...model.folder.tensors.values()]
-      .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
-    const device = await openDevice(settings, parameters, io);
+    const device = await openDevice(settings, parametersOf(model), io);
     try {
       const prepared = prepareTraining(model, settings, device.capabilities.software);
       const roof = await roofOf(device, settings, named, io);

@@ -1,31 +1,12 @@
+import type { SftExample } from "../../data/rows.ts";
 import { writeFile } from "../../base/durable.ts";
 import { plural } from "../../base/text.ts";
-import type { SftExample } from "../../data/rows.ts";
-import type { Tried } from "../../evaluate/adversarial.ts";
-import type { Comparison } from "../../evaluate/compare.ts";
 import type { Judged } from "../../evaluate/judge.ts";
 import { differencesOf } from "../../evaluate/measures.ts";
 import type { EvalSettings } from "../../settings/eval.ts";
-import type { Gated } from "./gate.ts";
+import type { Outcome } from "./outcome.ts";
 import { evaluationPage } from "./page.ts";
 import type { Io } from "../io.ts";
-
-export interface Measured {
-  readonly measures: Gated;
-  readonly judged: readonly Judged[];
-  readonly tried?: readonly Tried[];
-}
-
-export interface Outcome {
-  /** What --json prints. */
-  readonly answer: object;
-  readonly before?: Measured;
-  readonly after: Measured;
-  readonly examples: readonly SftExample[];
-  readonly compared?: Comparison;
-  readonly said: readonly string[];
-  readonly signs: readonly string[];
-}
 
 /** Writes what was asked for: the result, the page, every answer, the rows answered wrongly. */
 export async function writeAll(settings: EvalSettings, outcome: Outcome, io: Io): Promise<void> {

@@ -12,7 +12,7 @@ import {
   type Shown,
 } from "../../report/evaluation.ts";
 import type { EvalSettings } from "../../settings/eval.ts";
-import type { Outcome } from "./files.ts";
+import type { Outcome } from "./outcome.ts";
 import { changed, percent } from "./table.ts";
 import { version } from "../version.ts";
 

@@ -7,10 +7,10 @@ import type { GgufQuant } from "../../export/gguf_mixtures.ts";
 import { type ExportSettings, exportSettings } from "../../settings/use.ts";
 import { merged, taskOf } from "../train/tasks.ts";
 import type { CommonSettings } from "../../settings/common.ts";
-import { readAdapter } from "../../formats/peft.ts";
 import { command } from "../command.ts";
 import type { Trained } from "./exporting.ts";
 import type { Io } from "../io.ts";
+import { baseAndAdapter } from "../use/adapted.ts";
 
 export const exportCommand = command({
   section: "export",
@@ -120,13 +120,15 @@ export const exportCommand = command({
   },
 });
 
+/** What was exported, as it was trained: a model, or an adapter on its base. */
+const trainedPair = async ({ source, base }: ExportSettings) =>
+  base === undefined ? await baseAndAdapter({ model: source }) : { model: base, adapter: source };
+
 /** Whether the model predicts tokens: an encoder has no answers that could be compared. */
-async function predicts({ source, base }: ExportSettings): Promise<boolean> {
+async function predicts(settings: ExportSettings): Promise<boolean> {
   const { openModel } = await import("../../architectures/model.ts");
-  const adapter = existsSync(join(source, "adapter_config.json"))
-    ? (await readAdapter(source)).config.base_model_name_or_path!
-    : source;
-  const { architecture, folder } = await openModel(base ?? adapter);
+  const { model } = await trainedPair(settings);
+  const { architecture, folder } = await openModel(model, settings.task);
   folder.close();
   return architecture.head !== undefined;
 }
@@ -138,23 +140,17 @@ async function compared(
   { quant, rows, reading }: Trained,
   io: Io,
 ) {
-  const { source, base, merge_base, verify_data, verify_rows, max_tokens } = settings;
-  const adapter = existsSync(join(source, "adapter_config.json"))
-    ? (await readAdapter(source)).config
-    : undefined;
+  const { merge_base, verify_data, verify_rows, max_tokens } = settings;
   const kept = merge_base === "original" ? undefined : quant;
   const { equivalence } = await import("./verifying.ts");
   return await equivalence(
     {
-      source: adapter
-        ? {
-          model: base ?? adapter.base_model_name_or_path!,
-          adapter: source,
-          quant: kept?.type,
-          double_quant: kept?.type === "nf4" && kept.double,
-          template: reading.template,
-        }
-        : { model: source, template: reading.template },
+      source: {
+        ...await trainedPair(settings),
+        quant: kept?.type,
+        double_quant: kept?.type === "nf4" && kept.double,
+        template: reading.template,
+      },
       written,
       quant: settings.gguf ? settings.quant : "merged",
       data: verify_data ?? rows[0],

@@ -1,4 +1,5 @@
 /** The equivalence gate: does what was exported answer as what was trained? */
+import { parametersOf } from "../../architectures/model.ts";
 import { Exit, Fail } from "../../base/fail.ts";
 import { columns, plural, short } from "../../base/text.ts";
 import { collectRows } from "../../data/rows.ts";
@@ -118,9 +119,7 @@ export async function equivalence(
   let device: Device | undefined;
   const on = async <T>(what: Pairing["source"], run: (loaded: Loaded) => Promise<T>) => {
     const opened = await openBoth(what);
-    const parameters = [...opened.model.folder.tensors.values()]
-      .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
-    device ??= await openDevice(settings, parameters, io);
+    device ??= await openDevice(settings, parametersOf(opened.model), io);
     using loaded = await load(opened, settings, io, device);
     return await run(loaded);
   };

@@ -1,7 +1,7 @@
 import type { Storage } from "../../../kernels/common/stored.ts";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { loadWeights, type Model } from "../../architectures/model.ts";
+import { loadWeights, type Model, parametersOf } from "../../architectures/model.ts";
 import { Exit, Fail } from "../../base/fail.ts";
 import { type Adapter, checkFit, readAdapter, scaling, targets } from "../../formats/peft.ts";
 import { Generator } from "../../generate/generator.ts";
@@ -94,10 +94,8 @@ export async function load(
   const { model, adapter, adapted } = opened;
   unlikeTold(opened, io);
   const { frozen, trained } = tensors(model, adapted);
-  const parameters = [...model.folder.tensors.values()]
-    .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
   const device = shared ??
-    await openDevice({ ...settings, compute: model.compute }, parameters, io);
+    await openDevice({ ...settings, compute: model.compute }, parametersOf(model), io);
   const memory = new Memory(device);
   memory.layOut(trained);
   await loadWeights(model, memory, frozen, loading(io));
